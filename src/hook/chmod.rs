@@ -1,0 +1,111 @@
+//! `chmod`: sets the mode of files in the container.
+
+use std::io;
+use std::path::Path;
+
+use anyhow::{Result, ensure};
+use argh::{ArgsInfo, FromArgs};
+use nix::errno::Errno;
+use nix::sys::stat::Mode;
+
+use crate::rootfs::ContainerRoot;
+
+/// Set the mode of files in the container, following symbolic links inside its root.
+#[derive(FromArgs, ArgsInfo)]
+#[argh(subcommand, name = "chmod")]
+pub struct Chmod {
+    /// file in the container; may be repeated; a missing one is skipped
+    #[argh(option, arg_name = "path")]
+    pub path: Vec<String>,
+    /// mode to set, in octal, up to 7777
+    #[argh(option, arg_name = "octal", from_str_fn(parse_mode))]
+    pub mode: Mode,
+    /// file that holds the OCI state; "-" is standard input, the default
+    #[argh(option, arg_name = "file")]
+    pub container_spec: Option<String>,
+}
+
+impl Chmod {
+    /// Refuses what can be seen to be wrong without the container.
+    pub fn check(&self) -> Result<()> {
+        ensure!(
+            !self.path.is_empty() && self.path.iter().all(|path| !path.trim().is_empty()),
+            "chmod needs at least one --path, and none of them empty"
+        );
+        Ok(())
+    }
+
+    /// Sets the mode wherever it is different. Every path is tried; each one that fails is reported.
+    pub fn apply(&self, root: &ContainerRoot) -> Result<()> {
+        let failed = self
+            .path
+            .iter()
+            .filter(|path| !set_mode(root, path, self.mode))
+            .count();
+        ensure!(
+            failed == 0,
+            "chmod failed for {failed} of {} paths",
+            self.path.len()
+        );
+        Ok(())
+    }
+}
+
+/// Returns false for a failure that an error message told of.
+fn set_mode(root: &ContainerRoot, path: &str, mode: Mode) -> bool {
+    let bits = mode.bits();
+    match root.chmod(Path::new(path), mode) {
+        Ok(true) => log::debug!("{path}: mode is now {bits:04o}"),
+        Ok(false) => log::debug!("{path}: mode is {bits:04o} already"),
+        Err(err) if err.kind() == io::ErrorKind::NotFound => {
+            log::debug!("{path}: not in the container, skipped");
+        }
+        Err(err) if is_denied(&err) => {
+            log::warn!("{path}: the mode is not set to {bits:04o}: {err}");
+        }
+        Err(err) => {
+            log::error!("{path}: cannot set the mode to {bits:04o}: {err}");
+            return false;
+        }
+    }
+    true
+}
+
+/// What a read-only file system or missing privileges answer: the container can do without the mode.
+fn is_denied(err: &io::Error) -> bool {
+    [Errno::EPERM, Errno::EACCES, Errno::EROFS]
+        .iter()
+        .any(|&errno| err.raw_os_error() == Some(errno as i32))
+}
+
+fn parse_mode(text: &str) -> Result<Mode, String> {
+    let digits_only = text.bytes().all(|byte| byte.is_ascii_digit());
+    u32::from_str_radix(text, 8)
+        .ok()
+        .filter(|_| digits_only)
+        .and_then(Mode::from_bits)
+        .ok_or_else(|| "a mode is octal, from 0 to 7777, such as 755".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn modes_are_octal() {
+        for (text, mode) in [
+            ("755", 0o755),
+            ("0755", 0o755),
+            ("1777", 0o1777),
+            ("7777", 0o7777),
+            ("0", 0),
+        ] {
+            assert_eq!(parse_mode(text).unwrap().bits(), mode, "{text}");
+        }
+        for text in [
+            "", " 755", "+755", "0o755", "7_5_5", "u+x", "9", "10000", "100644", "-1", "37777777777",
+        ] {
+            assert!(parse_mode(text).is_err(), "{text}");
+        }
+    }
+}

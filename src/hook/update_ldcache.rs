@@ -1,0 +1,18 @@
+//! `update-ldcache`: makes the container's loader find libraries.
+
+use argh::{ArgsInfo, FromArgs};
+
+/// Update the container's ld.so.cache and SONAME links, as its own ldconfig would.
+#[derive(FromArgs, ArgsInfo)]
+#[argh(subcommand, name = "update-ldcache")]
+pub struct UpdateLdcache {
+    /// library directory in the container to add to its ld.so.conf.d; may be repeated
+    #[argh(option, arg_name = "dir")]
+    pub folder: Vec<String>,
+    /// ignored: no ldconfig of the host is needed
+    #[argh(option, arg_name = "path")]
+    pub ldconfig_path: Option<String>,
+    /// file that holds the OCI state; "-" is standard input, the default
+    #[argh(option, arg_name = "file")]
+    pub container_spec: Option<String>,
+}

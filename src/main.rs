@@ -1,0 +1,7 @@
+//! The binary: hands its arguments to the library and its exit code to the kernel.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    nvidia_ctk::run(std::env::args_os())
+}

@@ -1,0 +1,302 @@
+//! The OCI state that a runtime gives a hook, and the bundle that the state names.
+//!
+//! Formats: the OCI runtime specification, `runtime.md` (state) and `config.md` (`root`). Reading is as lenient as the toolkit's:
+//! keys in any case, the last of two equal ones counts, what follows the first JSON value is ignored. Of config.json only
+//! `root.path` is looked at, so that a container of a newer runtime is none of our business.
+
+mod json;
+mod stdin;
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
+
+use crate::rootfs::ContainerRoot;
+
+/// Largest state that is read; real ones have a few hundred bytes.
+const MAX_STATE: u64 = 1 << 20;
+/// Largest config.json that is read; it is streamed, so that memory does not follow it.
+const MAX_CONFIG: u64 = 64 << 20;
+
+/// What a hook needs of the state of a container.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct State {
+    /// The container's id, for messages.
+    pub id: String,
+    /// The container's first process, in the runtime's pid namespace; 0 where the runtime tells none.
+    pub pid: i64,
+    /// The directory of config.json.
+    pub bundle: PathBuf,
+    /// crun's extension: the root's path, absolute or below the bundle.
+    pub root: PathBuf,
+    /// Annotations of config.json.
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// The part of config.json that matters: `root.path`.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Config {
+    root: Root,
+}
+
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Root {
+    path: PathBuf,
+}
+
+impl State {
+    /// Reads the state from `file`, or from standard input when that is `None` or `-`.
+    pub fn load(file: Option<&str>) -> Result<Self> {
+        match file {
+            None | Some("" | "-") => Self::read(stdin::Stdin::open()?)
+                .context("cannot read the OCI state from standard input"),
+            Some(path) => open_host_file(Path::new(path))
+                .and_then(Self::read)
+                .with_context(|| format!("cannot read the OCI state from {path}")),
+        }
+    }
+
+    /// Reads the first JSON value of `input` as a state.
+    pub fn read(input: impl Read) -> Result<Self> {
+        json::read(input, MAX_STATE)
+    }
+
+    /// Opens the container's root.
+    ///
+    /// In a hook of the runtime's own mount namespace (prestart, createRuntime) that is the root as the container's first
+    /// process sees it, with all mounts. The host's root and the bundle itself are refused.
+    pub fn open_root(&self) -> Result<ContainerRoot> {
+        let path = self.root_path()?;
+        let root = self
+            .open_through_container(&path)
+            .with_context(|| format!("cannot open the container's root {}", path.display()))?;
+        let is_same = |other: &Path| -> io::Result<bool> {
+            Ok(ContainerRoot::open(other)?.id()? == root.id()?)
+        };
+        ensure!(
+            !is_same(Path::new("/"))?,
+            "the container's root {} is the host's root directory: refused",
+            path.display()
+        );
+        ensure!(
+            self.bundle.as_os_str().is_empty() || !is_same(&self.bundle).unwrap_or(false),
+            "the container's root {} is the bundle itself: refused; config.json must name a directory in root.path",
+            path.display()
+        );
+        Ok(root)
+    }
+
+    fn root_path(&self) -> Result<PathBuf> {
+        if self.root.is_absolute() {
+            return Ok(self.root.clone());
+        }
+        ensure!(
+            self.bundle.is_absolute(),
+            "the OCI state names no bundle with an absolute path (bundle: \"{}\")",
+            self.bundle.display()
+        );
+        if !self.root.as_os_str().is_empty() {
+            return Ok(self.bundle.join(&self.root));
+        }
+        let config = self.bundle.join("config.json");
+        let Config { root } = open_host_file(&config)
+            .and_then(|file| json::read(file, MAX_CONFIG))
+            .with_context(|| format!("cannot read {}", config.display()))?;
+        ensure!(
+            !root.path.as_os_str().is_empty(),
+            "{} has no root.path",
+            config.display()
+        );
+        Ok(self.bundle.join(root.path))
+    }
+
+    fn open_through_container(&self, path: &Path) -> io::Result<ContainerRoot> {
+        if let Some(outside) = self.root_of_other_mount_namespace() {
+            return outside.open_root(path);
+        }
+        ContainerRoot::open(path)
+    }
+
+    /// The container's view of the file system tree, when this process does not share it.
+    fn root_of_other_mount_namespace(&self) -> Option<ContainerRoot> {
+        if self.pid <= 1 || !proc_shows_our_pid_namespace() {
+            return None;
+        }
+        let process = PathBuf::from(format!("/proc/{}", self.pid));
+        let ours = host_link(Path::new("/proc/self/ns/mnt"))?;
+        if host_link(&process.join("ns/mnt"))? == ours {
+            return None;
+        }
+        ContainerRoot::open(&process.join("root"))
+            .inspect_err(|err| {
+                log::warn!(
+                    "cannot enter {}: {err}; mounts of the container are not seen",
+                    process.join("root").display()
+                );
+            })
+            .ok()
+    }
+}
+
+/// In a createContainer hook /proc is the host's, but a pid is one of the container's namespace, and means nothing there.
+fn proc_shows_our_pid_namespace() -> bool {
+    host_link(Path::new("/proc/self"))
+        .is_some_and(|link| link == *std::process::id().to_string())
+}
+
+#[expect(clippy::disallowed_methods, reason = "the host's own /proc")]
+fn host_link(path: &Path) -> Option<PathBuf> {
+    std::fs::read_link(path).ok()
+}
+
+/// Opens a regular file that the runtime or the admin named.
+#[expect(clippy::disallowed_methods, reason = "the bundle is the host's")]
+fn open_host_file(path: &Path) -> Result<File> {
+    if !std::fs::metadata(path)?.is_file() {
+        bail!("not a regular file");
+    }
+    Ok(File::open(path)?)
+}
+
+
+/// Reads a struct from an object: keys in any case, unknown members skipped, `null` the same as absent.
+macro_rules! lenient_object {
+    ($type:ident, $what:literal, $($key:literal => $field:ident),+) => {
+        impl<'de> Deserialize<'de> for $type {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                struct Members;
+                impl<'de> Visitor<'de> for Members {
+                    type Value = $type;
+
+                    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        f.write_str($what)
+                    }
+
+                    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<$type, A::Error> {
+                        let mut object = $type::default();
+                        while let Some(key) = map.next_key::<String>()? {
+                            match key.to_ascii_lowercase().as_str() {
+                                $($key => {
+                                    object.$field = map.next_value::<Option<_>>()?.unwrap_or_default();
+                                })+
+                                _ => {
+                                    map.next_value::<IgnoredAny>()?;
+                                }
+                            }
+                        }
+                        Ok(object)
+                    }
+                }
+                deserializer.deserialize_map(Members)
+            }
+        }
+    };
+}
+
+lenient_object!(State, "an OCI state object",
+    "id" => id, "pid" => pid, "bundle" => bundle, "root" => root, "annotations" => annotations);
+lenient_object!(Config, "a config.json object", "root" => root);
+lenient_object!(Root, "an object with the member path", "path" => path);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn state(text: &str) -> Result<State> {
+        State::read(text.as_bytes())
+    }
+
+    #[test]
+    fn states_of_runtimes_are_understood() {
+        let runc = r#"{"ociVersion":"1.2.0","id":"c","status":"creating","pid":1,"bundle":"/b"}"#;
+        let crun = r#"{ "ociVersion":"1.0", "id":"c", "pid":0, "root":"\/b\/rootfs", "bundle":"\/b",
+            "status":"stopping", "annotations":{"k":"v"} }"#;
+        let youki = r#"{"ociVersion":"1.0.2","id":"c","status":"creating","bundle":"/b","annotations":null}"#;
+        assert_eq!(state(runc).unwrap().pid, 1);
+        let crun = state(crun).unwrap();
+        assert_eq!(crun.root, Path::new("/b/rootfs"));
+        assert_eq!(crun.annotations["k"], "v");
+        assert_eq!(state(youki).unwrap().bundle, Path::new("/b"));
+    }
+
+    #[test]
+    fn reading_is_lenient_where_the_toolkit_is() {
+        for text in [
+            r#"{"Bundle":"/b"}"#,
+            r#"{"bundle":"/a","BUNDLE":"/b"}"#,
+            "{\"bundle\":\"/b\"}trailing",
+            "\u{feff}{\"bundle\":\"/b\"}",
+            r#"{"bundle":"/b","status":7,"x":[{"y":{}}]}"#,
+        ] {
+            assert_eq!(state(text).unwrap().bundle, Path::new("/b"), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_state_is_refused() {
+        for text in ["", "[]", "\"x\"", "null", "{", r#"{"bundle":7}"#, r#"{"pid":"x"}"#] {
+            assert!(state(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn only_root_path_of_config_json_counts() {
+        let config = |text: &str| json::read::<Config>(text.as_bytes(), MAX_CONFIG);
+        let text = r#"{"process":7,"ROOT":{"x":1,"PATH":"rootfs"},"mounts":"none"} trailing"#;
+        assert_eq!(config(text).unwrap().root.path, Path::new("rootfs"));
+        assert_eq!(config("{}").unwrap(), Config::default());
+        assert_eq!(config(r#"{"root":null}"#).unwrap(), Config::default());
+        assert!(config(r#"{"root":"rootfs"}"#).is_err());
+    }
+
+    #[test]
+    fn a_root_comes_from_the_state_first() {
+        let bundle = tempfile::tempdir().unwrap();
+        let path = |state: &State| state.root_path();
+        std::fs::write(
+            bundle.path().join("config.json"),
+            r#"{"root":{"path":"rootfs"}}"#,
+        )
+        .unwrap();
+        let mut state = State {
+            bundle: bundle.path().into(),
+            ..State::default()
+        };
+        assert_eq!(path(&state).unwrap(), bundle.path().join("rootfs"));
+        state.root = "other".into();
+        assert_eq!(path(&state).unwrap(), bundle.path().join("other"));
+        state.root = "/absolute".into();
+        assert_eq!(path(&state).unwrap(), Path::new("/absolute"));
+    }
+
+    #[test]
+    fn accidental_roots_are_refused() {
+        let bundle = tempfile::tempdir().unwrap();
+        let open = |config: &str| {
+            std::fs::write(bundle.path().join("config.json"), config).unwrap();
+            let state = State {
+                bundle: bundle.path().into(),
+                ..State::default()
+            };
+            state.open_root().map(|_| ())
+        };
+        std::fs::create_dir(bundle.path().join("rootfs")).unwrap();
+        open(r#"{"root":{"path":"rootfs"}}"#).unwrap();
+        for config in [
+            "{}",
+            r#"{"root":{"path":""}}"#,
+            r#"{"root":{"path":"."}}"#,
+            r#"{"root":{"path":"/"}}"#,
+            r#"{"root":{"path":"../../../../../.."}}"#,
+            r#"{"root":{"path":"missing"}}"#,
+            r#"{"root":{"path":"config.json"}}"#,
+        ] {
+            assert!(open(config).is_err(), "{config}");
+        }
+        assert!(State::default().open_root().is_err());
+    }
+}

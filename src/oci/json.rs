@@ -1,0 +1,135 @@
+//! JSON from outside: one value, read as a stream, with memory that does not follow its size.
+
+use std::io::{self, BufRead, BufReader, Read};
+
+use anyhow::Result;
+use serde::de::DeserializeOwned;
+
+/// Deepest nesting that is followed.
+const MAX_DEPTH: u32 = u128::BITS;
+/// Longest key; serde_json holds a key in memory, while it skips a value of no interest.
+const MAX_KEY: u64 = 64 << 10;
+
+/// Reads the first JSON value of `input` as a `T`; stops at its end, and refuses more than `limit` bytes.
+pub(super) fn read<T: DeserializeOwned>(input: impl Read, limit: u64) -> Result<T> {
+    let mut input = BufReader::new(input);
+    if input.fill_buf()?.starts_with("\u{feff}".as_bytes()) {
+        input.consume("\u{feff}".len());
+    }
+    let bounded = Bounded {
+        input,
+        left: limit,
+        limit,
+        nesting: Nesting::default(),
+    };
+    let mut deserializer = serde_json::Deserializer::from_reader(bounded);
+    Ok(T::deserialize(&mut deserializer)?)
+}
+
+/// Passes bytes on and fails where a bound is passed.
+struct Bounded<R> {
+    input: R,
+    left: u64,
+    limit: u64,
+    nesting: Nesting,
+}
+
+impl<R: Read> Read for Bounded<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.input.read(buffer)?;
+        for &byte in buffer.iter().take(read) {
+            self.left = self
+                .left
+                .checked_sub(1)
+                .ok_or_else(|| too_large(format!("larger than {} bytes", self.limit)))?;
+            self.nesting.pass(byte)?;
+        }
+        Ok(read)
+    }
+}
+
+/// Where in the JSON text we are: how deep, and whether in a string or a key.
+#[derive(Default)]
+struct Nesting {
+    depth: u32,
+    /// One bit for each open bracket: whether it is an object's.
+    objects: u128,
+    key_is_next: bool,
+    /// Length of the string so far, when inside of one.
+    string: Option<u64>,
+    string_is_key: bool,
+    escaped: bool,
+}
+
+impl Nesting {
+    fn pass(&mut self, byte: u8) -> io::Result<()> {
+        if let Some(length) = self.string {
+            self.string = Some(length + 1);
+            if self.string_is_key && length > MAX_KEY {
+                return Err(too_large(format!("a key longer than {MAX_KEY} bytes")));
+            }
+            match byte {
+                _ if self.escaped => self.escaped = false,
+                b'\\' => self.escaped = true,
+                b'"' => self.string = None,
+                _ => {}
+            }
+            return Ok(());
+        }
+        match byte {
+            b'"' => {
+                self.string = Some(0);
+                self.string_is_key = std::mem::take(&mut self.key_is_next);
+            }
+            b'{' | b'[' => {
+                if self.depth == MAX_DEPTH {
+                    return Err(too_large(format!("nested deeper than {MAX_DEPTH} levels")));
+                }
+                self.depth += 1;
+                self.key_is_next = byte == b'{';
+                self.objects = self.objects << 1 | u128::from(self.key_is_next);
+            }
+            b'}' | b']' => {
+                self.depth = self.depth.saturating_sub(1);
+                self.objects >>= 1;
+                self.key_is_next = false;
+            }
+            b',' => self.key_is_next = self.objects & 1 == 1,
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+fn too_large(message: String) -> io::Error {
+    io::Error::new(io::ErrorKind::FileTooLarge, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde::de::IgnoredAny;
+
+    fn error(text: &str, limit: u64) -> Option<String> {
+        read::<IgnoredAny>(text.as_bytes(), limit)
+            .err()
+            .map(|err| format!("{err:#}"))
+    }
+
+    #[test]
+    fn bounds_hold() {
+        assert_eq!(error(r#"{"a":[1,{"b":"]}{["}]}"#, 100), None);
+        let deep = format!("{}{}", "[".repeat(128), "]".repeat(128));
+        assert_eq!(error(&deep, 1000), None);
+        let deeper = "[".repeat(129);
+        assert!(error(&deeper, 1000).unwrap().contains("nested deeper"));
+        let long = "k".repeat(70_000);
+        let key = format!("{{\"a\":1,\"{long}\":2}}");
+        assert!(error(&key, 1 << 20).unwrap().contains("a key longer"));
+        let value = format!("{{\"a\":\"{long}\"}}");
+        assert_eq!(error(&value, 1 << 20), None);
+        assert!(error(&value, 1000).unwrap().contains("larger than 1000"));
+        let values = format!("{{\"a\":[\"b\",\"{long}\"]}}");
+        assert_eq!(error(&values, 1 << 20), None);
+    }
+}
