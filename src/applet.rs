@@ -1,11 +1,18 @@
 //! Which applet runs: by the basename of argv[0], then by argv[1..].
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
 use std::process::ExitCode;
 
-use argh::{ArgsInfo, FromArgs};
+use anyhow::Result;
+use argh::{ArgsInfo, EarlyExit, FromArgs};
+use log::LevelFilter;
 
+use crate::cli::{Normalised, normalise};
 use crate::hook::Hook;
+use crate::log::{init, output};
+
+const VERSION: &str = concat!("nvidia-ctk version ", env!("CARGO_PKG_VERSION"), "\n");
 
 /// A name under which the binary is called, and the subcommands that this name stands for.
 pub struct Applet {
@@ -15,17 +22,40 @@ pub struct Applet {
     pub path: &'static [&'static str],
 }
 
-/// All applets; the first one is what an unknown name behaves as.
+/// What any name behaves as that is not in [`APPLETS`]: renamed copies still work.
+const NVIDIA_CTK: Applet = Applet {
+    name: "nvidia-ctk",
+    path: &[],
+};
+
+/// All applets.
 pub const APPLETS: &[Applet] = &[
-    Applet { name: "nvidia-ctk", path: &[] },
-    Applet { name: "nvidia-cdi-hook", path: &["hook"] },
-    Applet { name: "nvidia-ctk-chmod", path: &["hook", "chmod"] },
-    Applet { name: "nvidia-ctk-symlinks", path: &["hook", "create-symlinks"] },
-    Applet { name: "nvidia-ctk-ldcache", path: &["hook", "update-ldcache"] },
+    NVIDIA_CTK,
+    Applet {
+        name: "nvidia-cdi-hook",
+        path: &["hook"],
+    },
+    Applet {
+        name: "nvidia-ctk-chmod",
+        path: &["hook", "chmod"],
+    },
+    Applet {
+        name: "nvidia-ctk-symlinks",
+        path: &["hook", "create-symlinks"],
+    },
+    Applet {
+        name: "nvidia-ctk-ldcache",
+        path: &["hook", "update-ldcache"],
+    },
 ];
 
 /// Prepare containers for NVIDIA GPUs.
 #[derive(FromArgs, ArgsInfo)]
+#[argh(help_triggers("-h", "--help"))]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "argh wants one for each switch"
+)]
 struct NvidiaCtk {
     /// log what is done, too
     #[argh(switch, short = 'd')]
@@ -50,7 +80,133 @@ enum Command {
 }
 
 /// Runs the applet that `argv` names and returns its exit code.
-pub fn run(argv: impl Iterator<Item = OsString>) -> ExitCode {
-    let _ = argv;
-    ExitCode::SUCCESS
+pub fn run(mut argv: impl Iterator<Item = OsString>) -> ExitCode {
+    let applet = lookup(&argv.next().unwrap_or_default());
+    let words: Vec<OsString> = argv.collect();
+    let env = |name: &str| Some(std::env::var_os(name)?.to_string_lossy().into_owned());
+    match normalise(&NvidiaCtk::get_args_info(), applet.path, &words, env) {
+        Ok(line) => parse_and_run(applet, &line),
+        Err(usage) => {
+            init(LevelFilter::Info);
+            log::error!("{}", usage.message);
+            ExitCode::from(usage.exit_code)
+        }
+    }
+}
+
+/// The applet that argv[0] names; login shells put a dash before it, the toolkit's installer a `.real` behind.
+fn lookup(argv0: &OsStr) -> &'static Applet {
+    let name = Path::new(argv0)
+        .file_name()
+        .and_then(OsStr::to_str)
+        .unwrap_or_default();
+    let name = name.strip_prefix('-').unwrap_or(name);
+    let name = name.strip_suffix(".real").unwrap_or(name);
+    APPLETS
+        .iter()
+        .find(|applet| applet.name == name)
+        .unwrap_or(&NVIDIA_CTK)
+}
+
+fn parse_and_run(applet: &Applet, line: &Normalised) -> ExitCode {
+    let args: Vec<&str> = line.args.iter().map(String::as_str).collect();
+    let parsed = NvidiaCtk::from_args(&[NVIDIA_CTK.name], &args);
+    init(
+        parsed
+            .as_ref()
+            .map_or(LevelFilter::Info, NvidiaCtk::log_level),
+    );
+    for warning in &line.warnings {
+        log::warn!("{warning}");
+    }
+    let result = match parsed {
+        Ok(command) => command.run(),
+        Err(EarlyExit {
+            output: help,
+            status: Ok(()),
+        }) => print_help(applet, &help),
+        Err(EarlyExit {
+            output: message, ..
+        }) => Err(anyhow::Error::msg(message.trim_end().to_owned())),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(err) => {
+            log::error!("{err:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// argh names the subcommands; the caller reads the name that was called.
+fn print_help(applet: &Applet, help: &str) -> Result<()> {
+    let mut path = vec![NVIDIA_CTK.name];
+    path.extend(applet.path);
+    output(&help.replacen(&path.join(" "), applet.name, 1))?;
+    Ok(())
+}
+
+impl NvidiaCtk {
+    fn log_level(&self) -> LevelFilter {
+        match (self.quiet, self.debug) {
+            (true, _) => LevelFilter::Error,
+            (false, true) => LevelFilter::Debug,
+            (false, false) => LevelFilter::Info,
+        }
+    }
+
+    fn run(&self) -> Result<()> {
+        match self {
+            Self { version: true, .. } => Ok(output(VERSION)?),
+            Self { list: true, .. } => Ok(output(&names())?),
+            Self {
+                command: Some(Command::Hook(hook)),
+                ..
+            } => hook.run(),
+            // Not reached: without a subcommand the line was rewritten to --help.
+            Self { command: None, .. } => Ok(()),
+        }
+    }
+}
+
+fn names() -> String {
+    APPLETS
+        .iter()
+        .flat_map(|applet| [applet.name, "\n"])
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn argv0_names_the_applet() {
+        for (argv0, name) in [
+            ("nvidia-ctk-chmod", "nvidia-ctk-chmod"),
+            ("/usr/bin/nvidia-cdi-hook", "nvidia-cdi-hook"),
+            ("../nvidia-cdi-hook.real", "nvidia-cdi-hook"),
+            ("-nvidia-ctk-ldcache", "nvidia-ctk-ldcache"),
+            ("nvidia-ctk.real", "nvidia-ctk"),
+            ("xnvidia-cdi-hook", "nvidia-ctk"),
+            ("nvidia-cdi-hook.real.real", "nvidia-ctk"),
+            ("--nvidia-cdi-hook", "nvidia-ctk"),
+            ("chmod", "nvidia-ctk"),
+            ("/", "nvidia-ctk"),
+            ("", "nvidia-ctk"),
+        ] {
+            assert_eq!(lookup(OsStr::new(argv0)).name, name, "{argv0}");
+        }
+    }
+
+    #[test]
+    fn every_applet_has_its_subcommands() {
+        for applet in APPLETS {
+            let help = [OsString::from("--help")];
+            let line =
+                normalise(&NvidiaCtk::get_args_info(), applet.path, &help, |_| None).unwrap();
+            let args: Vec<&str> = line.args.iter().map(String::as_str).collect();
+            assert_eq!(args, [applet.path, &["--help"]].concat());
+        }
+    }
 }

@@ -1,1 +1,484 @@
-//! elf
+//! Reading of ELF files, piece by piece: header, program headers, dynamic section, one string.
+//!
+//! What ldconfig looks at, and no more, so that a file which the loader takes is not refused for its section headers. Nothing is
+//! mapped: whoever owns the file may shrink it meanwhile. Format: `elf(5)`, goblin's types.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+
+use goblin::container::{Container, Ctx};
+use goblin::elf::dynamic::{DT_NEEDED, DT_SONAME, DT_STRTAB, Dyn, Dynamic};
+use goblin::elf::header::{EI_CLASS, EI_DATA, ELFMAG, ET_DYN, Header};
+use goblin::elf::program_header::{
+    PT_DYNAMIC, PT_GNU_PROPERTY, PT_INTERP, PT_LOAD, PT_NOTE, ProgramHeader,
+};
+use nix::sys::stat::FileStat;
+
+pub use goblin::container::Endian;
+
+/// Read at once from the file's start: it nearly always holds all headers, and the dynamic section of small libraries.
+const HEAD: usize = 4096;
+/// More program headers than any library has.
+const MAX_SEGMENTS: u16 = 512;
+/// Largest dynamic section or note segment that is read.
+const MAX_PIECE: u64 = 64 << 10;
+/// How much of a segment with constants is read: libc's code and constants together have 2 MiB.
+const MAX_CONSTANTS: u64 = 4 << 20;
+/// Longest name that is read: `NAME_MAX` and its NUL.
+const MAX_NAME: u64 = 256;
+
+const NT_GNU_ABI_TAG: u32 = 1;
+const NT_GNU_PROPERTY_TYPE_0: u32 = 5;
+/// `GNU_PROPERTY_X86_ISA_1_NEEDED` of the x86-64 psABI.
+const X86_ISA_1_NEEDED: u32 = 0xc000_8002;
+
+/// Why a file is no shared object.
+#[derive(Debug)]
+pub enum Error {
+    /// Its bytes cannot be read.
+    Io(io::Error),
+    /// It does not begin as an ELF file does.
+    NotElf,
+    /// It is an ELF file, but not of type `ET_DYN`, or without a dynamic section.
+    NotShared,
+    /// A header or table is cut off or contradicts itself.
+    Malformed(&'static str),
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Io(err) => err.fmt(f),
+            Self::NotElf => f.write_str("not an ELF file"),
+            Self::NotShared => f.write_str("no shared object"),
+            Self::Malformed(what) => write!(f, "wrong or cut off: {what}"),
+        }
+    }
+}
+
+/// Bytes at offsets: a file, or a slice of memory.
+pub trait Source {
+    /// How many bytes there are.
+    fn size(&self) -> u64;
+    /// Reads up to `buffer.len()` bytes at `offset`; fewer only at the end.
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize>;
+}
+
+/// Word size of an ELF file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Class {
+    /// `ELFCLASS32`
+    Bits32,
+    /// `ELFCLASS64`
+    Bits64,
+}
+
+/// An ELF file whose headers are read; the rest is read when asked for.
+pub struct Object<'s, S: ?Sized> {
+    source: &'s S,
+    head: Vec<u8>,
+    header: Header,
+    segments: Vec<ProgramHeader>,
+    context: Ctx,
+}
+
+impl Source for [u8] {
+    fn size(&self) -> u64 {
+        self.len() as u64
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        let rest = usize::try_from(offset)
+            .ok()
+            .and_then(|offset| self.get(offset..))
+            .unwrap_or_default();
+        let read = rest.len().min(buffer.len());
+        buffer
+            .iter_mut()
+            .zip(rest)
+            .for_each(|(to, from)| *to = *from);
+        Ok(read)
+    }
+}
+
+/// An open regular file.
+pub struct OpenFile {
+    file: File,
+    size: u64,
+}
+
+impl OpenFile {
+    /// Takes the file and what fstat(2) told of it.
+    #[must_use]
+    pub fn new(file: File, stat: &FileStat) -> Self {
+        Self {
+            file,
+            size: u64::try_from(stat.st_size).unwrap_or(0),
+        }
+    }
+}
+
+impl Source for OpenFile {
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut read = 0;
+        while let Some(rest) = buffer.get_mut(read..).filter(|rest| !rest.is_empty()) {
+            match self.file.read_at(rest, offset.saturating_add(read as u64)) {
+                Ok(0) => break,
+                Ok(more) => read += more,
+                Err(err) if err.kind() == io::ErrorKind::Interrupted => {}
+                Err(err) => return Err(err),
+            }
+        }
+        Ok(read)
+    }
+}
+
+impl<'s, S: Source + ?Sized> Object<'s, S> {
+    /// Reads the ELF header and the program headers.
+    pub fn read(source: &'s S) -> Result<Self, Error> {
+        let mut head = vec![0; HEAD.min(usize::try_from(source.size()).unwrap_or(HEAD))];
+        let read = source.read_at(0, &mut head).map_err(Error::Io)?;
+        head.truncate(read);
+        if !head.starts_with(ELFMAG) {
+            return Err(Error::NotElf);
+        }
+        let header = parse_header(&head)?;
+        let context = Ctx::new(
+            header.container().map_err(|_| Error::Malformed("class"))?,
+            header
+                .endianness()
+                .map_err(|_| Error::Malformed("byte order"))?,
+        );
+        let mut object = Self {
+            source,
+            head,
+            header,
+            segments: Vec::new(),
+            context,
+        };
+        object.segments = object.read_segments()?;
+        Ok(object)
+    }
+
+    fn read_segments(&self) -> Result<Vec<ProgramHeader>, Error> {
+        let count = self.header.e_phnum;
+        if count > MAX_SEGMENTS {
+            return Err(Error::Malformed("too many program headers"));
+        }
+        let size = ProgramHeader::size(self.context) as u64 * u64::from(count);
+        let table = self.piece(self.header.e_phoff, size)?;
+        ProgramHeader::parse(&table, 0, usize::from(count), self.context)
+            .map_err(|_| Error::Malformed("program headers"))
+    }
+
+    /// Word size.
+    #[must_use]
+    pub fn class(&self) -> Class {
+        match self.context.container {
+            Container::Little => Class::Bits32,
+            Container::Big => Class::Bits64,
+        }
+    }
+
+    /// Byte order.
+    #[must_use]
+    pub fn endian(&self) -> Endian {
+        self.context.le
+    }
+
+    /// `e_machine`
+    #[must_use]
+    pub fn machine(&self) -> u16 {
+        self.header.e_machine
+    }
+
+    /// `e_flags`
+    #[must_use]
+    pub fn flags(&self) -> u32 {
+        self.header.e_flags
+    }
+
+    /// The bytes of the loaded segments that are not writable, those without code first: where a program's constants are.
+    pub fn constants(&self) -> impl Iterator<Item = Cow<'_, [u8]>> {
+        let loaded = |code: bool| {
+            self.segments.iter().filter(move |segment| {
+                segment.p_type == PT_LOAD && !segment.is_write() && segment.is_executable() == code
+            })
+        };
+        loaded(false)
+            .chain(loaded(true))
+            .filter_map(|segment| {
+                self.read_up_to(segment.p_offset, segment.p_filesz.min(MAX_CONSTANTS))
+                    .ok()
+            })
+    }
+
+    /// The path in `PT_INTERP`.
+    pub fn interpreter(&self) -> Result<Option<Vec<u8>>, Error> {
+        self.segments
+            .iter()
+            .rfind(|segment| segment.p_type == PT_INTERP)
+            .map(|segment| self.name(segment.p_offset))
+            .transpose()
+    }
+
+    /// The dynamic section: of several, the last one counts, and it ends at `DT_NULL`, whatever the segment's size is.
+    pub fn dynamic(&self) -> Result<DynamicSection, Error> {
+        let segment = self
+            .segments
+            .iter()
+            .rfind(|segment| segment.p_type == PT_DYNAMIC)
+            .filter(|segment| self.header.e_type == ET_DYN && segment.p_filesz != 0)
+            .ok_or(Error::NotShared)?;
+        // ldconfig keeps the offset in 32 bits.
+        let offset = segment.p_offset & u64::from(u32::MAX);
+        for size in [segment.p_filesz.min(MAX_PIECE), MAX_PIECE] {
+            let bytes = self.read_up_to(offset, size)?;
+            let here = ProgramHeader {
+                p_type: PT_DYNAMIC,
+                p_filesz: bytes.len() as u64,
+                ..ProgramHeader::default()
+            };
+            let entries = Dynamic::parse(&bytes, &[here], self.context)
+                .ok()
+                .flatten()
+                .map(|dynamic| dynamic.dyns)
+                .unwrap_or_default();
+            if entries.last().is_some_and(|last| last.d_tag == 0) {
+                return Ok(DynamicSection { entries });
+            }
+        }
+        Err(Error::Malformed("no end of the dynamic section"))
+    }
+
+    /// `DT_SONAME`, at most [`MAX_NAME`] bytes of it.
+    pub fn soname(&self, dynamic: &DynamicSection) -> Result<Option<Vec<u8>>, Error> {
+        let strings = self.strings(dynamic)?;
+        dynamic
+            .values(DT_SONAME)
+            .next()
+            .map(|index| self.name(strings.wrapping_add(index)))
+            .transpose()
+    }
+
+    /// Whether a `DT_NEEDED` is one of `names`.
+    pub fn needs(&self, dynamic: &DynamicSection, names: &[&[u8]]) -> Result<bool, Error> {
+        let strings = self.strings(dynamic)?;
+        for index in dynamic.values(DT_NEEDED) {
+            if names.contains(&self.name(strings.wrapping_add(index))?.as_slice()) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// File offset of the string table.
+    fn strings(&self, dynamic: &DynamicSection) -> Result<u64, Error> {
+        let address = dynamic.values(DT_STRTAB).next().ok_or(Error::NotShared)?;
+        let holds = |segment: &&ProgramHeader| {
+            address
+                .checked_sub(segment.p_vaddr)
+                .is_some_and(|distance| distance < segment.p_filesz)
+        };
+        Ok(self
+            .loaded()
+            .find(holds)
+            .map_or(address, |segment| file_offset(segment, address)))
+    }
+
+    /// Whether the string table begins where glibc before 2.31 looks for it: at the first loaded segment's distance.
+    #[must_use]
+    pub fn strings_in_first_segment(&self, dynamic: &DynamicSection) -> bool {
+        let address = dynamic.values(DT_STRTAB).next().unwrap_or_default();
+        let naive = self
+            .loaded()
+            .next()
+            .map_or(address, |segment| file_offset(segment, address));
+        self.strings(dynamic).is_ok_and(|offset| offset == naive)
+    }
+
+    fn loaded(&self) -> impl Iterator<Item = &ProgramHeader> {
+        self.segments
+            .iter()
+            .filter(|segment| segment.p_type == PT_LOAD)
+    }
+
+    /// The kernel that the object asks for, as ldconfig before 2.36 writes it: `os << 24 | major << 16 | minor << 8 | patch` of
+    /// the ABI tag, or 0.
+    pub fn os_version(&self) -> Result<u32, Error> {
+        for segment in self.segments.iter().filter(|it| it.p_type == PT_NOTE) {
+            let align = match segment.p_align {
+                4 | 8 => segment.p_align,
+                _ => continue,
+            };
+            let bytes = self.read_up_to(segment.p_offset, segment.p_filesz.min(MAX_PIECE))?;
+            let tag = self
+                .notes(&bytes, align)
+                .find(|note| note.kind == NT_GNU_ABI_TAG && note.is_gnu && note.desc.len() == 16);
+            if let Some(note) = tag {
+                let word = |index: usize| self.word(note.desc, index * 4).unwrap_or_default();
+                let version = (word(0) & 0xff) << 24
+                    | (word(1) & 0xff) << 16
+                    | (word(2) & 0xff) << 8
+                    | word(3) & 0xff;
+                if version != 0 {
+                    return Ok(version);
+                }
+            }
+        }
+        Ok(0)
+    }
+
+    /// The x86 ISA level that the object needs, counted from 0 for the baseline: 1 for x86-64-v2, and so on.
+    pub fn isa_level(&self) -> Result<u32, Error> {
+        let align = match self.class() {
+            Class::Bits32 => 4,
+            Class::Bits64 => 8,
+        };
+        let mut level = 0;
+        for segment in &self.segments {
+            if segment.p_type != PT_GNU_PROPERTY || segment.p_align != align {
+                continue;
+            }
+            let bytes = self.read_up_to(segment.p_offset, segment.p_filesz.min(MAX_PIECE))?;
+            let properties = self
+                .notes(&bytes, align)
+                .find(|note| note.kind == NT_GNU_PROPERTY_TYPE_0 && note.is_gnu);
+            if let Some(needed) =
+                properties.and_then(|note| self.property(note.desc, align, X86_ISA_1_NEEDED))
+            {
+                level = needed.checked_ilog2().unwrap_or(0);
+            }
+        }
+        Ok(level)
+    }
+
+    /// The 32-bit value of one property of an `NT_GNU_PROPERTY_TYPE_0` note; they stand in ascending order of their types.
+    fn property(&self, desc: &[u8], align: u64, wanted: u32) -> Option<u32> {
+        let align = usize::try_from(align).ok()?;
+        if desc.len() % align != 0 {
+            return None;
+        }
+        let (mut at, mut last) = (0, 0);
+        loop {
+            let kind = self.word(desc, at)?;
+            let size = usize::try_from(self.word(desc, at + 4)?).ok()?;
+            let data = desc.get(at + 8..)?;
+            if kind < last || size > data.len() {
+                return None;
+            }
+            if kind == wanted && size == 4 {
+                return self.word(data, 0);
+            }
+            last = kind;
+            at += 8 + size.next_multiple_of(align);
+        }
+    }
+
+    fn notes<'b>(&self, bytes: &'b [u8], align: u64) -> impl Iterator<Item = Note<'b>> {
+        let align = usize::try_from(align).unwrap_or(4);
+        let mut at = 0_usize;
+        std::iter::from_fn(move || {
+            let name_size = usize::try_from(self.word(bytes, at)?).ok()?;
+            let desc_size = usize::try_from(self.word(bytes, at.checked_add(4)?)?).ok()?;
+            let kind = self.word(bytes, at.checked_add(8)?)?;
+            let name = at.checked_add(12)?;
+            let desc = name.checked_add(name_size)?.checked_next_multiple_of(align)?;
+            let end = desc.checked_add(desc_size)?;
+            let note = Note {
+                kind,
+                is_gnu: bytes.get(name..name.checked_add(name_size)?) == Some(b"GNU\0"),
+                desc: bytes.get(desc..end)?,
+            };
+            at = end.checked_next_multiple_of(align)?;
+            Some(note)
+        })
+    }
+
+    fn word(&self, bytes: &[u8], offset: usize) -> Option<u32> {
+        let word = bytes.get(offset..)?.first_chunk::<4>()?;
+        Some(match self.context.le {
+            Endian::Little => u32::from_le_bytes(*word),
+            Endian::Big => u32::from_be_bytes(*word),
+        })
+    }
+
+    /// The NUL-terminated string at `offset` of the file, cut at [`MAX_NAME`] bytes.
+    fn name(&self, offset: u64) -> Result<Vec<u8>, Error> {
+        let bytes = self.read_up_to(offset, MAX_NAME)?;
+        if bytes.is_empty() {
+            return Err(Error::Malformed("a string beyond the end of the file"));
+        }
+        Ok(bytes
+            .split(|&byte| byte == 0)
+            .next()
+            .unwrap_or_default()
+            .to_vec())
+    }
+
+    fn piece(&self, offset: u64, size: u64) -> Result<Cow<'_, [u8]>, Error> {
+        let bytes = self.read_up_to(offset, size)?;
+        if bytes.len() as u64 == size {
+            return Ok(bytes);
+        }
+        Err(Error::Malformed("a table beyond the end of the file"))
+    }
+
+    fn read_up_to(&self, offset: u64, size: u64) -> Result<Cow<'_, [u8]>, Error> {
+        let there = self.source.size().saturating_sub(offset).min(size);
+        let size = usize::try_from(there).map_err(|_| Error::Malformed("size"))?;
+        let in_head = usize::try_from(offset)
+            .ok()
+            .and_then(|start| self.head.get(start..start.checked_add(size)?));
+        if let Some(bytes) = in_head {
+            return Ok(Cow::Borrowed(bytes));
+        }
+        let mut bytes = vec![0; size];
+        let read = self.source.read_at(offset, &mut bytes).map_err(Error::Io)?;
+        bytes.truncate(read);
+        Ok(Cow::Owned(bytes))
+    }
+}
+
+/// The entries of a dynamic section, up to and with `DT_NULL`.
+pub struct DynamicSection {
+    entries: Vec<Dyn>,
+}
+
+impl DynamicSection {
+    fn values(&self, tag: u64) -> impl Iterator<Item = u64> {
+        self.entries
+            .iter()
+            .filter(move |entry| entry.d_tag == tag)
+            .map(|entry| entry.d_val)
+    }
+}
+
+struct Note<'b> {
+    kind: u32,
+    is_gnu: bool,
+    desc: &'b [u8],
+}
+
+fn file_offset(segment: &ProgramHeader, address: u64) -> u64 {
+    address
+        .wrapping_sub(segment.p_vaddr)
+        .wrapping_add(segment.p_offset)
+}
+
+/// Reads the header at the start of a file, of either class.
+fn parse_header(head: &[u8]) -> Result<Header, Error> {
+    // goblin takes an unknown class or byte order for one of the two.
+    let known = |index: usize| matches!(head.get(index), Some(1 | 2));
+    if !known(EI_CLASS) || !known(EI_DATA) {
+        return Err(Error::Malformed("class or byte order"));
+    }
+    goblin::elf::Elf::parse_header(head).map_err(|_| Error::Malformed("ELF header"))
+}

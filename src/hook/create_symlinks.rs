@@ -19,3 +19,15 @@ pub struct CreateSymlinks {
     #[argh(option, arg_name = "file")]
     pub container_spec: Option<String>,
 }
+
+impl CreateSymlinks {
+    /// Refuses what can be seen to be wrong without the container.
+    pub fn check(&self) -> anyhow::Result<()> {
+        Ok(())
+    }
+
+    /// x
+    pub fn apply(&self, _root: &crate::rootfs::ContainerRoot) -> anyhow::Result<()> {
+        Ok(())
+    }
+}

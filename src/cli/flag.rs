@@ -1,0 +1,66 @@
+//! The forms of flags and of bool words.
+
+use argh::FlagInfo;
+
+/// The flag that argh adds to every command.
+pub(super) const HELP: &str = "--help";
+
+/// The name and the value of a word in the form of a flag. A lone dash is none.
+pub(super) fn split_flag(word: &str) -> Option<(&str, Option<&str>)> {
+    let flag = word.strip_prefix("--").or_else(|| word.strip_prefix('-'))?;
+    match flag.split_once('=') {
+        Some((name, value)) => Some((name, Some(value))),
+        None if flag.is_empty() => None,
+        None => Some((flag, None)),
+    }
+}
+
+/// Whether `name` is the flag's long name or its letter.
+pub(super) fn is_named(flag: &FlagInfo<'_>, name: &str) -> bool {
+    let short = if flag.long == HELP {
+        Some('h')
+    } else {
+        flag.short
+    };
+    // argh's names have no dots, the toolkit's have: `--csv.file`.
+    long_name(flag) == name.replace('.', "-") || short.is_some_and(|short| name.chars().eq([short]))
+}
+
+fn long_name<'a>(flag: &FlagInfo<'a>) -> &'a str {
+    flag.long.trim_start_matches("--")
+}
+
+/// The words of Go's `strconv.ParseBool`.
+pub(super) fn parse_bool(word: &str) -> Option<bool> {
+    match word {
+        "1" | "t" | "T" | "TRUE" | "true" | "True" => Some(true),
+        "0" | "f" | "F" | "FALSE" | "false" | "False" => Some(false),
+        _ => None,
+    }
+}
+
+/// The flag whose name was probably meant, if there is one.
+pub(super) fn nearest_flag<'a>(
+    name: &str,
+    flags: impl Iterator<Item = &'a FlagInfo<'a>>,
+) -> Option<&'a FlagInfo<'a>> {
+    let (distance, flag) = flags
+        .map(|flag| (distance(name, long_name(flag)), flag))
+        .min_by_key(|(distance, _)| *distance)?;
+    (distance * 2 <= long_name(flag).len()).then_some(flag)
+}
+
+/// Levenshtein's distance: how many letters to add, drop or replace make one name the other.
+fn distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (1..=b.chars().count()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let (mut diagonal, mut left) = (i, i + 1);
+        for (above, y) in row.iter_mut().zip(b.chars()) {
+            let nearest = diagonal.min(*above).min(left);
+            let cell = if x == y { diagonal } else { nearest + 1 };
+            diagonal = std::mem::replace(above, cell);
+            left = cell;
+        }
+    }
+    row.last().copied().unwrap_or_default()
+}

@@ -1,0 +1,130 @@
+//! The order of names in a cache: the loader's binary search relies on it.
+
+use std::cmp::Ordering;
+
+use super::format::{CacheEntry, Hwcap};
+
+/// Compares as glibc's `_dl_cache_libcmp`: runs of digits by value, a digit above anything else, other bytes as `char`.
+#[must_use]
+pub fn compare_names(mut a: &[u8], mut b: &[u8], char_is_signed: bool) -> Ordering {
+    let value = |byte: u8| {
+        if char_is_signed {
+            i32::from(byte.cast_signed())
+        } else {
+            i32::from(byte)
+        }
+    };
+    loop {
+        match (a, b) {
+            ([], []) => return Ordering::Equal,
+            ([b'0'..=b'9', ..], [b'0'..=b'9', ..]) => {
+                let (left, behind_a) = split_number(a);
+                let (right, behind_b) = split_number(b);
+                // glibc subtracts ints: what overflows comes out the other way round.
+                match left.wrapping_sub(right).cmp(&0) {
+                    Ordering::Equal => (a, b) = (behind_a, behind_b),
+                    different => return different,
+                }
+            }
+            ([b'0'..=b'9', ..], _) => return Ordering::Greater,
+            (_, [b'0'..=b'9', ..]) => return Ordering::Less,
+            ([x, behind_a @ ..], [y, behind_b @ ..]) if x == y => (a, b) = (behind_a, behind_b),
+            _ => {
+                let first = |name: &[u8]| name.first().map_or(0, |&byte| value(byte));
+                return first(a).cmp(&first(b));
+            }
+        }
+    }
+}
+
+/// The value of the digits at the start, in an int that wraps, and what stands behind them.
+fn split_number(name: &[u8]) -> (i32, &[u8]) {
+    let end = name.iter().position(|byte| !byte.is_ascii_digit());
+    let (digits, behind) = name.split_at(end.unwrap_or(name.len()));
+    let number = digits.iter().fold(0_i32, |number, digit| {
+        number
+            .wrapping_mul(10)
+            .wrapping_add(i32::from(digit - b'0'))
+    });
+    (number, behind)
+}
+
+/// Puts entries in the cache's order: names descending, then flags descending, then glibc-hwcaps entries by the name of their
+/// directory, then the most special of the others; entries that are alike stay as they are.
+pub(super) fn sort(entries: &mut Vec<CacheEntry<'_>>, char_is_signed: bool) {
+    merge_sort(entries, &|a, b| {
+        compare_names(b.soname, a.soname, char_is_signed)
+            .then_with(|| b.flags.cast_signed().cmp(&a.flags.cast_signed()))
+            .then_with(|| compare_hwcaps(a.hwcap, b.hwcap))
+            .then_with(|| b.os_version.cmp(&a.os_version))
+    });
+}
+
+fn compare_hwcaps(a: Hwcap<'_>, b: Hwcap<'_>) -> Ordering {
+    match (a, b) {
+        (Hwcap::Directory { name: a, .. }, Hwcap::Directory { name: b, .. }) => a.cmp(b),
+        (Hwcap::Directory { .. }, Hwcap::Bits(_)) => Ordering::Less,
+        (Hwcap::Bits(_), Hwcap::Directory { .. }) => Ordering::Greater,
+        (Hwcap::Bits(a), Hwcap::Bits(b)) => {
+            (b.count_ones().cmp(&a.count_ones())).then_with(|| b.cmp(&a))
+        }
+    }
+}
+
+/// Sorts stably by merging. The standard library's sort may panic on an order with contradictions, which names with numbers
+/// beyond 32 bits bring about.
+fn merge_sort<T>(items: &mut Vec<T>, compare: &impl Fn(&T, &T) -> Ordering) {
+    if items.len() < 2 {
+        return;
+    }
+    let mut right = items.split_off(items.len() / 2);
+    merge_sort(items, compare);
+    merge_sort(&mut right, compare);
+    let left = std::mem::take(items);
+    items.reserve(left.len() + right.len());
+    let (mut left, mut right) = (left.into_iter().peekable(), right.into_iter().peekable());
+    while let (Some(a), Some(b)) = (left.peek(), right.peek()) {
+        let next = if compare(a, b) == Ordering::Greater {
+            right.next()
+        } else {
+            left.next()
+        };
+        items.extend(next);
+    }
+    items.extend(left);
+    items.extend(right);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_compare_as_in_glibc() {
+        let compare = |a: &str, b: &str| compare_names(a.as_bytes(), b.as_bytes(), true);
+        assert_eq!(compare("libfoo.so.1.10", "libfoo.so.1.9"), Ordering::Greater);
+        assert_eq!(compare("libn.so.1", "libn.so.01"), Ordering::Equal);
+        assert_eq!(compare("libn1.so", "libn.so"), Ordering::Greater);
+        assert_eq!(compare("liba", "libab"), Ordering::Less);
+        assert_eq!(compare("liba1", "liba"), Ordering::Greater);
+        assert_eq!(compare("x.4294967297", "x.1"), Ordering::Equal);
+        assert_eq!(compare("x.2147483648", "x.2"), Ordering::Greater);
+        let accent = "libé";
+        assert_eq!(compare(accent, "liba"), Ordering::Less);
+        assert_eq!(
+            compare_names(accent.as_bytes(), b"liba", false),
+            Ordering::Greater
+        );
+    }
+
+    #[test]
+    fn sorting_is_stable_and_bears_contradictions() {
+        let mut pairs: Vec<_> = (0..100).map(|i| (i % 7, i)).collect();
+        merge_sort(&mut pairs, &|a, b| a.0.cmp(&b.0));
+        assert!(pairs.is_sorted());
+        let mut odd: Vec<u32> = (0..1000).collect();
+        merge_sort(&mut odd, &|a, b| if (a * b) % 3 == 0 { Ordering::Greater } else { Ordering::Less });
+        odd.sort_unstable();
+        assert!(odd.iter().copied().eq(0..1000));
+    }
+}

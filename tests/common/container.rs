@@ -1,0 +1,473 @@
+//! Real containers for tests: an image made by `tests/fixtures/rootfs.sh`, a bundle around a copy of it, and the runtimes,
+//! started in a mount namespace of their own (`tests/fixtures/private.sh`) so that nothing on the machine changes.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "test code, on files that it made itself"
+)]
+
+use std::collections::BTreeMap;
+use std::env;
+use std::fs;
+use std::io::{self, Write as _};
+use std::os::unix::fs::{MetadataExt as _, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::OnceLock;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// The version in the names of the driver's libraries.
+pub(crate) const VERSION: &str = "575.57.08";
+
+/// The OCI runtimes that the tests start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Runtime {
+    /// runc
+    Runc,
+    /// crun
+    Crun,
+}
+
+impl Runtime {
+    /// All of them.
+    pub(crate) const ALL: [Self; 2] = [Self::Runc, Self::Crun];
+
+    /// Its program.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Runc => "runc",
+            Self::Crun => "crun",
+        }
+    }
+}
+
+/// How a container, or the runtime in its place, ended, and all that it printed.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    /// Whether the exit code was 0.
+    pub(crate) success: bool,
+    /// stdout, then stderr.
+    pub(crate) text: String,
+}
+
+impl Ended {
+    /// Whether a line contains this.
+    pub(crate) fn has(&self, part: &str) -> bool {
+        self.text.contains(part)
+    }
+}
+
+impl From<Output> for Ended {
+    fn from(output: Output) -> Self {
+        let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
+        text.push_str(&String::from_utf8_lossy(&output.stderr));
+        Self {
+            success: output.status.success(),
+            text,
+        }
+    }
+}
+
+/// Whether these programs are here and containers can be started. If not, the test fails in CI (`CI=true`); elsewhere it says
+/// so past libtest, which would hide it.
+pub(crate) fn can_run(programs: &[&str]) -> bool {
+    let Some(reason) = obstacle(programs) else {
+        return true;
+    };
+    assert!(
+        env::var_os("CI").is_none_or(|ci| ci != "true"),
+        "cannot run here: {reason}"
+    );
+    let test = std::thread::current().name().unwrap_or_default().to_owned();
+    let _ = writeln!(io::stderr(), "SKIPPED {test}: {reason}");
+    false
+}
+
+fn obstacle(programs: &[&str]) -> Option<String> {
+    static PRIVATE: OnceLock<Option<String>> = OnceLock::new();
+    let path = env::var_os("PATH").unwrap_or_default();
+    let found = |name: &str| env::split_paths(&path).any(|folder| folder.join(name).is_file());
+    if let Some(missing) = ["busybox", "dpkg-query", "gcc", "unshare"]
+        .iter()
+        .chain(programs)
+        .find(|name| !found(name))
+    {
+        return Some(format!(
+            "{missing} is not installed (tests/run.sh does that)"
+        ));
+    }
+    if fs::metadata("/proc/self").is_ok_and(|process| process.uid() != 0) {
+        return Some("containers are started by root".into());
+    }
+    PRIVATE
+        .get_or_init(|| {
+            let ended = Ended::from(private("true").output().expect("sh starts"));
+            (!ended.success)
+                .then(|| format!("no mount namespace can be made: {}", ended.text.trim()))
+        })
+        .clone()
+}
+
+/// The binary under test: the one that cargo built, or another build of it (`NVIDIA_CTK_BINARY`).
+pub(crate) fn binary() -> PathBuf {
+    env::var_os("NVIDIA_CTK_BINARY")
+        .map_or_else(|| env!("CARGO_BIN_EXE_nvidia-ctk").into(), PathBuf::from)
+}
+
+fn fixture(name: &str) -> PathBuf {
+    [env!("CARGO_MANIFEST_DIR"), "tests", "fixtures", name]
+        .iter()
+        .collect()
+}
+
+/// A command in a mount namespace where runtimes work.
+pub(crate) fn private(program: &str) -> Command {
+    let mut command = Command::new("sh");
+    command
+        .arg(fixture("private.sh"))
+        .arg(program)
+        .env_remove("NVIDIA_CTK_DEBUG");
+    command
+}
+
+/// Runs a command that must succeed.
+pub(crate) fn must(command: &mut Command) {
+    let ended = Ended::from(command.output().expect("the command starts"));
+    assert!(ended.success, "{command:?}: {}", ended.text);
+}
+
+/// A folder that vanishes with its value. Below the target folder, because programs must be executable there.
+pub(crate) fn folder() -> TempDir {
+    tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a temporary folder")
+}
+
+/// Compiles a shared library of the fixtures.
+pub(crate) fn compile(source: &str, to: &Path, flags: &[String]) {
+    must(
+        Command::new("gcc")
+            .args(["-shared", "-fPIC", "-o"])
+            .arg(to)
+            .arg(fixture(source))
+            .args(flags),
+    );
+}
+
+/// The folder with `rootfs` and `driver`, made once for a test program.
+fn image() -> &'static Path {
+    static IMAGE: OnceLock<PathBuf> = OnceLock::new();
+    IMAGE.get_or_init(|| {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("image");
+        let _ = fs::remove_dir_all(&folder);
+        must(Command::new("sh").arg(fixture("rootfs.sh")).arg(&folder));
+        folder
+    })
+}
+
+/// The files of the driver, on the host.
+pub(crate) fn driver() -> Vec<PathBuf> {
+    let mut files: Vec<_> = fs::read_dir(image().join("driver"))
+        .expect("the driver was made")
+        .map(|entry| entry.expect("a readable folder").path())
+        .collect();
+    files.sort();
+    files
+}
+
+fn name(file: &Path) -> &str {
+    file.file_name()
+        .and_then(|name| name.to_str())
+        .expect("a plain file name")
+}
+
+/// A bundle: a copy of the image and a config.json.
+pub(crate) struct Container {
+    folder: TempDir,
+    config: Value,
+}
+
+impl Container {
+    /// A container without driver and hooks. It has a folder `/dev/nvidia-caps` that only root may enter.
+    pub(crate) fn new() -> Self {
+        let folder = folder();
+        must(
+            Command::new("cp")
+                .arg("-a")
+                .arg(image().join("rootfs"))
+                .arg(folder.path()),
+        );
+        let config = json!({
+            "ociVersion": "1.0.2",
+            "root": {"path": "rootfs"},
+            "process": {"user": {"uid": 0, "gid": 0}, "cwd": "/", "args": [], "env": ["PATH=/usr/sbin:/usr/bin"]},
+            "mounts": [
+                {"destination": "/proc", "type": "proc", "source": "proc"},
+                {"destination": "/dev", "type": "tmpfs", "source": "tmpfs"},
+                {"destination": "/dev/nvidia-caps", "type": "tmpfs", "source": "tmpfs", "options": ["mode=0700"]},
+            ],
+            "linux": {"namespaces": [
+                {"type": "mount"}, {"type": "pid"}, {"type": "ipc"}, {"type": "uts"}, {"type": "network"},
+            ]},
+            "hooks": {},
+        });
+        Self { folder, config }
+    }
+
+    /// The bundle.
+    pub(crate) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The root, on the host.
+    pub(crate) fn root(&self) -> PathBuf {
+        self.path().join("rootfs")
+    }
+
+    /// Puts the driver's files into a folder of the image.
+    #[must_use]
+    pub(crate) fn with_driver(self, folder: &str) -> Self {
+        let to = self.root().join(folder.trim_start_matches('/'));
+        fs::create_dir_all(&to).expect("a folder in the image");
+        for file in driver() {
+            fs::copy(&file, to.join(name(&file))).expect("a copied library");
+        }
+        self
+    }
+
+    /// Mounts each of the driver's files into a folder of the container.
+    #[must_use]
+    pub(crate) fn with_mounted_driver(mut self, folder: &str) -> Self {
+        for file in driver() {
+            let destination = format!("{folder}/{}", name(&file));
+            push(
+                &mut self.config["mounts"],
+                json!({"destination": destination, "type": "bind", "source": file, "options": ["bind", "ro"]}),
+            );
+        }
+        self
+    }
+
+    /// Sets a variable of the container's process.
+    #[must_use]
+    pub(crate) fn with_variable(mut self, variable: &str) -> Self {
+        push(&mut self.config["process"]["env"], json!(variable));
+        self
+    }
+
+    /// Sets an annotation.
+    #[must_use]
+    pub(crate) fn with_annotation(mut self, key: &str, value: &str) -> Self {
+        self.config["annotations"][key] = json!(value);
+        self
+    }
+
+    /// Adds one of our hooks, as `nvidia-cdi-hook`, with the environment that it should have.
+    #[must_use]
+    pub(crate) fn with_hook(self, stage: &str, arguments: &[&str]) -> Self {
+        let arguments: Vec<_> = ["nvidia-cdi-hook"].iter().chain(arguments).collect();
+        let hook = json!({"path": binary(), "args": arguments, "env": ["NVIDIA_CTK_DEBUG=false"], "timeout": 10});
+        self.with_raw_hook(stage, hook)
+    }
+
+    /// Adds a hook as it stands.
+    #[must_use]
+    pub(crate) fn with_raw_hook(mut self, stage: &str, hook: Value) -> Self {
+        push(&mut self.config["hooks"][stage], hook);
+        self
+    }
+
+    /// Runs a shell command in the container.
+    pub(crate) fn run(&mut self, runtime: Runtime, command: &str) -> Ended {
+        self.config["process"]["args"] = json!(["sh", "-c", command]);
+        fs::write(self.path().join("config.json"), self.config.to_string())
+            .expect("a written config.json");
+        let mut start = private(runtime.name());
+        if runtime == Runtime::Crun {
+            // It can do without, and so has nothing against any layout of them.
+            start.arg("--cgroup-manager=disabled");
+        }
+        start
+            .arg("--root")
+            .arg(self.path().join("state"))
+            .args(["run", "--bundle"])
+            .arg(self.path());
+        let id = format!("nvidia-ctk-{}", name(self.path()).trim_start_matches('.'));
+        start.arg(id).output().expect("sh starts").into()
+    }
+}
+
+fn push(list: &mut Value, item: Value) {
+    match list {
+        Value::Array(items) => items.push(item),
+        _ => *list = json!([item]),
+    }
+}
+
+/// podman with a storage, a state and a hooks folder of its own: that of this repository, whose programs are links to the binary
+/// under test.
+pub(crate) struct Podman {
+    folder: TempDir,
+}
+
+impl Podman {
+    /// A podman that knows the image `localhost/image`.
+    pub(crate) fn new() -> Self {
+        let podman = Self { folder: folder() };
+        let (programs, hooks) = (podman.path("libexec"), podman.path("hooks.d"));
+        for new in [&programs, &hooks] {
+            fs::create_dir(new).expect("a folder");
+        }
+        let written = hooks_d();
+        for (file, hook) in &written {
+            let program = hook["hook"]["path"]
+                .as_str()
+                .expect("a path")
+                .rsplit('/')
+                .next()
+                .expect("a name");
+            let _ = symlink(binary(), programs.join(program));
+            let mut hook = hook.clone();
+            hook["hook"]["path"] = json!(programs.join(program));
+            fs::write(hooks.join(file), hook.to_string()).expect("a written hook");
+        }
+        let archive = podman.path("image.tar");
+        must(
+            Command::new("tar")
+                .arg("-C")
+                .arg(image().join("rootfs"))
+                .arg("-cf")
+                .arg(&archive)
+                .arg("."),
+        );
+        must(
+            podman
+                .command(Runtime::Crun)
+                .arg("import")
+                .arg(archive)
+                .arg("localhost/image"),
+        );
+        podman
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn command(&self, runtime: Runtime) -> Command {
+        let mut command = private("podman");
+        for folder in ["root", "runroot", "tmpdir"] {
+            command.arg(format!("--{folder}")).arg(self.path(folder));
+        }
+        // What works everywhere: no overlay on top of an overlay, no systemd, no journal.
+        command.args(
+            "--storage-driver vfs --cgroup-manager cgroupfs --events-backend none".split(' '),
+        );
+        command.args(["--runtime", runtime.name()]);
+        command.env("PODMAN_IGNORE_CGROUPSV1_WARNING", "1");
+        command
+    }
+
+    fn cgroup(&self) -> String {
+        format!(
+            "nvidia-ctk-{}",
+            name(self.folder.path()).trim_start_matches('.')
+        )
+    }
+
+    /// `podman run` with our hooks or without.
+    pub(crate) fn run(
+        &self,
+        runtime: Runtime,
+        hooks: bool,
+        options: &[String],
+        image: &str,
+        command: &str,
+    ) -> Ended {
+        let mut podman = self.command(runtime);
+        podman
+            .arg("--hooks-dir")
+            .arg(self.path(if hooks { "hooks.d" } else { "none" }));
+        podman.args(
+            "run --rm --network none --pull never --cgroups no-conmon --cgroup-parent".split(' '),
+        );
+        podman.arg(format!("/{}", self.cgroup()));
+        // podman's own limits are higher than what a root without CAP_SYS_RESOURCE may set.
+        podman.args("--ulimit nofile=1024:1024 --ulimit nproc=1024:1024".split(' '));
+        podman
+            .args(options)
+            .args([image, "sh", "-c", command])
+            .output()
+            .expect("sh starts")
+            .into()
+    }
+}
+
+impl Drop for Podman {
+    fn drop(&mut self) {
+        // podman leaves the parent of its containers' cgroups behind, in each hierarchy.
+        let _ = private("sh")
+            .args([
+                "-c",
+                "rmdir /sys/fs/cgroup/$0 /sys/fs/cgroup/*/$0 2>/dev/null",
+                &self.cgroup(),
+            ])
+            .output();
+    }
+}
+
+/// Options for `podman run` that mount each of the driver's files into a folder.
+pub(crate) fn volumes(folder: &str) -> Vec<String> {
+    driver()
+        .iter()
+        .flat_map(|file| {
+            [
+                "-v".into(),
+                format!("{}:{folder}/{}:ro", file.display(), name(file)),
+            ]
+        })
+        .collect()
+}
+
+/// The hooks of this repository by file name.
+pub(crate) fn hooks_d() -> BTreeMap<String, Value> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("hooks.d");
+    let files = fs::read_dir(folder)
+        .expect("hooks.d")
+        .map(|entry| entry.expect("a readable folder").path());
+    files
+        .map(|file| {
+            let text = fs::read_to_string(&file).expect("a readable hook");
+            (
+                name(&file).to_owned(),
+                serde_json::from_str(&text).expect("JSON"),
+            )
+        })
+        .collect()
+}
+
+/// Everything below a folder that a hook could change, by path.
+pub(crate) fn snapshot(folder: &Path) -> BTreeMap<PathBuf, String> {
+    let mut all = BTreeMap::new();
+    let mut left = vec![folder.to_owned()];
+    while let Some(path) = left.pop() {
+        let file = fs::symlink_metadata(&path).expect("a file");
+        if file.is_dir() {
+            left.extend(
+                fs::read_dir(&path)
+                    .expect("a folder")
+                    .map(|entry| entry.expect("an entry").path()),
+            );
+        }
+        let (inode, mode, size) = (file.ino(), file.mode(), file.size());
+        let (seconds, nanoseconds) = (file.mtime(), file.mtime_nsec());
+        all.insert(
+            path,
+            format!(
+                "inode {inode}, mode {mode:o}, {size} bytes, changed at {seconds}.{nanoseconds:09}"
+            ),
+        );
+    }
+    all
+}

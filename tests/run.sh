@@ -1,0 +1,44 @@
+#!/bin/sh
+# Runs all tests on a Debian or Ubuntu machine that has Rust and gcc, and installs the other programs that they need:
+#   sh tests/run.sh
+# Tests with containers need root. With CI=true in the environment a test that cannot run fails; else it says SKIPPED.
+set -u
+cd "$(dirname "$0")/.." || exit 1
+PATH=$PATH:/usr/sbin:/sbin:$HOME/.cargo/bin
+
+temp=$(mktemp -d) || exit 1
+trap 'rm -rf "$temp"' EXIT
+trap 'exit 130' HUP INT TERM
+: >"$temp/log"
+failed=''
+
+# part NAME COMMAND...: runs it, shows and keeps what it says, notes how long it took
+part() {
+  name=$1
+  shift
+  printf '\n== %s: %s\n' "$name" "$*"
+  start=$(date +%s)
+  { "$@" 2>&1; echo $? >"$temp/code"; } | tee -a "$temp/log"
+  result=ok
+  [ "$(cat "$temp/code")" = 0 ] || { result=FAILED; failed="$failed $name"; }
+  printf '%-10s %4d s  %s\n' "$name" $(($(date +%s) - start)) "$result" >>"$temp/summary"
+  [ "$result" = ok ]
+}
+
+part packages sh tests/fixtures/install.sh gcc runc crun podman strace busybox=busybox-static unshare=util-linux mount &&
+  part build cargo build --release --locked && {
+  part tests cargo test --locked
+  part demo sh packaging/demo.sh
+}
+
+printf '\n== summary\n'
+cat "$temp/summary"
+if grep -q '^SKIPPED' "$temp/log"; then
+  printf '\nThese could not run here:\n'
+  grep '^SKIPPED' "$temp/log"
+fi
+if [ -n "$failed" ]; then
+  printf '\nFAILED:%s\n' "$failed"
+  exit 1
+fi
+printf '\nOK\n'
