@@ -28,7 +28,9 @@ const MAX_PIECE: u64 = 64 << 10;
 /// How much of a segment with constants is read: libc's code and constants together have 2 MiB.
 const MAX_CONSTANTS: u64 = 4 << 20;
 /// Longest name that is read: `NAME_MAX` and its NUL.
-const MAX_NAME: u64 = 256;
+const MAX_NAME: usize = 256;
+/// More libraries than any one needs.
+const MAX_NAMES: usize = 4096;
 
 const NT_GNU_ABI_TAG: u32 = 1;
 const NT_GNU_PROPERTY_TYPE_0: u32 = 5;
@@ -212,12 +214,10 @@ impl<'s, S: Source + ?Sized> Object<'s, S> {
                 segment.p_type == PT_LOAD && !segment.is_write() && segment.is_executable() == code
             })
         };
-        loaded(false)
-            .chain(loaded(true))
-            .filter_map(|segment| {
-                self.read_up_to(segment.p_offset, segment.p_filesz.min(MAX_CONSTANTS))
-                    .ok()
-            })
+        loaded(false).chain(loaded(true)).filter_map(|segment| {
+            self.read_up_to(segment.p_offset, segment.p_filesz.min(MAX_CONSTANTS))
+                .ok()
+        })
     }
 
     /// The path in `PT_INTERP`.
@@ -260,23 +260,44 @@ impl<'s, S: Source + ?Sized> Object<'s, S> {
 
     /// `DT_SONAME`, at most [`MAX_NAME`] bytes of it.
     pub fn soname(&self, dynamic: &DynamicSection) -> Result<Option<Vec<u8>>, Error> {
-        let strings = self.strings(dynamic)?;
-        dynamic
-            .values(DT_SONAME)
-            .next()
-            .map(|index| self.name(strings.wrapping_add(index)))
-            .transpose()
+        let first = dynamic.values(DT_SONAME).take(1);
+        Ok(self.names(dynamic, first)?.pop())
     }
 
-    /// Whether a `DT_NEEDED` is one of `names`.
-    pub fn needs(&self, dynamic: &DynamicSection, names: &[&[u8]]) -> Result<bool, Error> {
+    /// The names in `DT_NEEDED`.
+    pub fn needed(&self, dynamic: &DynamicSection) -> Result<Vec<Vec<u8>>, Error> {
+        self.names(dynamic, dynamic.values(DT_NEEDED))
+    }
+
+    /// Strings of the string table; the linker puts those of the dynamic section side by side, so that they are read at once.
+    fn names(
+        &self,
+        dynamic: &DynamicSection,
+        indices: impl Iterator<Item = u64>,
+    ) -> Result<Vec<Vec<u8>>, Error> {
         let strings = self.strings(dynamic)?;
-        for index in dynamic.values(DT_NEEDED) {
-            if names.contains(&self.name(strings.wrapping_add(index))?.as_slice()) {
-                return Ok(true);
-            }
+        let offsets: Vec<_> = indices
+            .map(|index| strings.wrapping_add(index))
+            .take(MAX_NAMES)
+            .collect();
+        let (Some(&first), Some(&last)) = (offsets.iter().min(), offsets.iter().max()) else {
+            return Ok(Vec::new());
+        };
+        if last - first > HEAD as u64 {
+            return offsets.iter().map(|&offset| self.name(offset)).collect();
         }
-        Ok(false)
+        let bytes = self.read_up_to(first, last - first + MAX_NAME as u64)?;
+        let name = |&offset: &u64| {
+            let start = usize::try_from(offset - first).ok()?;
+            bytes
+                .get(start..)
+                .filter(|rest| !rest.is_empty())
+                .map(until_nul)
+        };
+        offsets
+            .iter()
+            .map(|offset| name(offset).ok_or(BEYOND_END))
+            .collect()
     }
 
     /// File offset of the string table.
@@ -363,7 +384,7 @@ impl<'s, S: Source + ?Sized> Object<'s, S> {
     /// The 32-bit value of one property of an `NT_GNU_PROPERTY_TYPE_0` note; they stand in ascending order of their types.
     fn property(&self, desc: &[u8], align: u64, wanted: u32) -> Option<u32> {
         let align = usize::try_from(align).ok()?;
-        if desc.len() % align != 0 {
+        if !desc.len().is_multiple_of(align) {
             return None;
         }
         let (mut at, mut last) = (0, 0);
@@ -390,7 +411,9 @@ impl<'s, S: Source + ?Sized> Object<'s, S> {
             let desc_size = usize::try_from(self.word(bytes, at.checked_add(4)?)?).ok()?;
             let kind = self.word(bytes, at.checked_add(8)?)?;
             let name = at.checked_add(12)?;
-            let desc = name.checked_add(name_size)?.checked_next_multiple_of(align)?;
+            let desc = name
+                .checked_add(name_size)?
+                .checked_next_multiple_of(align)?;
             let end = desc.checked_add(desc_size)?;
             let note = Note {
                 kind,
@@ -412,15 +435,11 @@ impl<'s, S: Source + ?Sized> Object<'s, S> {
 
     /// The NUL-terminated string at `offset` of the file, cut at [`MAX_NAME`] bytes.
     fn name(&self, offset: u64) -> Result<Vec<u8>, Error> {
-        let bytes = self.read_up_to(offset, MAX_NAME)?;
+        let bytes = self.read_up_to(offset, MAX_NAME as u64)?;
         if bytes.is_empty() {
-            return Err(Error::Malformed("a string beyond the end of the file"));
+            return Err(BEYOND_END);
         }
-        Ok(bytes
-            .split(|&byte| byte == 0)
-            .next()
-            .unwrap_or_default()
-            .to_vec())
+        Ok(until_nul(&bytes))
     }
 
     fn piece(&self, offset: u64, size: u64) -> Result<Cow<'_, [u8]>, Error> {
@@ -459,6 +478,17 @@ impl DynamicSection {
             .filter(move |entry| entry.d_tag == tag)
             .map(|entry| entry.d_val)
     }
+}
+
+const BEYOND_END: Error = Error::Malformed("a string beyond the end of the file");
+
+fn until_nul(bytes: &[u8]) -> Vec<u8> {
+    bytes
+        .iter()
+        .take(MAX_NAME)
+        .take_while(|&&byte| byte != 0)
+        .copied()
+        .collect()
 }
 
 struct Note<'b> {

@@ -14,7 +14,7 @@ mod search_path;
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use nix::sys::stat::Mode;
@@ -23,35 +23,90 @@ use crate::rootfs::ContainerRoot;
 use format::{CacheEntry, Hwcap, LdCache};
 use profile::Profile;
 use scan::Library;
-use search_path::SearchPath;
+
+pub use search_path::SearchPath;
 
 /// The directory of the cache file.
 const ETC: &str = "/etc";
+/// Largest cache that is read; one with ten thousand libraries has 1 MiB.
+const MAX_CACHE: u64 = 16 << 20;
+/// Longest SONAME: a name in a directory.
+const MAX_SONAME: usize = 255;
 /// The cache file's name.
 const CACHE: &str = "ld.so.cache";
 const CACHE_MODE: Mode = Mode::from_bits_truncate(0o644);
 
-/// Makes the SONAME links and the cache of the root, as its own ldconfig would. `folders` are searched before the configured
-/// directories, as if they were named on ldconfig's command line. Returns whether the cache was not right already.
-pub fn update(root: &ContainerRoot, folders: &[&Path]) -> Result<bool> {
-    let profile = Profile::of(root);
-    let mut search_path = SearchPath::new(root, &profile, folders.iter().copied());
-    let libraries = scan::libraries(root, &profile, &mut search_path);
-    let hwcap_names = search_path.into_hwcap_names();
-    let mut entries: Vec<_> = libraries.iter().map(Library::as_entry).collect();
-    order::sort(&mut entries, profile.arch.char_is_signed());
-    let cache = LdCache {
-        format: profile.rules.format,
-        endian: profile.endian,
-        endian_flag: profile.rules.endian_flag,
-        entries,
-        generator: &profile.generator,
-        hwcap_names: hwcap_names.iter().map(|name| name.as_bytes()).collect(),
+/// A root whose libraries are looked after as its own ldconfig would.
+pub struct Ldconfig<'r> {
+    root: &'r ContainerRoot,
+    profile: Profile,
+}
+
+impl<'r> Ldconfig<'r> {
+    /// Finds out what the root's ldconfig does.
+    #[must_use]
+    pub fn new(root: &'r ContainerRoot) -> Self {
+        Self {
+            root,
+            profile: Profile::of(root),
+        }
+    }
+
+    /// The directories that are searched: `first`, as if named on the command line, then those of ld.so.conf, then the built-in
+    /// ones.
+    #[must_use]
+    pub fn search_path<'f>(&self, first: impl IntoIterator<Item = &'f Path>) -> SearchPath<'r> {
+        SearchPath::new(self.root, &self.profile, first)
+    }
+
+    /// Makes the SONAME links in the directories and writes the cache. Returns whether it was not right already.
+    pub fn update(&self, mut search_path: SearchPath<'_>) -> Result<bool> {
+        let libraries = scan::libraries(self.root, &self.profile, &mut search_path);
+        let hwcap_names = search_path.into_hwcap_names();
+        let mut entries: Vec<_> = libraries.iter().map(Library::as_entry).collect();
+        order::sort(&mut entries, self.profile.arch.char_is_signed());
+        let cache = LdCache {
+            format: self.profile.rules.format,
+            endian: self.profile.endian,
+            endian_flag: self.profile.rules.endian_flag,
+            entries,
+            generator: &self.profile.generator,
+            hwcap_names: hwcap_names.iter().map(|name| name.as_bytes()).collect(),
+        };
+        let bytes = cache.write().context("cannot write ld.so.cache")?;
+        self.root
+            .create_directory(Path::new(ETC))
+            .and_then(|etc| etc.write(OsStr::new(CACHE), &bytes, CACHE_MODE))
+            .with_context(|| format!("cannot write {ETC}/{CACHE}"))
+    }
+}
+
+/// The paths of the libraries that the root's cache names; empty where it has none that can be read.
+#[must_use]
+pub fn cached_paths(root: &ContainerRoot) -> Vec<PathBuf> {
+    let Ok(bytes) = root.read(&Path::new(ETC).join(CACHE), MAX_CACHE) else {
+        return Vec::new();
     };
-    let bytes = cache.write().context("cannot write ld.so.cache")?;
-    root.create_directory(Path::new(ETC))
-        .and_then(|etc| etc.write(OsStr::new(CACHE), &bytes, CACHE_MODE))
-        .with_context(|| format!("cannot write {ETC}/{CACHE}"))
+    LdCache::parse(&bytes).map_or_else(
+        |_| Vec::new(),
+        |cache| {
+            let path = |entry: &CacheEntry<'_>| OsStr::from_bytes(entry.path).into();
+            cache.entries.iter().map(path).collect()
+        },
+    )
+}
+
+/// A SONAME becomes the name of a link and is printed: it must be a plain file name. The error ends a sentence
+/// that begins with "its SONAME".
+pub fn check_soname(soname: &[u8]) -> Result<(), &'static str> {
+    match soname {
+        b"" => Err("is empty"),
+        b"." | b".." => Err("is a directory"),
+        name if name.len() > MAX_SONAME => Err("is longer than 255 bytes"),
+        name if name.contains(&b'/') => Err("has a slash in it"),
+        name if name.iter().any(u8::is_ascii_control) => Err("has a control character in it"),
+        _ => Ok(()),
+    }
 }
 
 impl Library {

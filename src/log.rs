@@ -141,9 +141,6 @@ mod tests {
             escape("a\nb\t\"c\" \\ \u{1b}[31m é"),
             "a\\nb\\t\\\"c\\\" \\\\ \\u{1b}[31m é"
         );
-        assert_eq!(
-            stderr_line(Level::Warn, "a"),
-            "level=warning msg=\"a\"\n"
-        );
+        assert_eq!(stderr_line(Level::Warn, "a"), "level=warning msg=\"a\"\n");
     }
 }

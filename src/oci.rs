@@ -144,8 +144,7 @@ impl State {
 
 /// In a createContainer hook /proc is the host's, but a pid is one of the container's namespace, and means nothing there.
 fn proc_shows_our_pid_namespace() -> bool {
-    host_link(Path::new("/proc/self"))
-        .is_some_and(|link| link == *std::process::id().to_string())
+    host_link(Path::new("/proc/self")).is_some_and(|link| link == *std::process::id().to_string())
 }
 
 #[expect(clippy::disallowed_methods, reason = "the host's own /proc")]
@@ -161,7 +160,6 @@ fn open_host_file(path: &Path) -> Result<File> {
     }
     Ok(File::open(path)?)
 }
-
 
 /// Reads a struct from an object: keys in any case, unknown members skipped, `null` the same as absent.
 macro_rules! lenient_object {
@@ -238,7 +236,15 @@ mod tests {
 
     #[test]
     fn what_is_no_state_is_refused() {
-        for text in ["", "[]", "\"x\"", "null", "{", r#"{"bundle":7}"#, r#"{"pid":"x"}"#] {
+        for text in [
+            "",
+            "[]",
+            "\"x\"",
+            "null",
+            "{",
+            r#"{"bundle":7}"#,
+            r#"{"pid":"x"}"#,
+        ] {
             assert!(state(text).is_err(), "{text}");
         }
     }

@@ -104,7 +104,7 @@ impl ContainerRoot {
 
     /// Opens the directory `path` below this root as a root of its own.
     pub fn open_root(&self, path: &Path) -> io::Result<Self> {
-        let handle = retry(|| self.root.resolve(path))?;
+        let handle = retry(|| self.root.resolve(inside(path)))?;
         require(&fstat(&handle)?, Kind::Directory)?;
         Ok(Self {
             root: pathrs::Root::from_fd(handle),
@@ -118,13 +118,13 @@ impl ContainerRoot {
 
     /// What `path` leads to, with links followed inside the root.
     pub fn stat(&self, path: &Path) -> io::Result<FileStat> {
-        let handle = retry(|| self.root.resolve(path))?;
+        let handle = retry(|| self.root.resolve(inside(path)))?;
         Ok(fstat(&handle)?)
     }
 
     /// Opens the directory `path`.
     pub fn directory(&self, path: &Path) -> io::Result<Directory> {
-        let file = retry(|| self.root.open_subpath(path, OpenFlags::O_DIRECTORY))?;
+        let file = retry(|| self.root.open_subpath(inside(path), OpenFlags::O_DIRECTORY))?;
         Ok(Directory { fd: file.into() })
     }
 
@@ -163,7 +163,7 @@ impl ContainerRoot {
         let before = self.stat(path)?;
         require(&before, Kind::File)?;
         let flags = OpenFlags::O_NONBLOCK | OpenFlags::O_NOCTTY;
-        let file = retry(|| self.root.open_subpath(path, flags))?;
+        let file = retry(|| self.root.open_subpath(inside(path), flags))?;
         let after = fstat(&file)?;
         require(&after, Kind::File)?;
         Ok((file, after))
@@ -171,12 +171,13 @@ impl ContainerRoot {
 
     /// Reads the regular file that `path` leads to, refusing more than `limit` bytes.
     pub fn read(&self, path: &Path, limit: u64) -> io::Result<Vec<u8>> {
-        read_bounded(self.open_file(path)?.0, limit)
+        let (file, stat) = self.open_file(path)?;
+        read_bounded(file, &stat, limit)
     }
 
     /// Sets the mode bits 07777 of what `path` leads to; returns whether they were different before.
     pub fn chmod(&self, path: &Path, mode: Mode) -> io::Result<bool> {
-        let handle = retry(|| self.root.resolve(path))?;
+        let handle = retry(|| self.root.resolve(inside(path)))?;
         let stat = fstat(&handle)?;
         if stat.st_mode & 0o7777 == mode.bits() {
             return Ok(false);
@@ -261,7 +262,8 @@ impl Directory {
     /// Reads the regular file `name`, refusing more than `limit` bytes.
     pub fn read(&self, name: &OsStr, limit: u64) -> io::Result<Vec<u8>> {
         require(&self.stat(name)?, Kind::File)?;
-        read_bounded(self.open_file(name)?.0, limit)
+        let (file, stat) = self.open_file(name)?;
+        read_bounded(file, &stat, limit)
     }
 
     /// The target of the link `name`.
@@ -298,11 +300,8 @@ impl Directory {
             return Ok(false);
         }
         let temporary = temporary_name();
-        let flags = OFlag::O_WRONLY
-            | OFlag::O_CREAT
-            | OFlag::O_EXCL
-            | OFlag::O_NOFOLLOW
-            | OFlag::O_CLOEXEC;
+        let flags =
+            OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let private = Mode::S_IRUSR | Mode::S_IWUSR;
         let mut file = File::from(openat(&self.fd, temporary.as_os_str(), flags, private)?);
         let written = file
@@ -347,6 +346,14 @@ impl AsFd for Directory {
     }
 }
 
+/// The path as it is looked up from the root's descriptor: never from `/`.
+fn inside(path: &Path) -> &Path {
+    match path.strip_prefix("/").unwrap_or(path) {
+        root if root.as_os_str().is_empty() => Path::new("."),
+        path => path,
+    }
+}
+
 /// Refuses what is not one name in a directory: from here on the kernel resolves it without a root.
 fn single_component(name: &OsStr) -> io::Result<&OsStr> {
     let bytes = name.as_bytes();
@@ -368,8 +375,9 @@ fn require(stat: &FileStat, kind: Kind) -> io::Result<()> {
     }
 }
 
-fn read_bounded(file: File, limit: u64) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
+fn read_bounded(file: File, stat: &FileStat, limit: u64) -> io::Result<Vec<u8>> {
+    let size = u64::try_from(stat.st_size).unwrap_or(0).min(limit);
+    let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0).saturating_add(1));
     file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
     if u64::try_from(bytes.len()).is_ok_and(|read| read > limit) {
         return Err(io::Error::new(

@@ -3,9 +3,7 @@
 #[path = "common/container.rs"]
 mod container;
 
-use container::{
-    Container, Podman, Runtime, VERSION, binary, can_run, compile, hooks_d, snapshot, volumes,
-};
+use container::{Container, Podman, Runtime, VERSION, binary, compile, hooks_d, snapshot, volumes};
 use serde_json::json;
 
 /// The folder of the driver that no loader searches by itself.
@@ -27,7 +25,7 @@ fn with_all_hooks(container: Container, stage: &str) -> Container {
 }
 
 fn each_stage(runtime: Runtime) {
-    if !can_run(&[runtime.name()]) {
+    if !runtime.usable() {
         return;
     }
     let before = Container::new().with_driver(FOLDER).run(runtime, LOOK);
@@ -65,7 +63,7 @@ fn crun_at_each_stage() {
 #[test]
 fn links_of_an_installer() {
     for runtime in Runtime::ALL {
-        if !can_run(&[runtime.name()]) {
+        if !runtime.usable() {
             continue;
         }
         let mut container = Container::new()
@@ -98,7 +96,7 @@ fn links_of_an_installer() {
 fn libraries_mounted_as_single_files() {
     let default = format!("/usr/lib/{}-linux-gnu", std::env::consts::ARCH);
     for runtime in Runtime::ALL {
-        if !can_run(&[runtime.name()]) {
+        if !runtime.usable() {
             continue;
         }
         for folder in [
@@ -135,7 +133,7 @@ fn libraries_mounted_as_single_files() {
 #[test]
 fn a_failing_hook_stops_the_container_and_says_why() {
     for runtime in Runtime::ALL {
-        if !can_run(&[runtime.name()]) {
+        if !runtime.usable() {
             continue;
         }
         for stage in ["createRuntime", "createContainer"] {
@@ -162,7 +160,7 @@ fn a_failing_hook_stops_the_container_and_says_why() {
 #[test]
 fn an_image_cannot_slip_code_into_the_hooks() {
     for runtime in Runtime::ALL {
-        if !can_run(&[runtime.name()]) {
+        if !runtime.usable() {
             continue;
         }
         let hostile = |hook: serde_json::Value| {
@@ -206,7 +204,7 @@ fn an_image_cannot_slip_code_into_the_hooks() {
 #[test]
 fn an_annotation_keeps_the_hooks_out() {
     for runtime in Runtime::ALL {
-        if !can_run(&[runtime.name()]) {
+        if !runtime.usable() {
             continue;
         }
         let mut container = with_all_hooks(Container::new().with_driver(FOLDER), "createContainer")
@@ -264,10 +262,9 @@ fn files_in_hooks_d_are_safe_to_install() {
 #[test]
 fn podman_with_the_hooks_of_this_repository() {
     for runtime in Runtime::ALL {
-        if !can_run(&["podman", runtime.name()]) {
+        let Some(podman) = Podman::usable(runtime) else {
             continue;
-        }
-        let podman = Podman::new();
+        };
         for folder in ["/usr/lib64/nvidia", FOLDER] {
             let look = format!("probe libcuda.so.1; ldconfig -p; ls -l {folder}");
             let before = podman.run(runtime, false, &volumes(folder), "localhost/image", &look);
@@ -296,10 +293,9 @@ fn podman_with_the_hooks_of_this_repository() {
 #[test]
 fn podman_containers_that_do_not_ask_for_it_stay_as_they_are() {
     for runtime in Runtime::ALL {
-        if !can_run(&["podman", runtime.name()]) {
+        let Some(podman) = Podman::usable(runtime) else {
             continue;
-        }
-        let podman = Podman::new();
+        };
         let off = ["--annotation", "nvidia-ctk.hooks=off"].map(String::from);
         for (options, container) in [
             (&[][..], Container::new()),

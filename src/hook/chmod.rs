@@ -5,9 +5,9 @@ use std::path::Path;
 
 use anyhow::{Result, ensure};
 use argh::{ArgsInfo, FromArgs};
-use nix::errno::Errno;
 use nix::sys::stat::Mode;
 
+use super::is_denied;
 use crate::rootfs::ContainerRoot;
 
 /// Set the mode of files in the container, following symbolic links inside its root.
@@ -71,13 +71,6 @@ fn set_mode(root: &ContainerRoot, path: &str, mode: Mode) -> bool {
     true
 }
 
-/// What a read-only file system or missing privileges answer: the container can do without the mode.
-fn is_denied(err: &io::Error) -> bool {
-    [Errno::EPERM, Errno::EACCES, Errno::EROFS]
-        .iter()
-        .any(|&errno| err.raw_os_error() == Some(errno as i32))
-}
-
 fn parse_mode(text: &str) -> Result<Mode, String> {
     let digits_only = text.bytes().all(|byte| byte.is_ascii_digit());
     u32::from_str_radix(text, 8)
@@ -103,7 +96,17 @@ mod tests {
             assert_eq!(parse_mode(text).unwrap().bits(), mode, "{text}");
         }
         for text in [
-            "", " 755", "+755", "0o755", "7_5_5", "u+x", "9", "10000", "100644", "-1", "37777777777",
+            "",
+            " 755",
+            "+755",
+            "0o755",
+            "7_5_5",
+            "u+x",
+            "9",
+            "10000",
+            "100644",
+            "-1",
+            "37777777777",
         ] {
             assert!(parse_mode(text).is_err(), "{text}");
         }

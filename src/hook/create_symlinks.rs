@@ -1,12 +1,26 @@
 //! `create-symlinks`: makes symbolic links in the container.
 
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
 use argh::{ArgsInfo, FromArgs};
 
+use super::driver_libraries::{self, DriverDirectory};
+use super::is_denied;
+use crate::elf::{Object, OpenFile};
+use crate::ldcache::{Ldconfig, check_soname};
+use crate::rootfs::{ContainerRoot, Kind};
+
 /// Create symbolic links in the container.
+///
+/// Without any option: the links that NVIDIA's installer would make for the driver libraries in it.
 #[derive(FromArgs, ArgsInfo)]
 #[argh(subcommand, name = "create-symlinks")]
 pub struct CreateSymlinks {
-    /// link to make, as TARGET::LINK; may be repeated
+    /// link to make, as `TARGET::LINK`; may be repeated
     #[argh(option, arg_name = "target::link")]
     pub link: Vec<String>,
     /// CSV file whose "sym" lines name links of the host to make in the container; may be repeated
@@ -20,14 +34,246 @@ pub struct CreateSymlinks {
     pub container_spec: Option<String>,
 }
 
+/// What is between target and link in `--link`.
+const SEPARATOR: &str = "::";
+/// Largest CSV file.
+const MAX_CSV: u64 = 1 << 20;
+/// Links of the host that lead to each other.
+const MAX_CHAIN: usize = 40;
+
+/// Names without a version that NVIDIA's installer makes for programs that are linked with the driver.
+const LINKER_NAMES: [(&str, &str); 11] = [
+    ("libcuda.so", "libcuda.so.1"),
+    ("libnvcuvid.so", "libnvcuvid.so.1"),
+    ("libnvidia-allocator.so", "libnvidia-allocator.so.1"),
+    ("libnvidia-cfg.so", "libnvidia-cfg.so.1"),
+    ("libnvidia-encode.so", "libnvidia-encode.so.1"),
+    ("libnvidia-fbc.so", "libnvidia-fbc.so.1"),
+    ("libnvidia-ml.so", "libnvidia-ml.so.1"),
+    ("libnvidia-nvvm.so", "libnvidia-nvvm.so.4"),
+    ("libnvidia-opticalflow.so", "libnvidia-opticalflow.so.1"),
+    (
+        "libnvidia-ptxjitcompiler.so",
+        "libnvidia-ptxjitcompiler.so.1",
+    ),
+    ("libvdpau_nvidia.so", "libvdpau_nvidia.so.1"),
+];
+/// The library behind which Mesa's GLX looks for a driver of any vendor.
+const GLX_INDIRECT: &str = "libGLX_indirect.so.0";
+const GLX_SONAME: &str = "libGLX_nvidia.so.0";
+/// The sub-directory of a library directory that holds the driver's libraries for VDPAU.
+const VDPAU: &str = "vdpau";
+
+/// One link to make in the container.
+#[derive(Debug, PartialEq, Eq)]
+struct Link {
+    target: OsString,
+    /// Absolute, or taken from the container's root.
+    path: PathBuf,
+}
+
 impl CreateSymlinks {
     /// Refuses what can be seen to be wrong without the container.
-    pub fn check(&self) -> anyhow::Result<()> {
+    pub fn check(&self) -> Result<()> {
+        ensure!(
+            self.host_root.is_none() || !self.csv_filename.is_empty(),
+            "--host-root is for --csv-filename, which is not given"
+        );
         Ok(())
     }
 
-    /// x
-    pub fn apply(&self, _root: &crate::rootfs::ContainerRoot) -> anyhow::Result<()> {
+    /// Makes all links that are not there already. Every link is tried; each one that fails is reported.
+    pub fn apply(&self, root: &ContainerRoot) -> Result<()> {
+        if self.link.is_empty() && self.csv_filename.is_empty() {
+            link_driver_libraries(root);
+            return Ok(());
+        }
+        let mut failed = 0;
+        for text in &self.link {
+            let made = parse_link(text).is_some_and(|link| make(root, &link));
+            failed += usize::from(!made);
+        }
+        for link in self.links_of_host()? {
+            failed += usize::from(!make(root, &link));
+        }
+        ensure!(failed == 0, "{failed} links could not be made");
         Ok(())
+    }
+
+    /// The links that the CSV files name, as the host has them.
+    fn links_of_host(&self) -> Result<Vec<Link>> {
+        let host = ContainerRoot::open(Path::new("/"))?;
+        let host_root = self.host_root.as_deref().unwrap_or("/");
+        let found_in = ContainerRoot::open(Path::new(host_root))
+            .with_context(|| format!("cannot open the host's root {host_root}"))?;
+        let mut links = Vec::new();
+        for file in &self.csv_filename {
+            let text = host
+                .read(Path::new(file), MAX_CSV)
+                .with_context(|| format!("cannot read {file}"))?;
+            for path in symlinks_of_csv(&String::from_utf8_lossy(&text)) {
+                links.extend(chain(&found_in, Path::new(path)));
+            }
+        }
+        Ok(links)
+    }
+}
+
+/// Returns `None` after an error message.
+fn parse_link(text: &str) -> Option<Link> {
+    let mut parts = text.split(SEPARATOR);
+    match (parts.next(), parts.next(), parts.next()) {
+        (Some(target), Some(link), None) if !target.is_empty() && !link.is_empty() => Some(Link {
+            target: target.into(),
+            path: link.into(),
+        }),
+        _ => {
+            log::error!("--link {text}: not of the form TARGET::LINK");
+            None
+        }
+    }
+}
+
+/// Makes one link. Returns false for a failure that an error message told of.
+fn make(root: &ContainerRoot, link: &Link) -> bool {
+    let (path, target) = (link.path.display(), link.target.display());
+    match try_make(root, link) {
+        Ok(true) => log::debug!("{path} -> {target}"),
+        Ok(false) => log::debug!("{path} -> {target}: there already"),
+        Err(err) if is_denied(&err) => log::warn!("{path} -> {target}: not made: {err}"),
+        Err(err) => {
+            let why = if err.kind() == io::ErrorKind::IsADirectory {
+                "; a directory is in the way, move it or choose another name"
+            } else {
+                ""
+            };
+            log::error!("{path} -> {target}: cannot make the link: {err}{why}");
+            return false;
+        }
+    }
+    true
+}
+
+fn try_make(root: &ContainerRoot, link: &Link) -> io::Result<bool> {
+    let (Some(parent), Some(name)) = (link.path.parent(), link.path.file_name()) else {
+        return Err(io::ErrorKind::InvalidFilename.into());
+    };
+    root.create_directory(parent)?.symlink(&link.target, name)
+}
+
+/// The paths in the `sym` lines of a CSV file of the toolkit: `type, path`.
+fn symlinks_of_csv(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().filter_map(|line| {
+        let (kind, path) = line.split_once(',')?;
+        (kind.trim() == "sym").then_some(path.trim())
+    })
+}
+
+/// The link at `path` of the host and those that it leads to, one after the other.
+fn chain(host: &ContainerRoot, path: &Path) -> Vec<Link> {
+    let mut links = Vec::new();
+    let mut path = path.to_owned();
+    while links.len() < MAX_CHAIN
+        && let Some(target) = read_link(host, &path)
+    {
+        let next = path.parent().unwrap_or(Path::new("/")).join(&target);
+        links.push(Link {
+            target: target.into_os_string(),
+            path: std::mem::replace(&mut path, next),
+        });
+    }
+    if links.is_empty() {
+        log::debug!("{}: no link of the host, skipped", path.display());
+    }
+    links
+}
+
+fn read_link(host: &ContainerRoot, path: &Path) -> Option<PathBuf> {
+    let directory = host.directory(path.parent()?).ok()?;
+    directory.read_link(path.file_name()?).ok()
+}
+
+/// Makes the links that NVIDIA's installer would make, in every directory with driver libraries. What is not a link stays.
+fn link_driver_libraries(root: &ContainerRoot) {
+    let search_path = Ldconfig::new(root).search_path([]);
+    for driver in driver_libraries::find(root, &search_path) {
+        let vdpau = root.directory(&driver.path.join(VDPAU)).ok();
+        let vdpau = vdpau.map(|directory| DriverDirectory {
+            path: driver.path.join(VDPAU),
+            directory,
+            version: driver.version.clone(),
+        });
+        for directory in [Some(driver), vdpau].into_iter().flatten() {
+            if let Err(err) = link_directory(&directory) {
+                log::warn!("{}: links are missing: {err}", directory.path.display());
+            }
+        }
+    }
+}
+
+fn link_directory(driver: &DriverDirectory) -> io::Result<()> {
+    for library in driver.libraries() {
+        let Some(soname) = soname(driver, &library) else {
+            continue;
+        };
+        link_in(driver, &library, &soname)?;
+        for (name, target) in LINKER_NAMES {
+            if soname == target {
+                link_in(driver, &soname, OsStr::new(name))?;
+            }
+        }
+        if soname == GLX_SONAME {
+            link_in(driver, &library, OsStr::new(GLX_INDIRECT))?;
+        }
+    }
+    Ok(())
+}
+
+fn soname(driver: &DriverDirectory, library: &OsStr) -> Option<OsString> {
+    let (file, stat) = driver.directory.open_file(library).ok()?;
+    let source = OpenFile::new(file, &stat);
+    let object = Object::read(&source).ok()?;
+    let soname = object.soname(&object.dynamic().ok()?).ok()??;
+    if let Err(reason) = check_soname(&soname) {
+        let path = driver.path.join(library);
+        log::warn!("{}: its SONAME {reason}, no link is made", path.display());
+        return None;
+    }
+    Some(OsString::from_vec(soname))
+}
+
+fn link_in(driver: &DriverDirectory, target: &OsStr, name: &OsStr) -> io::Result<()> {
+    let is_free = match driver.directory.stat(name) {
+        Ok(there) => Kind::of(&there) == Kind::Link,
+        Err(_) => true,
+    };
+    if target != name && is_free && driver.directory.symlink(target, name)? {
+        let path = driver.path.join(name);
+        log::debug!("{} -> {}", path.display(), target.display());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_have_two_parts() {
+        let link = parse_link("../a b::/c/d").unwrap();
+        assert_eq!(
+            (link.target.as_os_str(), link.path.as_path()),
+            (OsStr::new("../a b"), Path::new("/c/d"))
+        );
+        for text in ["", "a", "a:b", "::b", "a::", "::", "a::b::c", ":::b"] {
+            assert_eq!(parse_link(text).is_some(), text == ":::b", "{text}");
+        }
+    }
+
+    #[test]
+    fn csv_lines_of_links_are_found() {
+        let csv = "dev, /dev/nvhost\n  sym , /usr/lib/libcuda.so \n\nlib, /x\nsym,/a,b\n";
+        let found: Vec<_> = symlinks_of_csv(csv).collect();
+        assert_eq!(found, ["/usr/lib/libcuda.so", "/a,b"]);
     }
 }

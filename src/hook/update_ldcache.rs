@@ -1,6 +1,17 @@
 //! `update-ldcache`: makes the container's loader find libraries.
 
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
 use argh::{ArgsInfo, FromArgs};
+use nix::sys::stat::Mode;
+
+use super::{driver_libraries, is_denied};
+use crate::ldcache::{Ldconfig, SearchPath};
+use crate::rootfs::ContainerRoot;
 
 /// Update the container's ld.so.cache and SONAME links, as its own ldconfig would.
 #[derive(FromArgs, ArgsInfo)]
@@ -9,6 +20,9 @@ pub struct UpdateLdcache {
     /// library directory in the container to add to its ld.so.conf.d; may be repeated
     #[argh(option, arg_name = "dir")]
     pub folder: Vec<String>,
+    /// add the directories in which driver libraries lie; do nothing in a container that has none
+    #[argh(switch)]
+    pub find_driver: bool,
     /// ignored: no ldconfig of the host is needed
     #[argh(option, arg_name = "path")]
     pub ldconfig_path: Option<String>,
@@ -17,14 +31,173 @@ pub struct UpdateLdcache {
     pub container_spec: Option<String>,
 }
 
+const ETC: &str = "/etc";
+const CONF: &str = "ld.so.conf";
+/// What a missing ld.so.conf is made of.
+const CONF_TEXT: &str = "include /etc/ld.so.conf.d/*.conf\n";
+const CONF_DIRECTORY: &str = "/etc/ld.so.conf.d";
+/// The name comes first among those of distributions, so that the driver's libraries do.
+const DROP_IN: &str = "00-nvidia-ctk.conf";
+const MAX_CONF: u64 = 1 << 20;
+const MODE: Mode = Mode::from_bits_truncate(0o644);
+
+/// Where musl's loader lies, and how its name begins and ends.
+const MUSL_DIRECTORY: &str = "/lib";
+const MUSL_LOADER: (&[u8], &[u8]) = (b"ld-musl-", b".so.1");
+/// What musl searches without a path file, which takes the place of this.
+const MUSL_DEFAULT: &str = "/lib:/usr/local/lib:/usr/lib";
+
 impl UpdateLdcache {
     /// Refuses what can be seen to be wrong without the container.
-    pub fn check(&self) -> anyhow::Result<()> {
+    pub fn check(&self) -> Result<()> {
+        for folder in &self.folder {
+            let fits_a_line = !folder.contains(|c: char| c.is_control() || c == '#');
+            ensure!(
+                folder.starts_with('/') && fits_a_line,
+                "--folder {folder:?}: not an absolute path that a line of ld.so.conf can hold"
+            );
+        }
+        if let Some(path) = &self.ldconfig_path {
+            log::debug!("--ldconfig-path {path}: ignored, no ldconfig is run");
+        }
         Ok(())
     }
 
-    /// x
-    pub fn apply(&self, root: &crate::rootfs::ContainerRoot) -> anyhow::Result<()> {
-        crate::ldcache::update(root, &[]).map(|_| ())
+    /// Names the folders in the container's configuration, unless they are there, makes SONAME links, and writes the cache.
+    pub fn apply(&self, root: &ContainerRoot) -> Result<()> {
+        let ldconfig = Ldconfig::new(root);
+        let configured = ldconfig.search_path([]);
+        let mut folders: Vec<PathBuf> = self.folder.iter().map(Into::into).collect();
+        if self.find_driver {
+            let drivers = driver_libraries::find(root, &configured);
+            if drivers.is_empty() && folders.is_empty() {
+                log::debug!("no driver libraries in the container: nothing is done");
+                return Ok(());
+            }
+            folders.extend(drivers.into_iter().map(|driver| driver.path));
+        }
+        report(
+            add_to_musl(root, &folders),
+            "musl's search path is not changed",
+        )?;
+        folders.retain(|folder| !is_searched(root, &configured, folder));
+        report(add_to_conf(root, &folders), "ld.so.conf.d is not changed")?;
+        let mut search_path = configured;
+        if !folders.is_empty() {
+            search_path = ldconfig.search_path([]);
+            // Where the image's ld.so.conf does not include the drop-in, the cache has the folders all the same.
+            folders.retain(|folder| !is_searched(root, &search_path, folder));
+        }
+        if !folders.is_empty() {
+            search_path = ldconfig.search_path(folders.iter().map(PathBuf::as_path));
+        }
+        report(ldconfig.update(search_path), "the cache is not updated")
+    }
+}
+
+/// Lets a container start that cannot be written to: what that means for it is a warning.
+fn report(result: Result<bool>, consequence: &str) -> Result<()> {
+    match result {
+        Ok(_) => Ok(()),
+        Err(err) if err.root_cause().downcast_ref().is_some_and(is_denied) => {
+            log::warn!("{consequence}: {err:#}");
+            Ok(())
+        }
+        Err(err) => Err(err),
+    }
+}
+
+fn is_searched(root: &ContainerRoot, search_path: &SearchPath<'_>, folder: &Path) -> bool {
+    let directory = root.directory(folder);
+    directory.is_ok_and(|directory| search_path.contains(&directory))
+}
+
+/// Adds the folders to the drop-in, and makes ld.so.conf where there is none.
+fn add_to_conf(root: &ContainerRoot, folders: &[PathBuf]) -> Result<bool> {
+    if folders.is_empty() {
+        return Ok(false);
+    }
+    let directory = root
+        .create_directory(Path::new(CONF_DIRECTORY))
+        .with_context(|| format!("cannot make {CONF_DIRECTORY}"))?;
+    let drop_in = OsStr::new(DROP_IN);
+    let mut text = directory.read(drop_in, MAX_CONF).unwrap_or_default();
+    for folder in folders {
+        add_line(&mut text, folder.as_os_str().as_bytes());
+    }
+    let added = directory
+        .write(drop_in, &text, MODE)
+        .with_context(|| format!("cannot write {CONF_DIRECTORY}/{DROP_IN}"))?;
+    let etc = root.directory(Path::new(ETC))?;
+    if etc.stat(OsStr::new(CONF)).is_err() {
+        etc.write(OsStr::new(CONF), CONF_TEXT.as_bytes(), MODE)
+            .with_context(|| format!("cannot write {ETC}/{CONF}"))?;
+    }
+    Ok(added)
+}
+
+/// Adds the folders to the path file of musl's loader, if the root has one, behind what is searched already.
+fn add_to_musl(root: &ContainerRoot, folders: &[PathBuf]) -> Result<bool> {
+    let Some(arch) = musl_arch(root).filter(|_| !folders.is_empty()) else {
+        return Ok(false);
+    };
+    let name = OsString::from_vec([b"ld-musl-", arch.as_slice(), b".path"].concat());
+    let path = Path::new(ETC).join(&name);
+    let mut text = match root.read(&path, MAX_CONF) {
+        Ok(text) => text,
+        Err(err) if err.kind() == io::ErrorKind::NotFound => MUSL_DEFAULT.into(),
+        Err(err) => return Err(err).with_context(|| format!("cannot read {}", path.display())),
+    };
+    for folder in folders {
+        add_line(&mut text, folder.as_os_str().as_bytes());
+    }
+    root.create_directory(Path::new(ETC))
+        .and_then(|etc| etc.write(&name, &text, MODE))
+        .with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// The `ARCH` of `/lib/ld-musl-ARCH.so.1`.
+fn musl_arch(root: &ContainerRoot) -> Option<Vec<u8>> {
+    let (start, end) = MUSL_LOADER;
+    let lib = root.directory(Path::new(MUSL_DIRECTORY)).ok()?;
+    lib.entries().ok()?.iter().find_map(|entry| {
+        let arch = entry
+            .name
+            .as_bytes()
+            .strip_prefix(start)?
+            .strip_suffix(end)?;
+        Some(arch.to_vec())
+    })
+}
+
+/// Adds a line unless there is one like it; colons separate as newlines do, in musl's file.
+fn add_line(text: &mut Vec<u8>, line: &[u8]) {
+    if text
+        .split(|byte| b"\n:".contains(byte))
+        .any(|it| it == line)
+    {
+        return;
+    }
+    if text.last().is_some_and(|&last| last != b'\n') {
+        text.push(b'\n');
+    }
+    text.extend(line);
+    text.push(b'\n');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_added_once() {
+        let mut text = b"/lib:/usr/lib".to_vec();
+        add_line(&mut text, b"/usr/lib");
+        add_line(&mut text, b"/opt/a");
+        add_line(&mut text, b"/opt/a");
+        assert_eq!(text, b"/lib:/usr/lib\n/opt/a\n");
+        let mut empty = Vec::new();
+        add_line(&mut empty, b"/opt/b");
+        assert_eq!(empty, b"/opt/b\n");
     }
 }

@@ -195,7 +195,10 @@ mod tests {
         for (line, expected) in [
             ("", Line::Blank),
             ("  # comment", Line::Blank),
-            ("include a.conf\tb/*.conf # c", include(&["a.conf", "b/*.conf"])),
+            (
+                "include a.conf\tb/*.conf # c",
+                include(&["a.conf", "b/*.conf"]),
+            ),
             (" \tinclude\tx", include(&["x"])),
             ("include ", include(&[])),
             ("include", Line::Directory(b"include")),

@@ -236,7 +236,11 @@ impl<'a> LdCache<'a> {
             1 => return Err(Error::Invalid("the byte order flag")),
             _ => Reader {
                 bytes,
-                endian: if flag == 2 { Endian::Little } else { Endian::Big },
+                endian: if flag == 2 {
+                    Endian::Little
+                } else {
+                    Endian::Big
+                },
             },
         };
         let count = file.size(20)?;
@@ -331,7 +335,9 @@ impl<'a> Strings<'a> {
     /// its bytes.
     fn shared(cache: &LdCache<'a>, base: usize) -> Result<Self, Error> {
         let of_entries = cache.entries.iter().flat_map(|it| [it.soname, it.path]);
-        let mut strings: Vec<_> = of_entries.chain(cache.hwcap_names.iter().copied()).collect();
+        let mut strings: Vec<_> = of_entries
+            .chain(cache.hwcap_names.iter().copied())
+            .collect();
         strings.sort_unstable_by(|a, b| b.iter().rev().cmp(a.iter().rev()));
         strings.dedup();
         let mut bytes = Vec::new();

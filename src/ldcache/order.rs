@@ -102,7 +102,10 @@ mod tests {
     #[test]
     fn names_compare_as_in_glibc() {
         let compare = |a: &str, b: &str| compare_names(a.as_bytes(), b.as_bytes(), true);
-        assert_eq!(compare("libfoo.so.1.10", "libfoo.so.1.9"), Ordering::Greater);
+        assert_eq!(
+            compare("libfoo.so.1.10", "libfoo.so.1.9"),
+            Ordering::Greater
+        );
         assert_eq!(compare("libn.so.1", "libn.so.01"), Ordering::Equal);
         assert_eq!(compare("libn1.so", "libn.so"), Ordering::Greater);
         assert_eq!(compare("liba", "libab"), Ordering::Less);
@@ -123,7 +126,13 @@ mod tests {
         merge_sort(&mut pairs, &|a, b| a.0.cmp(&b.0));
         assert!(pairs.is_sorted());
         let mut odd: Vec<u32> = (0..1000).collect();
-        merge_sort(&mut odd, &|a, b| if (a * b) % 3 == 0 { Ordering::Greater } else { Ordering::Less });
+        merge_sort(&mut odd, &|a, b| {
+            if (a * b) % 3 == 0 {
+                Ordering::Greater
+            } else {
+                Ordering::Less
+            }
+        });
         odd.sort_unstable();
         assert!(odd.iter().copied().eq(0..1000));
     }

@@ -149,7 +149,11 @@ impl Profile {
                 .iter()
                 .any(|bytes| memmem::find(bytes, needle).is_some())
         };
-        let row = |least| constants.iter().find_map(|bytes| directory_row(bytes, least));
+        let row = |least| {
+            constants
+                .iter()
+                .find_map(|bytes| directory_row(bytes, least))
+        };
         let built_in = row(2)
             .or_else(|| row(1))
             .unwrap_or_else(|| libc.usual_directories());
@@ -248,13 +252,21 @@ impl Libc {
                 (loader.class(), loader.machine(), loader.endian())
                     == (self.abi.class, self.abi.machine, self.endian)
             })
-            .map(|loader| loader.constants().map(std::borrow::Cow::into_owned).collect())
+            .map(|loader| {
+                loader
+                    .constants()
+                    .map(std::borrow::Cow::into_owned)
+                    .collect()
+            })
             .unwrap_or_default()
     }
 
     /// The built-in directories of a loader that does not tell them.
     fn usual_directories(&self) -> Vec<PathBuf> {
-        let multiarch = self.directory.file_name().filter(|_| is_multiarch(&self.directory));
+        let multiarch = self
+            .directory
+            .file_name()
+            .filter(|_| is_multiarch(&self.directory));
         let own = multiarch
             .into_iter()
             .flat_map(|triplet| ["/lib", "/usr/lib"].map(|parent| Path::new(parent).join(triplet)));
@@ -287,7 +299,11 @@ fn find_libcs(root: &ContainerRoot) -> Vec<Libc> {
             .map(|entry| path.join(entry.name))
             .collect();
         multiarch.sort_unstable();
-        libcs.extend(multiarch.into_iter().filter_map(|path| Libc::read(root, path)));
+        libcs.extend(
+            multiarch
+                .into_iter()
+                .filter_map(|path| Libc::read(root, path)),
+        );
     }
     libcs
 }
@@ -382,9 +398,8 @@ fn with_siblings(directory: &Path, siblings: &[&str]) -> Vec<PathBuf> {
         .map_or_else(
             || vec![directory.to_owned()],
             |base| {
-                let join = |sibling: &&str| {
-                    OsStr::from_bytes(&[base, sibling.as_bytes()].concat()).into()
-                };
+                let join =
+                    |sibling: &&str| OsStr::from_bytes(&[base, sibling.as_bytes()].concat()).into();
                 siblings.iter().map(join).collect()
             },
         )
@@ -430,14 +445,18 @@ mod tests {
                     .join(":")
             })
         };
-        let debian = b"\x80\x01/lib/x86_64-linux-gnu/\0/usr/lib/x86_64-linux-gnu/\0/lib/\0/usr/lib/\0\x05";
+        let debian =
+            b"\x80\x01/lib/x86_64-linux-gnu/\0/usr/lib/x86_64-linux-gnu/\0/lib/\0/usr/lib/\0\x05";
         assert_eq!(
             row(debian, 2).unwrap(),
             "/lib/x86_64-linux-gnu:/usr/lib/x86_64-linux-gnu:/lib:/usr/lib"
         );
         assert_eq!(row(b"/usr/lib/\0/lib64", 2), None);
         assert_eq!(row(b"/usr/lib/\0/lib64", 1).unwrap(), "/usr/lib");
-        assert_eq!(row(b"/usr/lib/gcc/arm/\0/lib/\0/lib/a b/\0", 1).unwrap(), "/lib");
+        assert_eq!(
+            row(b"/usr/lib/gcc/arm/\0/lib/\0/lib/a b/\0", 1).unwrap(),
+            "/lib"
+        );
     }
 
     #[test]

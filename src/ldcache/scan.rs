@@ -13,6 +13,7 @@ use nix::errno::Errno;
 use nix::sys::stat::FileStat;
 
 use super::arch::{Abi, Arch, FLAG_ELF, FLAG_ELF_LIBC6};
+use super::check_soname;
 use super::legacy_hwcaps;
 use super::order::compare_names;
 use super::profile::Profile;
@@ -22,8 +23,6 @@ use crate::rootfs::{ContainerRoot, Entry, FileId, Kind};
 
 /// Most libraries; honest images have some thousands.
 const MAX_LIBRARIES: usize = 1 << 17;
-/// Longest SONAME: a name in a directory.
-const MAX_SONAME: usize = 255;
 
 /// The C libraries and loaders whose names tell that a library is for glibc; looked at up to glibc 2.36.
 const LIBC_NAMES: [&[u8]; 2] = [b"libc.so.6", b"libm.so.6"];
@@ -190,7 +189,7 @@ impl Scan<'_> {
                 return false;
             }
         }
-        !is_prelink_temporary(name) && !(rules.skip_temporary && is_package_temporary(name))
+        !(is_prelink_temporary(name) || rules.skip_temporary && is_package_temporary(name))
     }
 
     fn is_legacy(&self, name: &[u8]) -> bool {
@@ -214,7 +213,10 @@ impl Scan<'_> {
         match directory.directory.open_file(name) {
             Ok((file, stat)) => Some(self.parse_once(&directory.path.join(name), file, &stat)),
             Err(err) => {
-                log::debug!("{}: passed over: {err}", directory.path.join(name).display());
+                log::debug!(
+                    "{}: passed over: {err}",
+                    directory.path.join(name).display()
+                );
                 None
             }
         }
@@ -348,8 +350,8 @@ impl Scan<'_> {
                 log::debug!("{}: not a symbolic link, kept", path.display());
                 return;
             }
-            let is_kept = self.profile.rules.keep_loader_links
-                && LOADERS.contains(&soname.as_bytes());
+            let is_kept =
+                self.profile.rules.keep_loader_links && LOADERS.contains(&soname.as_bytes());
             if is_kept || leads_to_library() {
                 return;
             }
@@ -389,7 +391,9 @@ fn parse(profile: &Profile, source: &OpenFile) -> Result<Parsed, elf::Error> {
     let soname = object.soname(&dynamic)?;
     let is_for_glibc = || -> Result<bool, elf::Error> {
         let interpreter = object.interpreter()?.unwrap_or_default();
-        Ok(INTERPRETERS.contains(&interpreter.as_slice()) || object.needs(&dynamic, &LIBC_NAMES)?)
+        let is_libc = |name: &Vec<u8>| LIBC_NAMES.contains(&name.as_slice());
+        Ok(INTERPRETERS.contains(&interpreter.as_slice())
+            || object.needed(&dynamic)?.iter().any(is_libc))
     };
     let base = if rules.legacy && !is_for_glibc()? {
         FLAG_ELF
@@ -437,18 +441,6 @@ fn is_prelink_temporary(name: &[u8]) -> bool {
 
 fn is_package_temporary(name: &[u8]) -> bool {
     name.contains(&b';') || name.ends_with(b".dpkg-new") || name.ends_with(b".dpkg-tmp")
-}
-
-/// A SONAME becomes the name of a link and is printed: it must be a plain file name.
-fn check_soname(soname: &[u8]) -> Result<(), &'static str> {
-    match soname {
-        b"" => Err("is empty"),
-        b"." | b".." => Err("is a directory"),
-        name if name.len() > MAX_SONAME => Err("is longer than 255 bytes"),
-        name if name.contains(&b'/') => Err("has a slash in it"),
-        name if name.iter().any(u8::is_ascii_control) => Err("has a control character in it"),
-        _ => Ok(()),
-    }
 }
 
 fn leads_nowhere(err: &io::Error) -> bool {

@@ -1,6 +1,6 @@
 //! The directories that are searched for libraries: those of ld.so.conf, then the built-in ones.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -21,11 +21,11 @@ const MAX_DEPTH: usize = 16;
 const MAX_DIRECTORIES: usize = 512;
 
 /// A directory to search.
-pub(super) struct LibraryDirectory {
+pub struct LibraryDirectory {
     /// The path as it enters the cache.
-    pub(super) path: PathBuf,
+    pub path: PathBuf,
     /// The open directory.
-    pub(super) directory: Directory,
+    pub directory: Directory,
     /// The C library that its line in ld.so.conf claims.
     pub(super) libc_flag: Option<u32>,
     /// Its name below `glibc-hwcaps`, if it is one of these.
@@ -33,11 +33,11 @@ pub(super) struct LibraryDirectory {
 }
 
 /// All directories, each of them once, in the order in which they were found.
-pub(super) struct SearchPath<'r> {
+pub struct SearchPath<'r> {
     root: &'r ContainerRoot,
     has_hwcaps: bool,
     has_types: bool,
-    directories: std::collections::VecDeque<LibraryDirectory>,
+    directories: VecDeque<LibraryDirectory>,
     seen: HashSet<FileId>,
     hwcap_names: Vec<OsString>,
     confs: usize,
@@ -54,7 +54,7 @@ impl<'r> SearchPath<'r> {
             root,
             has_hwcaps: profile.rules.format == Format::Extended,
             has_types: profile.rules.legacy,
-            directories: std::collections::VecDeque::new(),
+            directories: VecDeque::new(),
             seen: HashSet::new(),
             hwcap_names: Vec::new(),
             confs: 0,
@@ -67,6 +67,17 @@ impl<'r> SearchPath<'r> {
             this.add(path, None);
         }
         this
+    }
+
+    /// Whether the directory is one of them, under whatever name.
+    #[must_use]
+    pub fn contains(&self, directory: &Directory) -> bool {
+        directory.id().is_ok_and(|id| self.seen.contains(&id))
+    }
+
+    /// The directories that are still to be searched.
+    pub fn directories(&self) -> impl Iterator<Item = &LibraryDirectory> {
+        self.directories.iter()
     }
 
     /// The next directory to search.
@@ -85,7 +96,7 @@ impl<'r> SearchPath<'r> {
         if let Some(directory) = self.push(path, opened.ok(), libc_flag, None)
             && self.has_hwcaps
         {
-            self.add_hwcaps(path, directory);
+            self.add_hwcaps(path, &directory);
         }
     }
 
@@ -130,7 +141,7 @@ impl<'r> SearchPath<'r> {
     }
 
     /// Adds the directories inside of a `glibc-hwcaps` directory, in the order of their names.
-    fn add_hwcaps(&mut self, parent: &Path, hwcaps: Directory) {
+    fn add_hwcaps(&mut self, parent: &Path, hwcaps: &Directory) {
         let mut names: Vec<_> = hwcaps
             .entries()
             .unwrap_or_default()
@@ -205,7 +216,9 @@ impl<'r> SearchPath<'r> {
         let mut found = vec![PathBuf::new()];
         for component in pattern {
             if !conf::is_pattern(component) {
-                found.iter_mut().for_each(|path| path.push(component));
+                for path in &mut found {
+                    path.push(component);
+                }
                 continue;
             }
             found = found

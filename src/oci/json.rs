@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 
 /// Deepest nesting that is followed.
 const MAX_DEPTH: u32 = u128::BITS;
-/// Longest key; serde_json holds a key in memory, while it skips a value of no interest.
+/// Longest key; `serde_json` holds a key in memory, while it skips a value of no interest.
 const MAX_KEY: u64 = 64 << 10;
 
 /// Reads the first JSON value of `input` as a `T`; stops at its end, and refuses more than `limit` bytes.

@@ -34,7 +34,11 @@ impl Read for Stdin {
         let stdin = io::stdin();
         let left = self.deadline.saturating_duration_since(Instant::now());
         let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::ZERO);
-        if poll(&mut [PollFd::new(stdin.as_fd(), PollFlags::POLLIN)], timeout)? == 0 {
+        if poll(
+            &mut [PollFd::new(stdin.as_fd(), PollFlags::POLLIN)],
+            timeout,
+        )? == 0
+        {
             return Err(io::Error::new(
                 io::ErrorKind::TimedOut,
                 format!("no complete state after {} s", PATIENCE.as_secs()),

@@ -77,7 +77,7 @@ if [ -n "${NVIDIA_CTK:-}" ]; then
 else
 	say 'building ...'
 	(cd "$repo" && cargo build --release --quiet)
-	ctk=$(realpath "${CARGO_TARGET_DIR:-$repo/target}/${CARGO_BUILD_TARGET:+$CARGO_BUILD_TARGET/}release/nvidia-ctk")
+	ctk=$(cd "$repo" && realpath "${CARGO_TARGET_DIR:-$repo/target}/${CARGO_BUILD_TARGET:+$CARGO_BUILD_TARGET/}release/nvidia-ctk")
 fi
 # Every static glibc program knows this variable. The yardsticks get the same libc: starting one costs more than the other.
 if [ -z "${HELLO_CC:-}" ] && ! grep -q GLIBC_TUNABLES "$ctk" && command -v musl-gcc >/dev/null; then
@@ -312,6 +312,7 @@ profile() {
 		say 'strace is not here: no count of the syscalls'
 		return
 	fi
+	sh "$bundle/reset"
 	strace -f -c -o "$tmp/ours.calls" "$hook" update-ldcache --folder "$libdir" <"$bundle/state.json"
 	sh "$bundle/reset"
 	strace -f -c -o "$tmp/ldconfig.calls" "$ldconfig" -i -r "$bundle/rootfs" 2>/dev/null

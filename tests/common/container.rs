@@ -35,6 +35,26 @@ impl Runtime {
     /// All of them.
     pub(crate) const ALL: [Self; 2] = [Self::Runc, Self::Crun];
 
+    /// Whether it can start a plain container here.
+    pub(crate) fn usable(self) -> bool {
+        static OBSTACLES: [OnceLock<Option<String>>; 2] = [OnceLock::new(), OnceLock::new()];
+        let plain = || {
+            let ended = Container::new().run(self, "true");
+            (!ended.success).then(|| {
+                format!(
+                    "{} cannot start a container: {}",
+                    self.name(),
+                    ended.text.trim()
+                )
+            })
+        };
+        can_run(
+            OBSTACLES[self as usize]
+                .get_or_init(|| obstacle(self.name()).or_else(plain))
+                .clone(),
+        )
+    }
+
     /// Its program.
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -71,12 +91,10 @@ impl From<Output> for Ended {
     }
 }
 
-/// Whether these programs are here and containers can be started. If not, the test fails in CI (`CI=true`); elsewhere it says
-/// so past libtest, which would hide it.
-pub(crate) fn can_run(programs: &[&str]) -> bool {
-    let Some(reason) = obstacle(programs) else {
-        return true;
-    };
+/// Whether nothing stands in the way. Otherwise the test fails in CI (`CI=true`); elsewhere it says so past libtest, which
+/// would hide it.
+fn can_run(obstacle: Option<String>) -> bool {
+    let Some(reason) = obstacle else { return true };
     assert!(
         env::var_os("CI").is_none_or(|ci| ci != "true"),
         "cannot run here: {reason}"
@@ -86,29 +104,21 @@ pub(crate) fn can_run(programs: &[&str]) -> bool {
     false
 }
 
-fn obstacle(programs: &[&str]) -> Option<String> {
-    static PRIVATE: OnceLock<Option<String>> = OnceLock::new();
+/// Why no container can be started here, if so.
+fn obstacle(program: &str) -> Option<String> {
     let path = env::var_os("PATH").unwrap_or_default();
-    let found = |name: &str| env::split_paths(&path).any(|folder| folder.join(name).is_file());
-    if let Some(missing) = ["busybox", "dpkg-query", "gcc", "unshare"]
-        .iter()
-        .chain(programs)
-        .find(|name| !found(name))
+    let missing = |name: &&str| !env::split_paths(&path).any(|folder| folder.join(name).is_file());
+    if let Some(name) = ["busybox", "dpkg-query", "gcc", "unshare", program]
+        .into_iter()
+        .find(missing)
     {
-        return Some(format!(
-            "{missing} is not installed (tests/run.sh does that)"
-        ));
+        return Some(format!("{name} is not installed (tests/run.sh does that)"));
     }
     if fs::metadata("/proc/self").is_ok_and(|process| process.uid() != 0) {
         return Some("containers are started by root".into());
     }
-    PRIVATE
-        .get_or_init(|| {
-            let ended = Ended::from(private("true").output().expect("sh starts"));
-            (!ended.success)
-                .then(|| format!("no mount namespace can be made: {}", ended.text.trim()))
-        })
-        .clone()
+    let ended = Ended::from(private("true").output().expect("sh starts"));
+    (!ended.success).then(|| format!("no mount namespace can be made: {}", ended.text.trim()))
 }
 
 /// The binary under test: the one that cargo built, or another build of it (`NVIDIA_CTK_BINARY`).
@@ -312,8 +322,24 @@ pub(crate) struct Podman {
 }
 
 impl Podman {
-    /// A podman that knows the image `localhost/image`.
-    pub(crate) fn new() -> Self {
+    /// A podman that knows the image `localhost/image`, if it can start a container here.
+    pub(crate) fn usable(runtime: Runtime) -> Option<Self> {
+        if !runtime.usable() || !can_run(obstacle("podman")) {
+            return None;
+        }
+        let podman = Self::new();
+        let ended = podman.run(runtime, false, &[], "localhost/image", "true");
+        let why = || {
+            format!(
+                "podman cannot start a container with {}: {}",
+                runtime.name(),
+                ended.text.trim()
+            )
+        };
+        can_run((!ended.success).then(why)).then_some(podman)
+    }
+
+    fn new() -> Self {
         let podman = Self { folder: folder() };
         let (programs, hooks) = (podman.path("libexec"), podman.path("hooks.d"));
         for new in [&programs, &hooks] {
@@ -407,11 +433,14 @@ impl Podman {
 impl Drop for Podman {
     fn drop(&mut self) {
         // podman leaves the parent of its containers' cgroups behind, in each hierarchy.
-        let _ = private("sh")
+        let _ = private("find")
+            .args(["/sys/fs/cgroup", "-depth", "-type", "d", "-path"])
             .args([
-                "-c",
-                "rmdir /sys/fs/cgroup/$0 /sys/fs/cgroup/*/$0 2>/dev/null",
-                &self.cgroup(),
+                &format!("*/{}*", self.cgroup()),
+                "-exec",
+                "rmdir",
+                "{}",
+                "+",
             ])
             .output();
     }

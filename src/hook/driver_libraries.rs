@@ -1,0 +1,135 @@
+//! Driver libraries in the container, wherever the runtime mounted them.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use crate::ldcache::order::compare_names;
+use crate::ldcache::{self, SearchPath};
+use crate::rootfs::{ContainerRoot, Directory, FileId, Kind};
+
+/// Libraries of which every driver has one, and whose file names tell its version.
+const WITNESSES: [&str; 2] = ["libcuda.so.", "libnvidia-ml.so."];
+
+/// Where driver libraries are put beside the loader's own directories: by Kubernetes' device plugins, distributions, WSL,
+/// Jetson, and by CDI specs that keep the host's paths.
+const USUAL_PLACES: [&str; 16] = [
+    "/usr/local/nvidia/lib64",
+    "/usr/local/nvidia/lib",
+    "/usr/lib64",
+    "/usr/lib64/nvidia",
+    "/usr/lib",
+    "/usr/lib/nvidia",
+    "/usr/lib/nvidia/current",
+    "/usr/lib/x86_64-linux-gnu",
+    "/usr/lib/x86_64-linux-gnu/nvidia",
+    "/usr/lib/x86_64-linux-gnu/nvidia/current",
+    "/usr/lib/aarch64-linux-gnu",
+    "/usr/lib/aarch64-linux-gnu/nvidia",
+    "/usr/lib/aarch64-linux-gnu/nvidia/current",
+    "/usr/lib/aarch64-linux-gnu/tegra",
+    "/usr/lib/wsl/lib",
+    "/opt/nvidia/lib64",
+];
+
+/// A directory with libraries of a driver.
+pub(super) struct DriverDirectory {
+    /// Its path in the container.
+    pub(super) path: PathBuf,
+    /// The open directory.
+    pub(super) directory: Directory,
+    /// The driver's version, as at the end of the libraries' names; the newest one if there are several.
+    pub(super) version: OsString,
+}
+
+impl DriverDirectory {
+    /// The regular files that belong to the driver: `lib*.so.VERSION`.
+    pub(super) fn libraries(&self) -> impl Iterator<Item = OsString> {
+        let suffix = [b".so.", self.version.as_bytes()].concat();
+        let entries = self.directory.entries().unwrap_or_default();
+        entries
+            .into_iter()
+            .filter(|entry| entry.kind == Kind::File)
+            .map(|entry| entry.name)
+            .filter(move |name| {
+                name.as_bytes().starts_with(b"lib") && name.as_bytes().ends_with(&suffix)
+            })
+    }
+}
+
+/// Finds the directories with driver libraries: those of the cache, of the search path, and the usual places.
+pub(super) fn find(root: &ContainerRoot, search_path: &SearchPath<'_>) -> Vec<DriverDirectory> {
+    let cached = ldcache::cached_paths(root)
+        .into_iter()
+        .filter(|path| path.file_name().is_some_and(is_witness))
+        .filter_map(|path| path.parent().map(Path::to_owned));
+    let searched = search_path.directories().map(|it| it.path.clone());
+    let mut seen: Vec<FileId> = Vec::new();
+    let mut found = Vec::new();
+    for path in searched.chain(cached).chain(USUAL_PLACES.map(Into::into)) {
+        let Ok(directory) = root.directory(&path) else {
+            continue;
+        };
+        match directory.id() {
+            Ok(id) if !seen.contains(&id) => seen.push(id),
+            _ => continue,
+        }
+        if let Some(version) = driver_version(&directory) {
+            found.push(DriverDirectory {
+                path,
+                directory,
+                version,
+            });
+        }
+    }
+    found
+}
+
+fn driver_version(directory: &Directory) -> Option<OsString> {
+    let entries = directory.entries().ok()?;
+    entries
+        .iter()
+        .filter(|entry| entry.kind == Kind::File)
+        .filter_map(|entry| version_of(&entry.name))
+        .max_by(|a, b| compare_names(a.as_bytes(), b.as_bytes(), false))
+        .map(OsStr::to_owned)
+}
+
+fn is_witness(name: &OsStr) -> bool {
+    WITNESSES
+        .iter()
+        .any(|start| name.as_bytes().starts_with(start.as_bytes()))
+}
+
+/// The version at the end of a witness's file name; `libcuda.so.1` has none.
+fn version_of(name: &OsStr) -> Option<&OsStr> {
+    let version = WITNESSES
+        .iter()
+        .find_map(|start| name.as_bytes().strip_prefix(start.as_bytes()))?;
+    let is_version = version.contains(&b'.')
+        && version
+            .split(|&byte| byte == b'.')
+            .all(|number| !number.is_empty() && number.iter().all(u8::is_ascii_digit));
+    is_version.then(|| OsStr::from_bytes(version))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_numbers_with_dots() {
+        let version = |name| version_of(OsStr::new(name)).map(|it| it.to_str().unwrap());
+        assert_eq!(version("libcuda.so.575.57.08"), Some("575.57.08"));
+        assert_eq!(version("libnvidia-ml.so.1.1"), Some("1.1"));
+        for name in [
+            "libcuda.so",
+            "libcuda.so.1",
+            "libcuda.so.1.",
+            "libcuda.so.5.x",
+            "libc.so.6.1",
+        ] {
+            assert_eq!(version(name), None, "{name}");
+        }
+    }
+}
