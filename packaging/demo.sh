@@ -11,6 +11,7 @@ if [ -t 1 ]; then bold=$(printf '\033[1m') plain=$(printf '\033[0m'); else bold=
 title() { printf '\n%s%s%s\n' "$bold" "$*" "$plain"; }
 fail() { printf '\n%sFAILED: %s%s\n' "$bold" "$*" "$plain"; exit 1; }
 
+[ -e /proc/self/exe ] || fail "Rust needs /proc: mount -t proc proc /proc"
 command -v gcc >/dev/null || fail "gcc is missing: apt-get install gcc libc6-dev"
 command -v cargo >/dev/null || fail "Rust is missing: install it as www.rust-lang.org says (rustup), then start this again"
 sudo=

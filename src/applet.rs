@@ -9,6 +9,7 @@ use argh::{ArgsInfo, EarlyExit, FromArgs};
 use log::LevelFilter;
 
 use crate::cli::{Normalised, normalise};
+use crate::command::install::{Install, Uninstall};
 use crate::hook::Hook;
 use crate::log::{init, output};
 
@@ -77,6 +78,8 @@ struct NvidiaCtk {
 #[argh(subcommand)]
 enum Command {
     Hook(Hook),
+    Install(Install),
+    Uninstall(Uninstall),
 }
 
 /// Runs the applet that `argv` names and returns its exit code.
@@ -138,12 +141,40 @@ fn parse_and_run(applet: &Applet, line: &Normalised) -> ExitCode {
     }
 }
 
-/// argh names the subcommands; the caller reads the name that was called.
+/// argh names the subcommands; the caller reads the name that was called, on lines that fit a terminal.
 fn print_help(applet: &Applet, help: &str) -> Result<()> {
     let mut path = vec![NVIDIA_CTK.name];
     path.extend(applet.path);
-    output(&help.replacen(&path.join(" "), applet.name, 1))?;
-    Ok(())
+    let help = help.replacen(&path.join(" "), applet.name, 1);
+    Ok(output(&help.lines().map(fold).collect::<String>())?)
+}
+
+/// Breaks a line that is too long; what follows a usage line is indented. argh breaks only the descriptions of options.
+fn fold(line: &str) -> String {
+    const WIDTH: usize = 80;
+    const NO_BREAK: &str = "\u{a0}";
+    let mut line = line.to_owned();
+    let mut indent = 0;
+    if line.starts_with("Usage:") {
+        indent = "Usage: ".len();
+        // An option and its value stay together.
+        line = line.replace(" <", &format!("{NO_BREAK}<"));
+    }
+    let mut folded = String::new();
+    let mut width = 0;
+    for word in line.split_inclusive(' ') {
+        let length = word.trim_end().chars().count();
+        if width + length > WIDTH && width > indent {
+            folded.truncate(folded.trim_end().len());
+            folded.push('\n');
+            folded.push_str(&" ".repeat(indent));
+            width = indent;
+        }
+        folded.push_str(word);
+        width += word.chars().count();
+    }
+    folded.push('\n');
+    folded.replace(NO_BREAK, " ")
 }
 
 impl NvidiaCtk {
@@ -160,11 +191,21 @@ impl NvidiaCtk {
             Self { version: true, .. } => Ok(output(VERSION)?),
             Self { list: true, .. } => Ok(output(&names())?),
             Self {
-                command: Some(Command::Hook(hook)),
+                command: Some(command),
                 ..
-            } => hook.run(),
+            } => command.run(),
             // Not reached: without a subcommand the line was rewritten to --help.
             Self { command: None, .. } => Ok(()),
+        }
+    }
+}
+
+impl Command {
+    fn run(&self) -> Result<()> {
+        match self {
+            Self::Hook(hook) => hook.run(),
+            Self::Install(install) => install.run(),
+            Self::Uninstall(uninstall) => uninstall.run(),
         }
     }
 }
@@ -197,6 +238,20 @@ mod tests {
         ] {
             assert_eq!(lookup(OsStr::new(argv0)).name, name, "{argv0}");
         }
+    }
+
+    #[test]
+    fn long_lines_are_folded() {
+        let usage = format!("Usage: a {}", "[--option <value>] ".repeat(6).trim_end());
+        let folded = fold(&usage);
+        assert!(folded.lines().count() > 1 && folded.lines().all(|line| line.len() <= 80));
+        assert!(
+            folded
+                .lines()
+                .skip(1)
+                .all(|line| line.starts_with("       ["))
+        );
+        assert_eq!(fold("short"), "short\n");
     }
 
     #[test]

@@ -1,1 +1,3 @@
-//! command
+//! Commands for the host's admin.
+
+pub mod install;

@@ -23,7 +23,7 @@ const OPT_OUT: &str = "nvidia-ctk.hooks";
 
 /// Run one of the hooks that container runtimes call, with the OCI state on standard input.
 #[derive(FromArgs, ArgsInfo)]
-#[argh(subcommand, name = "hook")]
+#[argh(subcommand, name = "hook", help_triggers("-h", "--help"))]
 pub struct Hook {
     #[argh(subcommand)]
     /// which hook
@@ -46,7 +46,7 @@ pub enum Command {
 
 /// Do nothing and exit 0, without reading standard input.
 #[derive(FromArgs, ArgsInfo)]
-#[argh(subcommand, name = "noop")]
+#[argh(subcommand, name = "noop", help_triggers("-h", "--help"))]
 pub struct Noop {}
 
 impl Hook {

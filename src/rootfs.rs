@@ -296,6 +296,21 @@ impl Directory {
 
     /// Makes `name` a file with these bytes and this mode, atomically; returns whether it was not already.
     pub fn write(&self, name: &OsStr, bytes: &[u8], mode: Mode) -> io::Result<bool> {
+        self.replace(name, bytes, mode, |_| Ok(()))
+    }
+
+    /// The same, and the bytes are on the disk before the name is: for the host's own files.
+    pub fn write_synced(&self, name: &OsStr, bytes: &[u8], mode: Mode) -> io::Result<bool> {
+        self.replace(name, bytes, mode, File::sync_all)
+    }
+
+    fn replace(
+        &self,
+        name: &OsStr,
+        bytes: &[u8],
+        mode: Mode,
+        finish: impl Fn(&File) -> io::Result<()>,
+    ) -> io::Result<bool> {
         if self.holds(name, bytes, mode) {
             return Ok(false);
         }
@@ -306,7 +321,8 @@ impl Directory {
         let mut file = File::from(openat(&self.fd, temporary.as_os_str(), flags, private)?);
         let written = file
             .write_all(bytes)
-            .and_then(|()| Ok(fchmod(&file, mode)?));
+            .and_then(|()| Ok(fchmod(&file, mode)?))
+            .and_then(|()| finish(&file));
         if let Err(err) = written {
             let _ = self.remove(&temporary);
             return Err(err);
@@ -315,7 +331,9 @@ impl Directory {
         Ok(true)
     }
 
-    fn holds(&self, name: &OsStr, bytes: &[u8], mode: Mode) -> bool {
+    /// Whether `name` is a regular file with these bytes and this mode.
+    #[must_use]
+    pub fn holds(&self, name: &OsStr, bytes: &[u8], mode: Mode) -> bool {
         let Ok(stat) = self.stat(name) else {
             return false;
         };

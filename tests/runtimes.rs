@@ -130,6 +130,35 @@ fn libraries_mounted_as_single_files() {
     }
 }
 
+/// Up to version 1.21 crun makes the root read-only before it calls createContainer hooks: they can do nothing there, but the
+/// container must start.
+#[test]
+fn a_read_only_root_does_not_stop_the_container() {
+    for runtime in Runtime::ALL {
+        if !runtime.usable() {
+            continue;
+        }
+        for stage in ["createRuntime", "createContainer"] {
+            let mut container =
+                with_all_hooks(Container::new().with_driver(FOLDER), stage).with_read_only_root();
+            let ended = container.run(
+                runtime,
+                &format!("{LOOK}; echo > /etc/new || echo read-only"),
+            );
+            assert!(
+                ended.success && ended.has("caps 755") && ended.has("read-only"),
+                "{runtime:?} at {stage}: {ended:?}"
+            );
+            if runtime == Runtime::Runc || stage == "createRuntime" {
+                assert!(
+                    ended.has(LOADED.trim_start()),
+                    "{runtime:?} at {stage}: {ended:?}"
+                );
+            }
+        }
+    }
+}
+
 #[test]
 fn a_failing_hook_stops_the_container_and_says_why() {
     for runtime in Runtime::ALL {

@@ -12,7 +12,12 @@ use crate::rootfs::ContainerRoot;
 
 /// Set the mode of files in the container, following symbolic links inside its root.
 #[derive(FromArgs, ArgsInfo)]
-#[argh(subcommand, name = "chmod")]
+#[argh(
+    subcommand,
+    name = "chmod",
+    help_triggers("-h", "--help"),
+    note = "Options of nvidia-ctk are taken here, too: --debug, --quiet, --version."
+)]
 pub struct Chmod {
     /// file in the container; may be repeated; a missing one is skipped
     #[argh(option, arg_name = "path")]

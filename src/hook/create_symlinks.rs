@@ -18,7 +18,12 @@ use crate::rootfs::{ContainerRoot, Kind};
 ///
 /// Without any option: the links that NVIDIA's installer would make for the driver libraries in it.
 #[derive(FromArgs, ArgsInfo)]
-#[argh(subcommand, name = "create-symlinks")]
+#[argh(
+    subcommand,
+    name = "create-symlinks",
+    help_triggers("-h", "--help"),
+    note = "Options of nvidia-ctk are taken here, too: --debug, --quiet, --version."
+)]
 pub struct CreateSymlinks {
     /// link to make, as `TARGET::LINK`; may be repeated
     #[argh(option, arg_name = "target::link")]
@@ -266,7 +271,7 @@ mod tests {
             (OsStr::new("../a b"), Path::new("/c/d"))
         );
         for text in ["", "a", "a:b", "::b", "a::", "::", "a::b::c", ":::b"] {
-            assert_eq!(parse_link(text).is_some(), text == ":::b", "{text}");
+            assert_eq!(parse_link(text), None, "{text}");
         }
     }
 

@@ -15,7 +15,12 @@ use crate::rootfs::ContainerRoot;
 
 /// Update the container's ld.so.cache and SONAME links, as its own ldconfig would.
 #[derive(FromArgs, ArgsInfo)]
-#[argh(subcommand, name = "update-ldcache")]
+#[argh(
+    subcommand,
+    name = "update-ldcache",
+    help_triggers("-h", "--help"),
+    note = "Options of nvidia-ctk are taken here, too: --debug, --quiet, --version."
+)]
 pub struct UpdateLdcache {
     /// library directory in the container to add to its ld.so.conf.d; may be repeated
     #[argh(option, arg_name = "dir")]

@@ -259,6 +259,13 @@ impl Container {
         self
     }
 
+    /// Makes the root read-only.
+    #[must_use]
+    pub(crate) fn with_read_only_root(mut self) -> Self {
+        self.config["root"]["readonly"] = json!(true);
+        self
+    }
+
     /// Sets a variable of the container's process.
     #[must_use]
     pub(crate) fn with_variable(mut self, variable: &str) -> Self {
