@@ -2,16 +2,20 @@
 //!
 //! Scripts and CDI specs write `--flag=value`, `-flag value`, lists as `a,b`, and global flags after the subcommand: the toolkit's
 //! flag parser takes all of that, argh takes none. [`normalise`] rewrites such a line to the one form that argh takes. It needs
-//! no second table of flags, since argh describes its commands, and does no I/O: every line gives a value or an error.
+//! no second table of flags, since argh describes its commands; what argh cannot describe stands in `toolkit`. It does no I/O:
+//! every line gives a value or an error.
 
+mod environment;
 mod flag;
 mod level;
+mod toolkit;
 
 use std::ffi::OsString;
-use std::iter::once;
+use std::iter::{empty, once};
 
 use argh::{CommandInfoWithArgs, FlagInfoKind};
 
+use environment::{Setting, settings};
 use flag::{HELP, nearest_flag, parse_bool, split_flag};
 use level::Level;
 
@@ -29,19 +33,6 @@ const NOOP: &str = "noop";
 
 /// Switches that are the whole answer: what else the line says is not done.
 const QUESTIONS: [&str; 2] = ["--version", "--list"];
-
-/// A switch of the outermost level, and the variables that set it: the first one that is not empty.
-type Variables = (&'static str, &'static [&'static str]);
-
-const CTK_VARIABLES: [Variables; 2] = [
-    ("debug", &["NVIDIA_CTK_DEBUG"]),
-    ("quiet", &["NVIDIA_CTK_QUIET"]),
-];
-
-const CDI_HOOK_VARIABLES: [Variables; 2] = [
-    ("debug", &["NVIDIA_CTK_DEBUG", "NVIDIA_CDI_DEBUG"]),
-    ("quiet", &["NVIDIA_CTK_QUIET", "NVIDIA_CDI_QUIET"]),
-];
 
 /// A command line that argh takes.
 #[derive(Debug, PartialEq, Eq)]
@@ -81,16 +72,13 @@ pub fn normalise(
     args: &[OsString],
     env: impl Fn(&str) -> Option<String>,
 ) -> Result<Normalised, Usage> {
-    let variables = match prefix {
-        [HOOK] => CDI_HOOK_VARIABLES,
-        _ => CTK_VARIABLES,
-    };
+    let settings = settings(prefix == [HOOK], env);
     let args = utf8(args)?;
     let mut line = Line::new(root);
     line.read(prefix.iter().copied())?;
     line.read(args.into_iter())?;
-    for (switch, names) in variables {
-        line.set_from_environment(switch, names, &env);
+    for setting in &settings {
+        line.set_from_environment(setting);
     }
     line.finish()
 }
@@ -148,6 +136,11 @@ impl<'a> Line<'a> {
             } else if word == "--" {
                 flags_ended = true;
             } else if let Some((name, value)) = split_flag(word) {
+                let (bundle, name) = self.split_bundle(word, name);
+                for letter in bundle.split("").filter(|letter| !letter.is_empty()) {
+                    let result = self.read_flag(letter, None, &mut empty());
+                    self.error = self.error.take().or(result.err());
+                }
                 let result = self.read_flag(name, value, &mut words);
                 self.error = self.error.take().or(result.err());
             } else {
@@ -157,14 +150,27 @@ impl<'a> Line<'a> {
         Ok(())
     }
 
+    /// `-ic x` is `-i -c x` where all letters are flags and none has the whole name.
+    fn split_bundle<'n>(&self, word: &str, name: &'n str) -> (&'n str, &'n str) {
+        let is_flag = |name: &str| self.levels().any(|level| level.flag(name).is_some());
+        let is_bundle = !word.starts_with("--")
+            && !is_flag(name)
+            && name.chars().all(|letter| is_flag(&letter.to_string()));
+        match name.char_indices().next_back() {
+            Some((last, _)) if is_bundle => name.split_at(last),
+            _ => ("", name),
+        }
+    }
+
     fn read_word(&mut self, word: &'a str) -> Result<(), Usage> {
         let command = self.current.command;
-        if let Some(subcommand) = command.commands.iter().find(|it| it.name == word) {
+        let name = toolkit::subcommand(command.name, word);
+        if let Some(subcommand) = command.commands.iter().find(|it| it.name == name) {
             self.enter(&subcommand.command);
         } else if command.commands.is_empty() {
             self.positionals.push(word);
         } else if matches!(word, "help" | "h") {
-            self.read_flag("help", None, &mut std::iter::empty())?;
+            self.read_flag("help", None, &mut empty())?;
         } else if command.name == HOOK {
             self.unsupported_hook = Some(word);
         } else {
@@ -222,28 +228,27 @@ impl<'a> Line<'a> {
         }))
     }
 
-    fn set_from_environment(
-        &mut self,
-        switch: &str,
-        names: &[&str],
-        env: impl Fn(&str) -> Option<String>,
-    ) {
-        let root = self.outer.first_mut().unwrap_or(&mut self.current);
-        let Some(flag) = root.flag(switch).filter(|flag| root.value(flag).is_none()) else {
+    fn set_from_environment(&mut self, setting: &'a Setting) {
+        let Setting {
+            command,
+            flag,
+            variable,
+            value,
+        } = setting;
+        let mut levels = self.outer.iter_mut().chain(once(&mut self.current));
+        let level = match command {
+            None => levels.next(),
+            Some(name) => levels.find(|level| level.command.name == *name),
+        };
+        let Some(level) = level else { return };
+        let Some(flag) = level.flag(flag).filter(|it| level.value(it).is_none()) else {
             return;
         };
-        let set = names.iter().find_map(|name| {
-            let value = env(name).filter(|value| !value.is_empty())?;
-            Some((name, value))
-        });
-        let Some((name, value)) = set else { return };
-        match parse_bool(&value) {
-            Some(true) => root.given.push((flag, "true")),
-            Some(false) => {}
-            None => {
-                let warning = format!("{name} is ignored: '{value}' is not a bool");
-                self.warnings.push(warning);
-            }
+        if matches!(flag.kind, FlagInfoKind::Switch) && parse_bool(value).is_none() {
+            let warning = format!("{variable} is ignored: '{value}' is not a bool");
+            self.warnings.push(warning);
+        } else {
+            level.given.push((flag, value));
         }
     }
 
@@ -260,7 +265,9 @@ impl<'a> Line<'a> {
         }
         if self.current.command.name == HOOK {
             self.fall_back_to_noop();
-        } else if !self.current.command.commands.is_empty() {
+        } else if !self.current.command.commands.is_empty()
+            && !toolkit::acts_alone(self.current.command.name)
+        {
             return Ok(self.help());
         }
         self.check_positionals()?;

@@ -3,6 +3,7 @@
 use argh::{CommandInfoWithArgs, FlagInfo, FlagInfoKind, Optionality};
 
 use super::flag::{is_named, parse_bool};
+use super::toolkit;
 
 /// A command of the line, and the flags that were given for it.
 pub(super) struct Level<'a> {
@@ -19,6 +20,7 @@ impl<'a> Level<'a> {
     }
 
     pub(super) fn flag(&self, name: &str) -> Option<&'static FlagInfo<'static>> {
+        let name = toolkit::flag(self.command.name, name);
         self.command.flags.iter().find(|flag| is_named(flag, name))
     }
 
@@ -63,9 +65,14 @@ impl<'a> Level<'a> {
                 (FlagInfoKind::Switch, _) => {
                     args.extend(self.is_on(flag.long).then_some(flag.long));
                 }
-                (FlagInfoKind::Option { .. }, Optionality::Repeating) => {
+                (FlagInfoKind::Option { .. }, Optionality::Repeating)
+                    if toolkit::is_list(self.command.name, flag.long) =>
+                {
                     let elements = self.values(flag).flat_map(|value| value.split(','));
                     args.extend(elements.flat_map(|element| [flag.long, element]));
+                }
+                (FlagInfoKind::Option { .. }, Optionality::Repeating) => {
+                    args.extend(self.values(flag).flat_map(|value| [flag.long, value]));
                 }
                 (FlagInfoKind::Option { .. }, _) => {
                     let value = self.value(flag).into_iter();

@@ -30,6 +30,7 @@ struct Root {
 enum Command {
     Hook(Hook),
     Runtime(Runtime),
+    Config(Config),
 }
 
 /// Hooks.
@@ -99,10 +100,51 @@ struct Configure {
     csv_file: Option<String>,
     /// x
     #[argh(switch)]
+    nvidia_set_as_default: bool,
+    /// x
+    #[argh(switch)]
+    enable_cdi: bool,
+    /// x
+    #[argh(switch)]
     dry_run: bool,
     /// x
     #[argh(positional)]
     file: Option<String>,
+}
+
+/// Config.
+#[derive(FromArgs, ArgsInfo)]
+#[argh(subcommand, name = "config")]
+#[expect(dead_code, clippy::struct_field_names, reason = "only parsed")]
+struct Config {
+    /// x
+    #[argh(option, short = 'c')]
+    config_file: Option<String>,
+    /// x
+    #[argh(option)]
+    set: Vec<String>,
+    /// x
+    #[argh(switch, short = 'i')]
+    in_place: bool,
+    #[argh(subcommand)]
+    command: Option<ConfigCommand>,
+}
+
+#[derive(FromArgs, ArgsInfo)]
+#[argh(subcommand)]
+#[expect(dead_code, reason = "only parsed")]
+enum ConfigCommand {
+    Default(ConfigDefault),
+}
+
+/// Default.
+#[derive(FromArgs, ArgsInfo)]
+#[argh(subcommand, name = "default")]
+#[expect(dead_code, reason = "only parsed")]
+struct ConfigDefault {
+    /// x
+    #[argh(option, short = 'o')]
+    output: Option<String>,
 }
 
 fn words(line: &str) -> Vec<OsString> {
@@ -240,18 +282,96 @@ fn subcommands_and_their_flags() {
             ("runtime configure x y", "1: configure has no use for 'y'"),
             (
                 "foo",
-                "3: No help topic for 'foo'; known are: hook, runtime",
+                "3: No help topic for 'foo'; known are: hook, runtime, config",
             ),
             (
                 "-d foo --help",
-                "3: No help topic for 'foo'; known are: hook, runtime",
+                "3: No help topic for 'foo'; known are: hook, runtime, config",
             ),
             (
                 "runtime foo",
                 "3: No help topic for 'foo'; known are: configure",
             ),
-            ("''", "3: No help topic for ''; known are: hook, runtime"),
+            (
+                "''",
+                "3: No help topic for ''; known are: hook, runtime, config",
+            ),
         ],
+    );
+}
+
+#[test]
+fn flags_and_subcommands_have_other_names() {
+    check(
+        "",
+        &[
+            (
+                "runtime configure --set-as-default",
+                "runtime configure --nvidia-set-as-default",
+            ),
+            (
+                "runtime configure --cdi.enabled",
+                "runtime configure --enable-cdi",
+            ),
+            (
+                "runtime configure -cdi.enable=1",
+                "runtime configure --enable-cdi",
+            ),
+            (
+                "runtime configure --enable-cdi --cdi.enabled=false",
+                "runtime configure",
+            ),
+            ("config", "config"),
+            ("config -c x", "config --config-file x"),
+            ("config --config x", "config --config-file x"),
+            ("config --config=x -c y", "config --config-file y"),
+            ("config default", "config default"),
+            ("config create-default -o x", "config default --output x"),
+            (
+                "config generate-default --config x -i",
+                "config --config-file x --in-place default",
+            ),
+            ("config help", "config --help"),
+            (
+                "config foo",
+                "3: No help topic for 'foo'; known are: default",
+            ),
+            (
+                "runtime configure --config x",
+                "1: flag provided but not defined: -config; see --help",
+            ),
+        ],
+    );
+}
+
+#[test]
+fn letters_may_be_bundled() {
+    check(
+        "",
+        &[
+            ("config -ic x", "config --config-file x --in-place"),
+            ("config -idc=x", "--debug config --config-file x --in-place"),
+            ("config -ci x", "1: flag needs an argument: --config-file"),
+            (
+                "config -ix",
+                "1: flag provided but not defined: -ix; see --help",
+            ),
+            (
+                "config --id",
+                "1: flag provided but not defined: -id; see --help",
+            ),
+        ],
+    );
+}
+
+#[test]
+fn texts_keep_their_commas() {
+    check(
+        "",
+        &[(
+            "config --set a=b,c --set d=e,f",
+            "config --set a=b,c --set d=e,f",
+        )],
     );
 }
 
@@ -269,7 +389,7 @@ fn help_and_version() {
             ("runtime help configure", "runtime configure --help"),
             (
                 "help foo",
-                "3: No help topic for 'foo'; known are: hook, runtime",
+                "3: No help topic for 'foo'; known are: hook, runtime, config",
             ),
             ("--help hook chmod", "hook chmod --help"),
             ("hook -h", "hook --help"),
@@ -434,6 +554,24 @@ fn the_environment_sets_switches() {
             "NVIDIA_CTK_DEBUG=yes",
             "--debug hook noop",
         ),
+        (
+            "",
+            "config",
+            "NVIDIA_CTK_CONFIG_FILE_PATH=/x",
+            "config --config-file /x",
+        ),
+        (
+            "",
+            "config -c /y default",
+            "NVIDIA_CTK_CONFIG_FILE_PATH=/x",
+            "config --config-file /y default",
+        ),
+        (
+            "",
+            "hook noop",
+            "NVIDIA_CTK_CONFIG_FILE_PATH=/x",
+            "hook noop",
+        ),
     ] {
         assert_eq!(
             outcome(prefix, line, variables),
@@ -479,7 +617,8 @@ fn arguments_have_limits() {
 fn argh_takes_what_is_normalised() {
     let vocabulary = words(
         "hook chmod noop runtime configure foo help -h --help -v --list -- - '' x a,b --path --path=a, --mode -mode=7 --mode \
-         --container-spec -d --quiet=false --debug=1 --dry-run -dry-run=f -c --csv.file= --runtime=x --bogus",
+         --container-spec -d --quiet=false --debug=1 --dry-run -dry-run=f -c --csv.file= --runtime=x --bogus \
+         config create-default --set a,b -ic --cdi.enabled -o",
     );
     let info = Root::get_args_info();
     let mut random: usize = 1;

@@ -1,0 +1,49 @@
+//! What the toolkit's commands take that argh cannot describe: other names, texts with commas, groups that do something.
+
+/// Flags under other names: the command, the name, argh's name. argh has one name for a flag, and no dots in it.
+const FLAGS: &[(&str, &str, &str)] = &[
+    ("config", "config", "config-file"),
+    ("configure", "runtime-path", "nvidia-runtime-path"),
+    ("configure", "set-as-default", "nvidia-set-as-default"),
+    ("configure", "cdi.enable", "enable-cdi"),
+    ("configure", "cdi.enabled", "enable-cdi"),
+];
+
+/// Subcommands under other names: the command, the name, argh's name.
+const SUBCOMMANDS: &[(&str, &str, &str)] = &[
+    ("config", "create-default", "default"),
+    ("config", "generate-default", "default"),
+];
+
+/// Repeatable flags whose values may hold commas: the command, the flag.
+const TEXTS: &[(&str, &str)] = &[("config", "--set")];
+
+/// Commands that have subcommands and do something without one.
+const ACTING_GROUPS: &[&str] = &["config"];
+
+/// argh's name for the flag `name` of `command`.
+pub(super) fn flag<'a>(command: &str, name: &'a str) -> &'a str {
+    resolve(FLAGS, command, name)
+}
+
+/// argh's name for the subcommand `name` of `command`.
+pub(super) fn subcommand<'a>(command: &str, name: &'a str) -> &'a str {
+    resolve(SUBCOMMANDS, command, name)
+}
+
+fn resolve<'a>(table: &[(&str, &str, &'static str)], command: &str, name: &'a str) -> &'a str {
+    table
+        .iter()
+        .find(|(of, alias, _)| (*of, *alias) == (command, name))
+        .map_or(name, |(_, _, resolved)| resolved)
+}
+
+/// Whether the values of the flag `long` of `command` are lists with commas between the elements.
+pub(super) fn is_list(command: &str, long: &str) -> bool {
+    !TEXTS.contains(&(command, long))
+}
+
+/// Whether `command` does something without one of its subcommands.
+pub(super) fn acts_alone(command: &str) -> bool {
+    ACTING_GROUPS.contains(&command)
+}
