@@ -27,6 +27,10 @@ const MAX_SEGMENTS: u16 = 512;
 const MAX_PIECE: u64 = 64 << 10;
 /// How much of a segment with constants is read: libc's code and constants together have 2 MiB.
 const MAX_CONSTANTS: u64 = 4 << 20;
+/// How much of it is read at once.
+const CHUNK: usize = 64 << 10;
+/// How long a constant is found for sure.
+const MAX_CONSTANT: usize = 1 << 10;
 /// Longest name that is read: `NAME_MAX` and its NUL.
 const MAX_NAME: usize = 256;
 /// More libraries than any one needs.
@@ -207,17 +211,35 @@ impl<'s, S: Source + ?Sized> Object<'s, S> {
         self.header.e_flags
     }
 
-    /// The bytes of the loaded segments that are not writable, those without code first: where a program's constants are.
-    pub fn constants(&self) -> impl Iterator<Item = Cow<'_, [u8]>> {
-        let loaded = |code: bool| {
-            self.segments.iter().filter(move |segment| {
-                segment.p_type == PT_LOAD && !segment.is_write() && segment.is_executable() == code
-            })
-        };
-        loaded(false).chain(loaded(true)).filter_map(|segment| {
-            self.read_up_to(segment.p_offset, segment.p_filesz.min(MAX_CONSTANTS))
-                .ok()
-        })
+    /// Looks through what is loaded and not writable, where a program's constants are, until `find` finds something. It gets one
+    /// piece after the other, and how many bytes of it may be a constant's first: what begins later comes again in the next
+    /// piece. So a constant of up to [`MAX_CONSTANT`] bytes is never cut.
+    ///
+    /// Segments without code come first, the last one of them before the others: there the constants are since linkers put code
+    /// into a segment of its own.
+    pub fn find_constant<T>(&self, mut find: impl FnMut(&[u8], usize) -> Option<T>) -> Option<T> {
+        let (mut readable, mut executable): (Vec<_>, Vec<_>) = self
+            .loaded()
+            .filter(|segment| !segment.is_write())
+            .partition(|segment| !segment.is_executable());
+        readable.reverse();
+        readable.append(&mut executable);
+        let mut buffer = vec![0; CHUNK];
+        for segment in readable {
+            let size = segment.p_filesz.min(MAX_CONSTANTS);
+            for start in (0..size).step_by(CHUNK - MAX_CONSTANT) {
+                let length = usize::try_from(size - start).unwrap_or(CHUNK).min(CHUNK);
+                let piece = buffer.get_mut(..length)?;
+                let offset = segment.p_offset.checked_add(start)?;
+                let read = self.source.read_at(offset, piece).ok()?;
+                let is_last = start + length as u64 >= size;
+                let firsts = if is_last { read } else { CHUNK - MAX_CONSTANT };
+                if let Some(found) = find(piece.get(..read)?, firsts) {
+                    return Some(found);
+                }
+            }
+        }
+        None
     }
 
     /// The path in `PT_INTERP`.
@@ -264,9 +286,13 @@ impl<'s, S: Source + ?Sized> Object<'s, S> {
         Ok(self.names(dynamic, first)?.pop())
     }
 
-    /// The names in `DT_NEEDED`.
-    pub fn needed(&self, dynamic: &DynamicSection) -> Result<Vec<Vec<u8>>, Error> {
-        self.names(dynamic, dynamic.values(DT_NEEDED))
+    /// `DT_SONAME` and all of `DT_NEEDED`, at most [`MAX_NAME`] bytes of each.
+    pub fn soname_and_needed(&self, dynamic: &DynamicSection) -> Result<Names, Error> {
+        let soname = dynamic.values(DT_SONAME).take(1);
+        let has_soname = soname.clone().count();
+        let mut needed = self.names(dynamic, soname.chain(dynamic.values(DT_NEEDED)))?;
+        let soname = needed.drain(..has_soname.min(needed.len())).next();
+        Ok(Names { soname, needed })
     }
 
     /// Strings of the string table; the linker puts those of the dynamic section side by side, so that they are read at once.
@@ -466,13 +492,21 @@ impl<'s, S: Source + ?Sized> Object<'s, S> {
     }
 }
 
+/// The names in a dynamic section.
+pub struct Names {
+    /// `DT_SONAME`
+    pub soname: Option<Vec<u8>>,
+    /// `DT_NEEDED`
+    pub needed: Vec<Vec<u8>>,
+}
+
 /// The entries of a dynamic section, up to and with `DT_NULL`.
 pub struct DynamicSection {
     entries: Vec<Dyn>,
 }
 
 impl DynamicSection {
-    fn values(&self, tag: u64) -> impl Iterator<Item = u64> {
+    fn values(&self, tag: u64) -> impl Iterator<Item = u64> + Clone {
         self.entries
             .iter()
             .filter(move |entry| entry.d_tag == tag)

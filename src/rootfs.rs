@@ -12,18 +12,20 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Component, Path, PathBuf};
 
-use nix::dir::{Dir, Type};
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, openat, readlinkat, renameat};
 use nix::sys::stat::{FchmodatFlags, FileStat, Mode, SFlag};
 use nix::sys::stat::{fchmod, fchmodat, fstat, fstatat, mkdirat};
 use nix::unistd::{UnlinkatFlags, symlinkat, unlinkat};
 use pathrs::flags::OpenFlags;
+use rustix::fs::{FileType, RawDir, SeekFrom};
 
 /// How often a lookup that a rename disturbed is tried again.
 const MAX_RETRIES: usize = 64;
 /// How many dangling links [`ContainerRoot::create_directory`] goes through, as the kernel's own limit.
 const MAX_LINKS: usize = 40;
+/// Bytes of a directory's listing that are read at once.
+const LISTING: usize = 32 << 10;
 const DIRECTORY_MODE: Mode = Mode::from_bits_truncate(0o755);
 
 /// A directory descriptor from which nothing outside can be reached.
@@ -197,29 +199,29 @@ impl ContainerRoot {
 impl Directory {
     /// The names in the directory, in no order; `.` and `..` are left out.
     pub fn entries(&self) -> io::Result<Vec<Entry>> {
-        let mut dir = Dir::from_fd(self.fd.try_clone()?)?;
+        rustix::fs::seek(&self.fd, SeekFrom::Start(0))?;
+        let mut buffer = Vec::with_capacity(LISTING);
+        let mut listing = RawDir::new(&self.fd, buffer.spare_capacity_mut());
         let mut entries = Vec::new();
-        for entry in dir.iter() {
+        while let Some(entry) = listing.next() {
             let entry = entry?;
             let name = OsStr::from_bytes(entry.file_name().to_bytes());
             if name == "." || name == ".." {
                 continue;
             }
             let kind = match entry.file_type() {
-                Some(Type::File) => Kind::File,
-                Some(Type::Directory) => Kind::Directory,
-                Some(Type::Symlink) => Kind::Link,
-                Some(Type::CharacterDevice) => Kind::CharacterDevice,
-                Some(_) => Kind::Other,
-                None => match self.stat(name) {
+                FileType::RegularFile => Kind::File,
+                FileType::Directory => Kind::Directory,
+                FileType::Symlink => Kind::Link,
+                FileType::CharacterDevice => Kind::CharacterDevice,
+                FileType::Unknown => match self.stat(name) {
                     Ok(stat) => Kind::of(&stat),
                     Err(_) => continue, // gone since it was listed
                 },
+                _ => Kind::Other,
             };
-            entries.push(Entry {
-                name: name.to_owned(),
-                kind,
-            });
+            let name = name.to_owned();
+            entries.push(Entry { name, kind });
         }
         Ok(entries)
     }

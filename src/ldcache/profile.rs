@@ -92,6 +92,33 @@ struct Libc {
     interpreter: PathBuf,
 }
 
+/// What the dynamic loader tells.
+#[derive(Default)]
+struct Loader {
+    /// The built-in library directories.
+    directories: Option<Vec<PathBuf>>,
+    knows_hwcaps: bool,
+}
+
+impl Loader {
+    /// Looks for what is known of a loader in a piece of it; returns something when nothing is left to look for.
+    fn learn(&mut self, bytes: &[u8], firsts: usize) -> Option<()> {
+        let holds = |needle: &[u8]| memmem::find(bytes, needle).is_some();
+        self.knows_hwcaps |= holds(b"--glibc-hwcaps-mask") || holds(b"ld.so (");
+        let is_row = |row: &Vec<PathBuf>| row.len() > 1;
+        if !self.directories.as_ref().is_some_and(is_row) {
+            let row = directory_row(bytes, firsts, 2);
+            // One directory alone counts where there is no row at all.
+            self.directories = row.or_else(|| {
+                self.directories
+                    .take()
+                    .or_else(|| directory_row(bytes, firsts, 1))
+            });
+        }
+        (self.knows_hwcaps && self.directories.as_ref().is_some_and(is_row)).then_some(())
+    }
+}
+
 /// Where a `libc.so.6` is looked for, together with the multiarch directories in the last two.
 const LIBC_DIRECTORIES: [&str; 4] = ["/usr/lib64", "/lib64", "/usr/lib", "/lib"];
 /// The ldconfig that tells which of several C libraries is the system's own.
@@ -143,24 +170,14 @@ impl Profile {
     }
 
     fn of_libc(root: &ContainerRoot, libc: &Libc) -> Self {
-        let constants = libc.constants_of_loader(root);
-        let holds = |needle: &[u8]| {
-            constants
-                .iter()
-                .any(|bytes| memmem::find(bytes, needle).is_some())
-        };
-        let row = |least| {
-            constants
-                .iter()
-                .find_map(|bytes| directory_row(bytes, least))
-        };
-        let built_in = row(2)
-            .or_else(|| row(1))
+        let loader = libc.read_loader(root);
+        let built_in = loader
+            .directories
             .unwrap_or_else(|| libc.usual_directories());
         let glibc = Glibc {
             minor: minor_version(&libc.banner),
             is_debian: libc.banner.starts_with(b"(Debian"),
-            knows_hwcaps: holds(b"--glibc-hwcaps-mask") || holds(b"ld.so ("),
+            knows_hwcaps: loader.knows_hwcaps,
             is_multiarch: built_in.first().is_some_and(|first| is_multiarch(first)),
         };
         let generator = [b"ldconfig ", libc.banner.as_slice()].concat();
@@ -229,7 +246,7 @@ impl Libc {
         let (file, stat) = root.open_file(&directory.join("libc.so.6")).ok()?;
         let source = OpenFile::new(file, &stat);
         let object = Object::read(&source).ok()?;
-        let banner = object.constants().find_map(|bytes| find_banner(&bytes))?;
+        let banner = object.find_constant(find_banner)?;
         let interpreter = object.interpreter().ok()??;
         Some(Self {
             abi: Abi::of(&object),
@@ -240,25 +257,22 @@ impl Libc {
         })
     }
 
-    /// The constants of the loader that libc names, if that one is of libc's own kind.
-    fn constants_of_loader(&self, root: &ContainerRoot) -> Vec<Vec<u8>> {
+    /// Reads the loader that libc names, if that one is of libc's own kind.
+    fn read_loader(&self, root: &ContainerRoot) -> Loader {
+        let mut loader = Loader::default();
         let Ok((file, stat)) = root.open_file(&self.interpreter) else {
-            return Vec::new();
+            return loader;
         };
         let source = OpenFile::new(file, &stat);
-        Object::read(&source)
-            .ok()
-            .filter(|loader| {
-                (loader.class(), loader.machine(), loader.endian())
-                    == (self.abi.class, self.abi.machine, self.endian)
-            })
-            .map(|loader| {
-                loader
-                    .constants()
-                    .map(std::borrow::Cow::into_owned)
-                    .collect()
-            })
-            .unwrap_or_default()
+        let Ok(object) = Object::read(&source) else {
+            return loader;
+        };
+        if (object.class(), object.machine(), object.endian())
+            == (self.abi.class, self.abi.machine, self.endian)
+        {
+            object.find_constant(|bytes, firsts| loader.learn(bytes, firsts));
+        }
+        loader
     }
 
     /// The built-in directories of a loader that does not tell them.
@@ -315,10 +329,11 @@ fn machine_of(root: &ContainerRoot, path: &Path) -> Option<u16> {
 }
 
 /// Finds `GNU C Library (…) … release version 2.N` and returns it from the parenthesis on.
-fn find_banner(bytes: &[u8]) -> Option<Vec<u8>> {
+fn find_banner(bytes: &[u8], firsts: usize) -> Option<Vec<u8>> {
     const START: &[u8] = b"GNU C Library (";
     const VERSION: &[u8] = b"release version ";
-    memmem::find_iter(bytes, START).find_map(|start| {
+    let mut starts = memmem::find_iter(bytes, START).take_while(|&start| start < firsts);
+    starts.find_map(|start| {
         let from = start + START.len() - 1;
         let text = bytes.get(from..)?;
         let text = text.get(..MAX_BANNER).unwrap_or(text);
@@ -344,8 +359,9 @@ fn minor_version(banner: &[u8]) -> u32 {
 }
 
 /// The first run of at least `least` strings with a NUL behind each that name library directories with a slash at the end.
-fn directory_row(bytes: &[u8], least: usize) -> Option<Vec<PathBuf>> {
-    memmem::find_iter(bytes, b"/lib").find_map(|found| {
+fn directory_row(bytes: &[u8], firsts: usize, least: usize) -> Option<Vec<PathBuf>> {
+    let mut starts = memmem::find_iter(bytes, b"/lib").take_while(|&start| start < firsts);
+    starts.find_map(|found| {
         let with_usr = found.checked_sub(4).filter(|&start| {
             bytes
                 .get(start..)
@@ -428,17 +444,17 @@ mod tests {
                 17,
             ),
         ] {
-            let found = find_banner(text.as_bytes()).unwrap();
+            let found = find_banner(text.as_bytes(), text.len()).unwrap();
             assert_eq!(String::from_utf8_lossy(&found), banner);
             assert_eq!(minor_version(&found), minor);
         }
-        assert_eq!(find_banner(b"GNU C Library (x) release version"), None);
+        assert_eq!(find_banner(b"GNU C Library (x) release version", 100), None);
     }
 
     #[test]
     fn directories_are_a_row_of_strings() {
         let row = |bytes: &[u8], least| {
-            directory_row(bytes, least).map(|row| {
+            directory_row(bytes, bytes.len(), least).map(|row| {
                 row.iter()
                     .map(|path| path.to_str().unwrap().to_owned())
                     .collect::<Vec<_>>()

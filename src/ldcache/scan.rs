@@ -18,7 +18,7 @@ use super::legacy_hwcaps;
 use super::order::compare_names;
 use super::profile::Profile;
 use super::search_path::{LibraryDirectory, SearchPath};
-use crate::elf::{self, Class, Object, OpenFile, Source};
+use crate::elf::{self, Class, Names, Object, OpenFile, Source};
 use crate::rootfs::{ContainerRoot, Entry, FileId, Kind};
 
 /// Most libraries; honest images have some thousands.
@@ -388,17 +388,21 @@ fn parse(profile: &Profile, source: &OpenFile) -> Result<Parsed, elf::Error> {
     if rules.naive_strings && !object.strings_in_first_segment(&dynamic) {
         return Err(elf::Error::Malformed("string table"));
     }
-    let soname = object.soname(&dynamic)?;
-    let is_for_glibc = || -> Result<bool, elf::Error> {
+    let (soname, base) = if rules.legacy {
+        let Names { soname, needed } = object.soname_and_needed(&dynamic)?;
         let interpreter = object.interpreter()?.unwrap_or_default();
-        let is_libc = |name: &Vec<u8>| LIBC_NAMES.contains(&name.as_slice());
-        Ok(INTERPRETERS.contains(&interpreter.as_slice())
-            || object.needed(&dynamic)?.iter().any(is_libc))
-    };
-    let base = if rules.legacy && !is_for_glibc()? {
-        FLAG_ELF
+        let is_for_glibc = INTERPRETERS.contains(&interpreter.as_slice())
+            || needed
+                .iter()
+                .any(|name| LIBC_NAMES.contains(&name.as_slice()));
+        let base = if is_for_glibc {
+            FLAG_ELF_LIBC6
+        } else {
+            FLAG_ELF
+        };
+        (soname, base)
     } else {
-        FLAG_ELF_LIBC6
+        (object.soname(&dynamic)?, FLAG_ELF_LIBC6)
     };
     Ok(Parsed {
         soname: soname.map(OsString::from_vec),
