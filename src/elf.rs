@@ -10,7 +10,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 
 use goblin::container::{Container, Ctx};
-use goblin::elf::dynamic::{DT_NEEDED, DT_SONAME, DT_STRTAB, Dyn, Dynamic};
+use goblin::elf::dynamic::{DT_NEEDED, DT_NULL, DT_SONAME, DT_STRTAB};
 use goblin::elf::header::{EI_CLASS, EI_DATA, ELFMAG, ET_DYN, Header};
 use goblin::elf::program_header::{
     PT_DYNAMIC, PT_GNU_PROPERTY, PT_INTERP, PT_LOAD, PT_NOTE, ProgramHeader,
@@ -82,10 +82,19 @@ pub enum Class {
     Bits64,
 }
 
+/// Room for the start of a file, to be used for one after the other.
+pub struct Head([u8; HEAD]);
+
+impl Default for Head {
+    fn default() -> Self {
+        Self([0; HEAD])
+    }
+}
+
 /// An ELF file whose headers are read; the rest is read when asked for.
 pub struct Object<'s, S: ?Sized> {
     source: &'s S,
-    head: Vec<u8>,
+    head: &'s [u8],
     header: Header,
     segments: Vec<ProgramHeader>,
     context: Ctx,
@@ -148,14 +157,13 @@ impl Source for OpenFile {
 
 impl<'s, S: Source + ?Sized> Object<'s, S> {
     /// Reads the ELF header and the program headers.
-    pub fn read(source: &'s S) -> Result<Self, Error> {
-        let mut head = vec![0; HEAD.min(usize::try_from(source.size()).unwrap_or(HEAD))];
-        let read = source.read_at(0, &mut head).map_err(Error::Io)?;
-        head.truncate(read);
+    pub fn read(source: &'s S, head: &'s mut Head) -> Result<Self, Error> {
+        let read = source.read_at(0, &mut head.0).map_err(Error::Io)?;
+        let head = head.0.get(..read).unwrap_or_default();
         if !head.starts_with(ELFMAG) {
             return Err(Error::NotElf);
         }
-        let header = parse_header(&head)?;
+        let header = parse_header(head)?;
         let context = Ctx::new(
             header.container().map_err(|_| Error::Malformed("class"))?,
             header
@@ -263,18 +271,18 @@ impl<'s, S: Source + ?Sized> Object<'s, S> {
         let offset = segment.p_offset & u64::from(u32::MAX);
         for size in [segment.p_filesz.min(MAX_PIECE), MAX_PIECE] {
             let bytes = self.read_up_to(offset, size)?;
-            let here = ProgramHeader {
-                p_type: PT_DYNAMIC,
-                p_filesz: bytes.len() as u64,
-                ..ProgramHeader::default()
-            };
-            let entries = Dynamic::parse(&bytes, &[here], self.context)
-                .ok()
-                .flatten()
-                .map(|dynamic| dynamic.dyns)
-                .unwrap_or_default();
-            if entries.last().is_some_and(|last| last.d_tag == 0) {
-                return Ok(DynamicSection { entries });
+            let mut section = DynamicSection::default();
+            for entry in bytes.chunks_exact(self.address_size() * 2) {
+                let (tag, value) = entry.split_at(self.address_size());
+                match self.address(tag) {
+                    DT_NULL => return Ok(section),
+                    DT_STRTAB => section.strings = section.strings.or(Some(self.address(value))),
+                    DT_SONAME => section.soname = section.soname.or(Some(self.address(value))),
+                    DT_NEEDED if section.needed.len() < MAX_NAMES => {
+                        section.needed.push(self.address(value));
+                    }
+                    _ => {}
+                }
             }
         }
         Err(Error::Malformed("no end of the dynamic section"))
@@ -282,29 +290,24 @@ impl<'s, S: Source + ?Sized> Object<'s, S> {
 
     /// `DT_SONAME`, at most [`MAX_NAME`] bytes of it.
     pub fn soname(&self, dynamic: &DynamicSection) -> Result<Option<Vec<u8>>, Error> {
-        let first = dynamic.values(DT_SONAME).take(1);
-        Ok(self.names(dynamic, first)?.pop())
+        Ok(self.names(dynamic, dynamic.soname.as_slice())?.pop())
     }
 
     /// `DT_SONAME` and all of `DT_NEEDED`, at most [`MAX_NAME`] bytes of each.
     pub fn soname_and_needed(&self, dynamic: &DynamicSection) -> Result<Names, Error> {
-        let soname = dynamic.values(DT_SONAME).take(1);
-        let has_soname = soname.clone().count();
-        let mut needed = self.names(dynamic, soname.chain(dynamic.values(DT_NEEDED)))?;
-        let soname = needed.drain(..has_soname.min(needed.len())).next();
+        let mut indices = dynamic.needed.clone();
+        indices.extend(dynamic.soname);
+        let mut needed = self.names(dynamic, &indices)?;
+        let soname = dynamic.soname.and_then(|_| needed.pop());
         Ok(Names { soname, needed })
     }
 
     /// Strings of the string table; the linker puts those of the dynamic section side by side, so that they are read at once.
-    fn names(
-        &self,
-        dynamic: &DynamicSection,
-        indices: impl Iterator<Item = u64>,
-    ) -> Result<Vec<Vec<u8>>, Error> {
+    fn names(&self, dynamic: &DynamicSection, indices: &[u64]) -> Result<Vec<Vec<u8>>, Error> {
         let strings = self.strings(dynamic)?;
         let offsets: Vec<_> = indices
-            .map(|index| strings.wrapping_add(index))
-            .take(MAX_NAMES)
+            .iter()
+            .map(|&index| strings.wrapping_add(index))
             .collect();
         let (Some(&first), Some(&last)) = (offsets.iter().min(), offsets.iter().max()) else {
             return Ok(Vec::new());
@@ -328,7 +331,7 @@ impl<'s, S: Source + ?Sized> Object<'s, S> {
 
     /// File offset of the string table.
     fn strings(&self, dynamic: &DynamicSection) -> Result<u64, Error> {
-        let address = dynamic.values(DT_STRTAB).next().ok_or(Error::NotShared)?;
+        let address = dynamic.strings.ok_or(Error::NotShared)?;
         let holds = |segment: &&ProgramHeader| {
             address
                 .checked_sub(segment.p_vaddr)
@@ -343,7 +346,7 @@ impl<'s, S: Source + ?Sized> Object<'s, S> {
     /// Whether the string table begins where glibc before 2.31 looks for it: at the first loaded segment's distance.
     #[must_use]
     pub fn strings_in_first_segment(&self, dynamic: &DynamicSection) -> bool {
-        let address = dynamic.values(DT_STRTAB).next().unwrap_or_default();
+        let address = dynamic.strings.unwrap_or_default();
         let naive = self
             .loaded()
             .next()
@@ -451,6 +454,22 @@ impl<'s, S: Source + ?Sized> Object<'s, S> {
         })
     }
 
+    fn address_size(&self) -> usize {
+        match self.class() {
+            Class::Bits32 => 4,
+            Class::Bits64 => 8,
+        }
+    }
+
+    /// An address-sized number, out of exactly so many bytes.
+    fn address(&self, bytes: &[u8]) -> u64 {
+        let append = |number: u64, byte: &u8| number << 8 | u64::from(*byte);
+        match self.context.le {
+            Endian::Little => bytes.iter().rev().fold(0, append),
+            Endian::Big => bytes.iter().fold(0, append),
+        }
+    }
+
     fn word(&self, bytes: &[u8], offset: usize) -> Option<u32> {
         let word = bytes.get(offset..)?.first_chunk::<4>()?;
         Some(match self.context.le {
@@ -500,18 +519,15 @@ pub struct Names {
     pub needed: Vec<Vec<u8>>,
 }
 
-/// The entries of a dynamic section, up to and with `DT_NULL`.
+/// What of a dynamic section matters here; of several entries of one kind the first counts.
+#[derive(Default)]
 pub struct DynamicSection {
-    entries: Vec<Dyn>,
-}
-
-impl DynamicSection {
-    fn values(&self, tag: u64) -> impl Iterator<Item = u64> + Clone {
-        self.entries
-            .iter()
-            .filter(move |entry| entry.d_tag == tag)
-            .map(|entry| entry.d_val)
-    }
+    /// Address of the string table.
+    strings: Option<u64>,
+    /// Index of the SONAME in the string table.
+    soname: Option<u64>,
+    /// Indices of the names of needed libraries.
+    needed: Vec<u64>,
 }
 
 const BEYOND_END: Error = Error::Malformed("a string beyond the end of the file");

@@ -296,12 +296,12 @@ fn podman_with_the_hooks_of_this_repository() {
         };
         for folder in ["/usr/lib64/nvidia", FOLDER] {
             let look = format!("probe libcuda.so.1; ldconfig -p; ls -l {folder}");
-            let before = podman.run(runtime, false, &volumes(folder), "localhost/image", &look);
+            let before = podman.run(runtime, false, &volumes(folder), &Container::new(), &look);
             assert!(
                 before.has("not loaded"),
                 "{runtime:?}: without hooks nothing must be found: {before:?}"
             );
-            let after = podman.run(runtime, true, &volumes(folder), "localhost/image", &look);
+            let after = podman.run(runtime, true, &volumes(folder), &Container::new(), &look);
             assert!(after.success, "{runtime:?}, {folder}: {after:?}");
             let text = format!("\n{}", after.text);
             for part in [
@@ -330,13 +330,11 @@ fn podman_containers_that_do_not_ask_for_it_stay_as_they_are() {
             (&[][..], Container::new()),
             (&off[..], Container::new().with_driver(FOLDER)),
         ] {
-            let options = [options, &["--rootfs".into()]].concat();
-            let root = container.root().display().to_string();
             // The first run makes podman's own files in the root.
-            let first = podman.run(runtime, false, &options, &root, "true");
+            let first = podman.run(runtime, false, options, &container, "true");
             assert!(first.success, "{runtime:?}: {first:?}");
             let before = snapshot(&container.root());
-            let ended = podman.run(runtime, true, &options, &root, "probe libcuda.so.1");
+            let ended = podman.run(runtime, true, options, &container, "probe libcuda.so.1");
             assert!(ended.has("not loaded"), "{runtime:?}: {ended:?}");
             assert_changed_nothing(&before, &container);
         }

@@ -10,7 +10,7 @@ use argh::{ArgsInfo, FromArgs};
 
 use super::driver_libraries::{self, DriverDirectory};
 use super::is_denied;
-use crate::elf::{Object, OpenFile};
+use crate::elf::{Head, Object, OpenFile};
 use crate::ldcache::{Ldconfig, check_soname};
 use crate::rootfs::{ContainerRoot, Kind};
 
@@ -237,7 +237,8 @@ fn link_directory(driver: &DriverDirectory) -> io::Result<()> {
 fn soname(driver: &DriverDirectory, library: &OsStr) -> Option<OsString> {
     let (file, stat) = driver.directory.open_file(library).ok()?;
     let source = OpenFile::new(file, &stat);
-    let object = Object::read(&source).ok()?;
+    let mut head = Head::default();
+    let object = Object::read(&source, &mut head).ok()?;
     let soname = object.soname(&object.dynamic().ok()?).ok()??;
     if let Err(reason) = check_soname(&soname) {
         let path = driver.path.join(library);

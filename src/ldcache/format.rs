@@ -2,7 +2,6 @@
 //!
 //! Format: glibc's `sysdeps/generic/dl-cache.h`. All numbers are in the byte order of the machine whose loader reads them.
 
-use std::collections::HashMap;
 use std::fmt;
 
 use super::profile::Format;
@@ -335,38 +334,43 @@ impl<'a> Strings<'a> {
     /// its bytes.
     fn shared(cache: &LdCache<'a>, base: usize) -> Result<Self, Error> {
         let of_entries = cache.entries.iter().flat_map(|it| [it.soname, it.path]);
-        let mut strings: Vec<_> = of_entries
+        let used = cache.entries.iter().filter_map(|entry| match entry.hwcap {
+            Hwcap::Directory { name, .. } => Some(name),
+            Hwcap::Bits(_) => None,
+        });
+        let strings: Vec<_> = of_entries
+            .chain(used)
             .chain(cache.hwcap_names.iter().copied())
             .collect();
-        strings.sort_unstable_by(|a, b| b.iter().rev().cmp(a.iter().rev()));
-        strings.dedup();
-        let mut bytes = Vec::new();
-        let mut offsets = HashMap::with_capacity(strings.len());
+        let mut sorted: Vec<_> = strings.iter().enumerate().collect();
+        sorted.sort_unstable_by(|(_, a), (_, b)| b.iter().rev().cmp(a.iter().rev()));
+        let mut bytes: Vec<u8> = Vec::new();
+        let mut offsets = vec![0; strings.len()];
         let mut previous: &[u8] = &[];
-        for string in strings {
+        for (index, &string) in sorted {
             if !previous.ends_with(string) || bytes.is_empty() {
                 bytes.extend(string);
                 bytes.push(0);
             }
-            offsets.insert(string, to_u32(base + bytes.len() - 1 - string.len())?);
             previous = string;
+            if let Some(offset) = offsets.get_mut(index) {
+                *offset = to_u32(base + bytes.len() - 1 - string.len())?;
+            }
         }
-        let offset = |string: &[u8]| offsets.get(string).copied().unwrap_or_default();
-        let mut hwcaps: Vec<_> = cache
-            .entries
-            .iter()
-            .filter_map(|entry| match entry.hwcap {
-                Hwcap::Directory { name, .. } => Some((name, offset(name))),
-                Hwcap::Bits(_) => None,
-            })
+        let (of_entries, others) = offsets.split_at(cache.entries.len() * 2);
+        let names = strings.iter().skip(cache.entries.len() * 2);
+        let unused = cache.hwcap_names.len();
+        let mut hwcaps: Vec<_> = names
+            .zip(others)
+            .take(others.len() - unused)
+            .map(|(name, offset)| (*name, *offset))
             .collect();
         hwcaps.sort_unstable();
         hwcaps.dedup();
         Ok(Self {
-            of_entries: cache
-                .entries
-                .iter()
-                .map(|entry| (offset(entry.soname), offset(entry.path)))
+            of_entries: of_entries
+                .chunks_exact(2)
+                .filter_map(|pair| Some((*pair.first()?, *pair.last()?)))
                 .collect(),
             hwcaps,
             bytes,

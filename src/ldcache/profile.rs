@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use memchr::memmem;
 
 use super::arch::{Abi, Arch};
-use crate::elf::{Class, Endian, Object, OpenFile};
+use crate::elf::{Class, Endian, Head, Object, OpenFile};
 use crate::rootfs::ContainerRoot;
 
 /// Everything that the cache depends on beside the files themselves.
@@ -245,7 +245,8 @@ impl Libc {
     fn read(root: &ContainerRoot, directory: PathBuf) -> Option<Self> {
         let (file, stat) = root.open_file(&directory.join("libc.so.6")).ok()?;
         let source = OpenFile::new(file, &stat);
-        let object = Object::read(&source).ok()?;
+        let mut head = Head::default();
+        let object = Object::read(&source, &mut head).ok()?;
         let banner = object.find_constant(find_banner)?;
         let interpreter = object.interpreter().ok()??;
         Some(Self {
@@ -264,7 +265,8 @@ impl Libc {
             return loader;
         };
         let source = OpenFile::new(file, &stat);
-        let Ok(object) = Object::read(&source) else {
+        let mut head = Head::default();
+        let Ok(object) = Object::read(&source, &mut head) else {
             return loader;
         };
         if (object.class(), object.machine(), object.endian())
@@ -325,7 +327,10 @@ fn find_libcs(root: &ContainerRoot) -> Vec<Libc> {
 fn machine_of(root: &ContainerRoot, path: &Path) -> Option<u16> {
     let (file, stat) = root.open_file(path).ok()?;
     let source = OpenFile::new(file, &stat);
-    Object::read(&source).ok().map(|object| object.machine())
+    let mut head = Head::default();
+    Object::read(&source, &mut head)
+        .ok()
+        .map(|object| object.machine())
 }
 
 /// Finds `GNU C Library (…) … release version 2.N` and returns it from the parenthesis on.

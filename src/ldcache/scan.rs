@@ -1,12 +1,12 @@
 //! Searching the directories: which libraries enter the cache, and which SONAME links are made.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry as Slot;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
+use std::thread::{self, available_parallelism};
 
 use memchr::memmem;
 use nix::errno::Errno;
@@ -18,11 +18,15 @@ use super::legacy_hwcaps;
 use super::order::compare_names;
 use super::profile::Profile;
 use super::search_path::{LibraryDirectory, SearchPath};
-use crate::elf::{self, Class, Names, Object, OpenFile, Source};
+use crate::elf::{self, Class, Head, Names, Object, OpenFile, Source};
 use crate::rootfs::{ContainerRoot, Entry, FileId, Kind};
 
 /// Most libraries; honest images have some thousands.
 const MAX_LIBRARIES: usize = 1 << 17;
+
+/// From this many files in a directory on, several threads read them.
+const MANY_FILES: usize = 256;
+const MAX_THREADS: usize = 4;
 
 /// The C libraries and loaders whose names tell that a library is for glibc; looked at up to glibc 2.36.
 const LIBC_NAMES: [&[u8]; 2] = [b"libc.so.6", b"libm.so.6"];
@@ -74,6 +78,7 @@ struct Parsed {
 
 /// The best file for one SONAME in one directory.
 struct Candidate {
+    soname: OsString,
     name: OsString,
     id: FileId,
     is_link: bool,
@@ -102,7 +107,7 @@ pub(super) fn libraries(
         } else {
             0
         };
-        for (soname, candidate) in found {
+        for candidate in found {
             if libraries.len() == MAX_LIBRARIES {
                 log::warn!("more than {MAX_LIBRARIES} libraries: the rest is left out");
                 return libraries;
@@ -110,11 +115,11 @@ pub(super) fn libraries(
             let file_name = match &directory.hwcap {
                 // Links are not made there, so the file itself is named.
                 Some(_) => &candidate.name,
-                None => &soname,
+                None => &candidate.soname,
             };
             libraries.push(Library {
                 path: directory.path.join(file_name),
-                soname,
+                soname: candidate.soname,
                 flags: candidate.flags,
                 os_version: candidate.os_version,
                 isa_level: candidate.isa_level,
@@ -134,12 +139,12 @@ struct Scan<'s> {
 }
 
 impl Scan<'_> {
-    /// Returns the directory's libraries by SONAME, and makes their links.
+    /// Returns the directory's libraries, each SONAME once, and makes their links.
     fn directory(
         &mut self,
         directory: &LibraryDirectory,
         search_path: &mut SearchPath<'_>,
-    ) -> Vec<(OsString, Candidate)> {
+    ) -> Vec<Candidate> {
         let mut entries = match directory.directory.entries() {
             Ok(entries) => entries,
             Err(err) => {
@@ -150,32 +155,86 @@ impl Scan<'_> {
         entries.retain(|entry| self.is_considered(directory, entry));
         // What ldconfig leaves to the file system's order is decided by name here.
         entries.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-        let mut ids = HashMap::new();
-        let mut best = HashMap::new();
-        for entry in entries.iter().filter(|entry| entry.kind == Kind::File) {
-            if let Some(id) = self.file(directory, &entry.name) {
-                ids.insert(entry.name.as_os_str(), id);
-                self.consider(directory, &mut best, &entry.name, id, false);
-            }
+        let mut listing = Listing::new(&entries);
+        let mut candidates = Vec::new();
+        for (index, id) in self.read_files(directory, &entries) {
+            listing.set(index, id);
+            candidates.extend(self.candidate(directory, &entries, index, id));
         }
         // From the last name to the first, so that libfoo.so finds what libfoo.so.1 leads to.
-        for entry in entries.iter().rev().filter(|it| it.kind == Kind::Link) {
-            if let Some(id) = self.link_target(directory, &entry.name, &ids, search_path) {
-                ids.insert(entry.name.as_os_str(), id);
-                self.consider(directory, &mut best, &entry.name, id, true);
+        for (index, entry) in entries.iter().enumerate().rev() {
+            match entry.kind {
+                Kind::Link => {
+                    if let Some(id) = self.link_target(directory, entry, &listing, search_path) {
+                        listing.set(index, id);
+                        candidates.extend(self.candidate(directory, &entries, index, id));
+                    }
+                }
+                Kind::Directory => self.legacy_directory(directory, &entry.name, search_path),
+                _ => {}
             }
         }
-        for entry in entries.iter().filter(|it| it.kind == Kind::Directory) {
-            self.legacy_directory(directory, &entry.name, search_path);
-        }
-        let mut found: Vec<_> = best.into_iter().collect();
-        found.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        let best = self.best_of(candidates);
         if directory.hwcap.is_none() {
-            for (soname, candidate) in &found {
-                self.make_link(directory, soname, candidate, &ids);
+            for candidate in &best {
+                self.make_link(directory, candidate, &listing);
             }
         }
-        found
+        best
+    }
+
+    /// Reads the regular files of a directory, on several processors where that pays; returns their places in the list and
+    /// their identities.
+    fn read_files(
+        &mut self,
+        directory: &LibraryDirectory,
+        entries: &[Entry],
+    ) -> Vec<(usize, FileId)> {
+        let files: Vec<_> = entries
+            .iter()
+            .enumerate()
+            .filter(|(_, entry)| entry.kind == Kind::File)
+            .collect();
+        let profile = self.profile;
+        let read = |files: &[(usize, &Entry)]| -> Vec<(usize, FileId, Option<Parsed>)> {
+            let mut head = Head::default();
+            files
+                .iter()
+                .filter_map(|(index, entry)| {
+                    let (id, parsed) = read_file(profile, directory, &entry.name, &mut head)?;
+                    Some((*index, id, parsed))
+                })
+                .collect()
+        };
+        let threads = if files.len() < MANY_FILES {
+            1
+        } else {
+            available_parallelism().map_or(1, |it| it.get().min(MAX_THREADS))
+        };
+        let (ours, theirs) = files.split_at(files.len().div_ceil(threads));
+        let results = thread::scope(|scope| {
+            let helpers: Vec<_> = theirs
+                .chunks(ours.len().max(1))
+                .map(|files| {
+                    let helper = thread::Builder::new().spawn_scoped(scope, move || read(files));
+                    (files, helper)
+                })
+                .collect();
+            let mut results = read(ours);
+            for (files, helper) in helpers {
+                // Where the kernel grants no thread, or one failed, this one does the work.
+                let theirs = helper.ok().and_then(|helper| helper.join().ok());
+                results.extend(theirs.unwrap_or_else(|| read(files)));
+            }
+            results
+        });
+        results
+            .into_iter()
+            .map(|(index, id, parsed)| {
+                self.parsed.insert(id, parsed);
+                (index, id)
+            })
+            .collect()
     }
 
     /// Whether the name may be a library's, or a directory's for certain processors. Links in glibc-hwcaps directories may have
@@ -208,32 +267,19 @@ impl Scan<'_> {
         }
     }
 
-    /// Reads the regular file and returns its identity.
-    fn file(&mut self, directory: &LibraryDirectory, name: &OsStr) -> Option<FileId> {
-        match directory.directory.open_file(name) {
-            Ok((file, stat)) => Some(self.parse_once(&directory.path.join(name), file, &stat)),
-            Err(err) => {
-                log::debug!(
-                    "{}: passed over: {err}",
-                    directory.path.join(name).display()
-                );
-                None
-            }
-        }
-    }
-
     /// Reads the file that the link leads to and returns its identity. A link that leads nowhere is removed if it has a
     /// version in its name.
     fn link_target(
         &mut self,
         directory: &LibraryDirectory,
-        name: &OsStr,
-        ids: &HashMap<&OsStr, FileId>,
+        entry: &Entry,
+        listing: &Listing<'_>,
         search_path: &mut SearchPath<'_>,
     ) -> Option<FileId> {
+        let name = &entry.name;
         let target = directory.directory.read_link(name).ok()?;
-        if let Some(id) = ids.get(target.as_os_str()) {
-            return Some(*id);
+        if let Some(id) = listing.id(target.as_os_str()) {
+            return Some(id);
         }
         let path = directory.path.join(name);
         let stat = match self.root.stat(&path) {
@@ -251,7 +297,10 @@ impl Scan<'_> {
             Kind::File if self.parsed.contains_key(&id) => Some(id),
             Kind::File => {
                 let (file, stat) = self.root.open_file(&path).ok()?;
-                Some(self.parse_once(&path, file, &stat))
+                let id = FileId::of(&stat);
+                let parsed = parse(self.profile, &path, file, &stat, &mut Head::default());
+                self.parsed.insert(id, parsed);
+                Some(id)
             }
             Kind::Directory => {
                 self.legacy_directory(directory, name, search_path);
@@ -261,41 +310,30 @@ impl Scan<'_> {
         }
     }
 
-    /// Parses a file unless that was done under another name.
-    fn parse_once(&mut self, path: &Path, file: File, stat: &FileStat) -> FileId {
-        let id = FileId::of(stat);
-        if let Slot::Vacant(slot) = self.parsed.entry(id) {
-            let parsed = parse(self.profile, &OpenFile::new(file, stat))
-                .inspect_err(|err| log::debug!("{}: no library: {err}", path.display()))
-                .ok();
-            slot.insert(parsed);
-        }
-        id
-    }
-
-    /// Enters the file under its SONAME, if there is no better one: a file is better than a link, a higher name than a lower.
-    fn consider(
+    /// The file under the SONAME that it counts for in this directory.
+    fn candidate(
         &self,
         directory: &LibraryDirectory,
-        best: &mut HashMap<OsString, Candidate>,
-        name: &OsStr,
+        entries: &[Entry],
+        index: usize,
         id: FileId,
-        mut is_link: bool,
-    ) {
-        let Some(Some(parsed)) = self.parsed.get(&id) else {
-            return;
-        };
-        let soname = parsed.soname.as_deref().unwrap_or(name);
+    ) -> Option<Candidate> {
+        let entry = entries.get(index)?;
+        let parsed = self.parsed.get(&id)?.as_ref()?;
+        let name = &entry.name;
+        let soname = parsed.soname.as_ref().unwrap_or(name);
         // A link counts as one only under the SONAME, or as libfoo.so for the linker: that one gets an entry of its own.
-        is_link &= soname == name || is_linker_name(name.as_bytes(), soname.as_bytes());
+        let is_link = entry.kind == Kind::Link
+            && (soname == name || is_linker_name(name.as_bytes(), soname.as_bytes()));
         let soname = if is_link { name } else { soname };
         if let Err(reason) = check_soname(soname.as_bytes()) {
             let path = directory.path.join(name);
             log::warn!("{}: left out, its SONAME {reason}", path.display());
-            return;
+            return None;
         }
-        let candidate = Candidate {
-            name: name.to_owned(),
+        Some(Candidate {
+            soname: soname.clone(),
+            name: name.clone(),
             id,
             is_link,
             flags: match directory.libc_flag {
@@ -304,40 +342,40 @@ impl Scan<'_> {
             },
             os_version: parsed.os_version,
             isa_level: parsed.isa_level,
-        };
-        match best.entry(soname.to_owned()) {
-            Slot::Vacant(slot) => {
-                slot.insert(candidate);
-            }
-            Slot::Occupied(mut slot) => {
-                let there = slot.get();
-                let is_newer = || {
-                    let (old, new) = (there.name.as_bytes(), name.as_bytes());
-                    compare_names(old, new, self.profile.arch.char_is_signed()).is_lt()
-                };
-                let is_better = match (is_link, there.is_link) {
-                    (false, true) => true,
-                    (true, false) => false,
-                    _ => is_newer(),
-                };
-                if is_better {
+        })
+    }
+
+    /// Leaves one candidate for each SONAME, in the order of the SONAMEs.
+    fn best_of(&self, mut candidates: Vec<Candidate>) -> Vec<Candidate> {
+        candidates.sort_by(|a, b| a.soname.cmp(&b.soname));
+        let mut best: Vec<Candidate> = Vec::with_capacity(candidates.len());
+        for candidate in candidates {
+            match best.last_mut().filter(|it| it.soname == candidate.soname) {
+                None => best.push(candidate),
+                Some(there) if self.is_better(&candidate, there) => {
                     // ldconfig keeps the flags of the first one it saw.
                     let flags = there.flags;
-                    slot.insert(Candidate { flags, ..candidate });
+                    *there = Candidate { flags, ..candidate };
                 }
+                Some(_) => {}
             }
         }
+        best
+    }
+
+    /// A file is better than a link, a higher name better than a lower one.
+    fn is_better(&self, new: &Candidate, old: &Candidate) -> bool {
+        if new.is_link != old.is_link {
+            return old.is_link;
+        }
+        let (new, old) = (new.name.as_bytes(), old.name.as_bytes());
+        compare_names(new, old, self.profile.arch.char_is_signed()).is_gt()
     }
 
     /// Makes SONAME a link to the library, unless something is there that must stay.
-    fn make_link(
-        &self,
-        directory: &LibraryDirectory,
-        soname: &OsStr,
-        library: &Candidate,
-        ids: &HashMap<&OsStr, FileId>,
-    ) {
-        if library.is_link || soname == library.name || ids.get(soname) == Some(&library.id) {
+    fn make_link(&self, directory: &LibraryDirectory, library: &Candidate, listing: &Listing<'_>) {
+        let soname = &library.soname;
+        if library.is_link || soname == &library.name || listing.id(soname) == Some(library.id) {
             return;
         }
         let path = directory.path.join(soname);
@@ -367,8 +405,69 @@ impl Scan<'_> {
     }
 }
 
-/// Reads what the cache holds of a library.
-fn parse(profile: &Profile, source: &OpenFile) -> Result<Parsed, elf::Error> {
+/// What a directory's names lead to, as far as that is known.
+struct Listing<'e> {
+    /// Sorted by name.
+    entries: &'e [Entry],
+    ids: Vec<Option<FileId>>,
+}
+
+impl<'e> Listing<'e> {
+    fn new(entries: &'e [Entry]) -> Self {
+        Self {
+            entries,
+            ids: vec![None; entries.len()],
+        }
+    }
+
+    fn set(&mut self, index: usize, id: FileId) {
+        if let Some(slot) = self.ids.get_mut(index) {
+            *slot = Some(id);
+        }
+    }
+
+    fn id(&self, name: &OsStr) -> Option<FileId> {
+        let index = self
+            .entries
+            .binary_search_by(|entry| entry.name.as_os_str().cmp(name));
+        *self.ids.get(index.ok()?)?
+    }
+}
+
+/// Opens and reads a regular file of the directory.
+fn read_file(
+    profile: &Profile,
+    directory: &LibraryDirectory,
+    name: &OsStr,
+    head: &mut Head,
+) -> Option<(FileId, Option<Parsed>)> {
+    let path = || directory.path.join(name);
+    match directory.directory.open_file(name) {
+        Ok((file, stat)) => Some((
+            FileId::of(&stat),
+            parse(profile, &path(), file, &stat, head),
+        )),
+        Err(err) => {
+            log::debug!("{}: passed over: {err}", path().display());
+            None
+        }
+    }
+}
+
+/// Reads what the cache holds of a library; `None` for a file that is none.
+fn parse(
+    profile: &Profile,
+    path: &Path,
+    file: File,
+    stat: &FileStat,
+    head: &mut Head,
+) -> Option<Parsed> {
+    try_parse(profile, &OpenFile::new(file, stat), head)
+        .inspect_err(|err| log::debug!("{}: no library: {err}", path.display()))
+        .ok()
+}
+
+fn try_parse(profile: &Profile, source: &OpenFile, head: &mut Head) -> Result<Parsed, elf::Error> {
     let rules = &profile.rules;
     let smallest = match profile.class {
         Class::Bits32 => 52,
@@ -377,7 +476,7 @@ fn parse(profile: &Profile, source: &OpenFile) -> Result<Parsed, elf::Error> {
     if source.size() < smallest {
         return Err(elf::Error::Malformed("too small"));
     }
-    let object = Object::read(source)?;
+    let object = Object::read(source, head)?;
     if object.endian() != profile.endian {
         return Err(elf::Error::Malformed("byte order"));
     }

@@ -329,13 +329,13 @@ pub(crate) struct Podman {
 }
 
 impl Podman {
-    /// A podman that knows the image `localhost/image`, if it can start a container here.
+    /// A podman, if it can start a container here.
     pub(crate) fn usable(runtime: Runtime) -> Option<Self> {
         if !runtime.usable() || !can_run(obstacle("podman")) {
             return None;
         }
         let podman = Self::new();
-        let ended = podman.run(runtime, false, &[], "localhost/image", "true");
+        let ended = podman.run(runtime, false, &[], &Container::new(), "true");
         let why = || {
             format!(
                 "podman cannot start a container with {}: {}",
@@ -352,35 +352,13 @@ impl Podman {
         for new in [&programs, &hooks] {
             fs::create_dir(new).expect("a folder");
         }
-        let written = hooks_d();
-        for (file, hook) in &written {
-            let program = hook["hook"]["path"]
-                .as_str()
-                .expect("a path")
-                .rsplit('/')
-                .next()
-                .expect("a name");
-            let _ = symlink(binary(), programs.join(program));
-            let mut hook = hook.clone();
-            hook["hook"]["path"] = json!(programs.join(program));
+        for (file, mut hook) in hooks_d() {
+            let path = Path::new(hook["hook"]["path"].as_str().expect("a path"));
+            let program = programs.join(name(path));
+            symlink(binary(), &program).expect("a link to the binary");
+            hook["hook"]["path"] = json!(program);
             fs::write(hooks.join(file), hook.to_string()).expect("a written hook");
         }
-        let archive = podman.path("image.tar");
-        must(
-            Command::new("tar")
-                .arg("-C")
-                .arg(image().join("rootfs"))
-                .arg("-cf")
-                .arg(&archive)
-                .arg("."),
-        );
-        must(
-            podman
-                .command(Runtime::Crun)
-                .arg("import")
-                .arg(archive)
-                .arg("localhost/image"),
-        );
         podman
     }
 
@@ -409,28 +387,27 @@ impl Podman {
         )
     }
 
-    /// `podman run` with our hooks or without.
+    /// `podman run` on a container's root, with our hooks or without.
     pub(crate) fn run(
         &self,
         runtime: Runtime,
         hooks: bool,
         options: &[String],
-        image: &str,
+        container: &Container,
         command: &str,
     ) -> Ended {
         let mut podman = self.command(runtime);
         podman
             .arg("--hooks-dir")
             .arg(self.path(if hooks { "hooks.d" } else { "none" }));
-        podman.args(
-            "run --rm --network none --pull never --cgroups no-conmon --cgroup-parent".split(' '),
-        );
+        podman.args("run --rm --network none --cgroups no-conmon --cgroup-parent".split(' '));
         podman.arg(format!("/{}", self.cgroup()));
         // podman's own limits are higher than what a root without CAP_SYS_RESOURCE may set.
         podman.args("--ulimit nofile=1024:1024 --ulimit nproc=1024:1024".split(' '));
+        // Not an image: an import writes to podman's cache, which is the machine's.
+        podman.args(options).arg("--rootfs").arg(container.root());
         podman
-            .args(options)
-            .args([image, "sh", "-c", command])
+            .args(["sh", "-c", command])
             .output()
             .expect("sh starts")
             .into()
