@@ -13,7 +13,7 @@ fail() { printf '\n%sFAILED: %s%s\n' "$bold" "$*" "$plain"; exit 1; }
 
 [ -e /proc/self/exe ] || fail "Rust needs /proc: mount -t proc proc /proc"
 command -v gcc >/dev/null || fail "gcc is missing: apt-get install gcc libc6-dev"
-command -v cargo >/dev/null || fail "Rust is missing: install it as www.rust-lang.org says (rustup), then start this again"
+command -v cargo >/dev/null || fail "Rust is missing: install it with rustup, then start this again"
 sudo=
 if [ "$(id -u)" != 0 ]; then
   command -v sudo >/dev/null || fail "containers are started by root: become root and start this again"
@@ -39,7 +39,7 @@ title '3. A container image and a driver'
 $sudo sh tests/fixtures/rootfs.sh "$temp" || fail 'the image could not be made'
 echo "image:  libc, ldconfig and busybox of this machine, $(du -sh "$temp/rootfs" | cut -f1)"
 echo "driver: $(cd "$temp/driver" && echo *)"
-# A bare library without links in a folder that no loader knows, and a folder that only root can enter.
+# The driver goes into a folder that no loader knows.
 {
   $sudo mkdir -p "$temp/rootfs/usr/local/nvidia" "$temp/bin" &&
     $sudo cp -r "$temp/driver" "$temp/rootfs/usr/local/nvidia/lib64" &&

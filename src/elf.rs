@@ -19,8 +19,10 @@ use nix::sys::stat::FileStat;
 
 pub use goblin::container::Endian;
 
-/// Read at once from the file's start: it nearly always holds all headers, and the dynamic section of small libraries.
-const HEAD: usize = 4096;
+/// Read at once from the file's start: it nearly always holds all program headers and notes.
+const HEAD: usize = 1024;
+/// Span of strings that are read at once.
+const WINDOW: u64 = 4096;
 /// More program headers than any library has.
 const MAX_SEGMENTS: u16 = 512;
 /// Largest dynamic section or note segment that is read.
@@ -312,7 +314,7 @@ impl<'s, S: Source + ?Sized> Object<'s, S> {
         let (Some(&first), Some(&last)) = (offsets.iter().min(), offsets.iter().max()) else {
             return Ok(Vec::new());
         };
-        if last - first > HEAD as u64 {
+        if last - first > WINDOW {
             return offsets.iter().map(|&offset| self.name(offset)).collect();
         }
         let bytes = self.read_up_to(first, last - first + MAX_NAME as u64)?;
@@ -463,11 +465,13 @@ impl<'s, S: Source + ?Sized> Object<'s, S> {
 
     /// An address-sized number, out of exactly so many bytes.
     fn address(&self, bytes: &[u8]) -> u64 {
-        let append = |number: u64, byte: &u8| number << 8 | u64::from(*byte);
-        match self.context.le {
-            Endian::Little => bytes.iter().rev().fold(0, append),
-            Endian::Big => bytes.iter().fold(0, append),
+        if let Ok(long) = bytes.try_into() {
+            return match self.context.le {
+                Endian::Little => u64::from_le_bytes(long),
+                Endian::Big => u64::from_be_bytes(long),
+            };
         }
+        self.word(bytes, 0).map_or(0, u64::from)
     }
 
     fn word(&self, bytes: &[u8], offset: usize) -> Option<u32> {
@@ -533,12 +537,9 @@ pub struct DynamicSection {
 const BEYOND_END: Error = Error::Malformed("a string beyond the end of the file");
 
 fn until_nul(bytes: &[u8]) -> Vec<u8> {
-    bytes
-        .iter()
-        .take(MAX_NAME)
-        .take_while(|&&byte| byte != 0)
-        .copied()
-        .collect()
+    let bytes = bytes.get(..MAX_NAME).unwrap_or(bytes);
+    let end = memchr::memchr(0, bytes).unwrap_or(bytes.len());
+    bytes.get(..end).unwrap_or(bytes).to_vec()
 }
 
 struct Note<'b> {

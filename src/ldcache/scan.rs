@@ -5,7 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::thread::{self, available_parallelism};
 
 use memchr::memmem;
@@ -298,7 +298,13 @@ impl Scan<'_> {
             Kind::File => {
                 let (file, stat) = self.root.open_file(&path).ok()?;
                 let id = FileId::of(&stat);
-                let parsed = parse(self.profile, &path, file, &stat, &mut Head::default());
+                let parsed = parse(
+                    self.profile,
+                    || path.clone(),
+                    file,
+                    &stat,
+                    &mut Head::default(),
+                );
                 self.parsed.insert(id, parsed);
                 Some(id)
             }
@@ -443,10 +449,7 @@ fn read_file(
 ) -> Option<(FileId, Option<Parsed>)> {
     let path = || directory.path.join(name);
     match directory.directory.open_file(name) {
-        Ok((file, stat)) => Some((
-            FileId::of(&stat),
-            parse(profile, &path(), file, &stat, head),
-        )),
+        Ok((file, stat)) => Some((FileId::of(&stat), parse(profile, path, file, &stat, head))),
         Err(err) => {
             log::debug!("{}: passed over: {err}", path().display());
             None
@@ -457,13 +460,13 @@ fn read_file(
 /// Reads what the cache holds of a library; `None` for a file that is none.
 fn parse(
     profile: &Profile,
-    path: &Path,
+    path: impl Fn() -> PathBuf,
     file: File,
     stat: &FileStat,
     head: &mut Head,
 ) -> Option<Parsed> {
     try_parse(profile, &OpenFile::new(file, stat), head)
-        .inspect_err(|err| log::debug!("{}: no library: {err}", path.display()))
+        .inspect_err(|err| log::debug!("{}: no library: {err}", path().display()))
         .ok()
 }
 
