@@ -76,7 +76,7 @@ pub trait Source {
 }
 
 /// Word size of an ELF file.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Class {
     /// `ELFCLASS32`
     Bits32,

@@ -7,17 +7,20 @@ pub mod arch;
 mod conf;
 pub mod format;
 mod legacy_hwcaps;
+mod library;
+mod listing;
 pub mod order;
 pub mod profile;
 mod scan;
 mod search_path;
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use nix::sys::stat::Mode;
+use nix::sys::stat::{FileStat, Mode};
 
 use crate::rootfs::ContainerRoot;
 use format::{CacheEntry, Hwcap, LdCache};
@@ -60,9 +63,44 @@ impl<'r> Ldconfig<'r> {
     }
 
     /// Makes the SONAME links in the directories and writes the cache. Returns whether it was not right already.
+    ///
+    /// A cache that was written here has a mark, by which it is known to be right as long as nothing has changed that it depends
+    /// on. Whoever forges a mark spoils the cache of his own container, as he could without it.
     pub fn update(&self, mut search_path: SearchPath<'_>) -> Result<bool> {
-        let libraries = scan::libraries(self.root, &self.profile, &mut search_path);
-        let hwcap_names = search_path.into_hwcap_names();
+        let name = OsStr::new(CACHE);
+        let etc = self
+            .root
+            .create_directory(Path::new(ETC))
+            .with_context(|| format!("cannot open {ETC}"))?;
+        if let Ok((mark, stat)) = etc.read_mark(name) {
+            let mut inputs = self.inputs(&search_path);
+            scan::identity(
+                self.root,
+                &self.profile,
+                &mut search_path.clone(),
+                &mut inputs,
+            );
+            if mark == mark_of(&inputs, &stat) {
+                return Ok(false);
+            }
+        }
+        let mut inputs = self.inputs(&search_path);
+        let libraries = scan::libraries(self.root, &self.profile, &mut search_path, &mut inputs);
+        let bytes = self.cache(&libraries, search_path.hwcap_names())?;
+        etc.write_marked(name, &bytes, CACHE_MODE, |stat| mark_of(&inputs, stat))
+            .with_context(|| format!("cannot write {ETC}/{CACHE}"))
+    }
+
+    /// Begins the hash of what the cache depends on.
+    fn inputs(&self, search_path: &SearchPath<'_>) -> DefaultHasher {
+        let mut inputs = DefaultHasher::new();
+        env!("CARGO_PKG_VERSION").hash(&mut inputs);
+        self.profile.hash(&mut inputs);
+        search_path.hwcap_names().hash(&mut inputs);
+        inputs
+    }
+
+    fn cache(&self, libraries: &[Library], hwcap_names: &[OsString]) -> Result<Vec<u8>> {
         let mut entries: Vec<_> = libraries.iter().map(Library::as_entry).collect();
         order::sort(&mut entries, self.profile.arch.char_is_signed());
         let cache = LdCache {
@@ -73,12 +111,15 @@ impl<'r> Ldconfig<'r> {
             generator: &self.profile.generator,
             hwcap_names: hwcap_names.iter().map(|name| name.as_bytes()).collect(),
         };
-        let bytes = cache.write().context("cannot write ld.so.cache")?;
-        self.root
-            .create_directory(Path::new(ETC))
-            .and_then(|etc| etc.write(OsStr::new(CACHE), &bytes, CACHE_MODE))
-            .with_context(|| format!("cannot write {ETC}/{CACHE}"))
+        cache.write().context("cannot make ld.so.cache")
     }
+}
+
+/// The mark of a cache file: that of its inputs and of itself. Renaming and marking the file change its ctime only.
+fn mark_of(inputs: &DefaultHasher, stat: &FileStat) -> u64 {
+    let mut inputs = inputs.clone();
+    (stat.st_ino, stat.st_size, stat.st_mtime, stat.st_mtime_nsec).hash(&mut inputs);
+    inputs.finish()
 }
 
 /// The paths of the libraries that the root's cache names; empty where it has none that can be read.

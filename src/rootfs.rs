@@ -6,7 +6,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::hash::{BuildHasher, Hasher, RandomState};
+use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -18,12 +18,14 @@ use nix::sys::stat::{FchmodatFlags, FileStat, Mode, SFlag};
 use nix::sys::stat::{fchmod, fchmodat, fstat, fstatat, mkdirat};
 use nix::unistd::{UnlinkatFlags, symlinkat, unlinkat};
 use pathrs::flags::OpenFlags;
-use rustix::fs::{FileType, RawDir, SeekFrom};
+use rustix::fs::{FileType, RawDir, SeekFrom, XattrFlags, fgetxattr, fsetxattr};
 
 /// How often a lookup that a rename disturbed is tried again.
 const MAX_RETRIES: usize = 64;
 /// How many dangling links [`ContainerRoot::create_directory`] goes through, as the kernel's own limit.
 const MAX_LINKS: usize = 40;
+/// Extended attribute that holds the mark of a file.
+const MARK: &str = "user.nvidia-ctk";
 /// Bytes of a directory's listing that are read at once.
 const LISTING: usize = 32 << 10;
 const DIRECTORY_MODE: Mode = Mode::from_bits_truncate(0o755);
@@ -45,8 +47,18 @@ pub struct FileId {
     inode: u64,
 }
 
-/// What a directory entry is.
+/// A file at one time: what changes when its content does.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct FileVersion {
+    /// Which file.
+    pub id: FileId,
+    size: i64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+/// What a directory entry is.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Kind {
     /// A regular file.
     File,
@@ -77,6 +89,26 @@ impl FileId {
             device: stat.st_dev,
             inode: stat.st_ino,
         }
+    }
+}
+
+impl FileVersion {
+    /// The version in what stat(2) tells.
+    #[must_use]
+    pub fn of(stat: &FileStat) -> Self {
+        Self {
+            id: FileId::of(stat),
+            size: stat.st_size,
+            modified: (stat.st_mtime, stat.st_mtime_nsec),
+            changed: (stat.st_ctime, stat.st_ctime_nsec),
+        }
+    }
+}
+
+/// A hash to keep: without the device, whose number may be another one each time a file system is mounted.
+impl Hash for FileVersion {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.id.inode, self.size, self.modified, self.changed).hash(state);
     }
 }
 
@@ -304,6 +336,32 @@ impl Directory {
     /// The same, and the bytes are on the disk before the name is: for the host's own files.
     pub fn write_synced(&self, name: &OsStr, bytes: &[u8], mode: Mode) -> io::Result<bool> {
         self.replace(name, bytes, mode, File::sync_all)
+    }
+
+    /// The same as [`Self::write`], and the new file gets a mark, where its file system can hold one.
+    pub fn write_marked(
+        &self,
+        name: &OsStr,
+        bytes: &[u8],
+        mode: Mode,
+        mark: impl Fn(&FileStat) -> u64,
+    ) -> io::Result<bool> {
+        self.replace(name, bytes, mode, |file| {
+            let mark = mark(&fstat(file)?).to_le_bytes();
+            let _ = fsetxattr(file, MARK, &mark, XattrFlags::empty());
+            Ok(())
+        })
+    }
+
+    /// The mark of the regular file `name`, and what stat(2) tells of it.
+    pub fn read_mark(&self, name: &OsStr) -> io::Result<(u64, FileStat)> {
+        require(&self.stat(name)?, Kind::File)?;
+        let (file, stat) = self.open_file(name)?;
+        let mut mark = [0; 8];
+        if fgetxattr(&file, MARK, &mut mark)? != mark.len() {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        Ok((u64::from_le_bytes(mark), stat))
     }
 
     fn replace(

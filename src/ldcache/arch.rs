@@ -15,7 +15,7 @@ pub const FLAG_ELF_LIBC5: u32 = 2;
 pub const FLAG_ELF_LIBC6: u32 = 3;
 
 /// A family of machines that one ldconfig handles alike.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Arch {
     /// i386, x86-64 and x32.
     X86,

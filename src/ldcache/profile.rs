@@ -4,6 +4,7 @@
 //! the loader holds the built-in directories as a row of strings.
 
 use std::ffi::OsStr;
+use std::hash::{Hash, Hasher};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -31,7 +32,7 @@ pub struct Profile {
 }
 
 /// The arrangement of a cache file.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Format {
     /// `ld.so-1.7.0` with the new format behind it: glibc up to 2.31.
     Compat,
@@ -42,7 +43,7 @@ pub enum Format {
 }
 
 /// What changed from one glibc to the next.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[expect(
     clippy::struct_excessive_bools,
     reason = "the changes are independent of each other"
@@ -132,6 +133,15 @@ const NATIVE_MACHINE: u16 = if cfg!(target_arch = "aarch64") {
 } else {
     goblin::elf::header::EM_X86_64
 };
+
+/// Goblin's byte order has no hash of its own.
+impl Hash for Profile {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.arch, self.class, self.rules).hash(state);
+        (self.endian == Endian::Little).hash(state);
+        (&self.generator, &self.system_directories).hash(state);
+    }
+}
 
 impl Profile {
     /// The profile of the root. Without a glibc in it: this program's own architecture, the format of a current glibc, and

@@ -2,46 +2,30 @@
 
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
-use std::fs::File;
+use std::hash::{Hash, Hasher};
 use std::io;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
-use std::thread::{self, available_parallelism};
 
 use memchr::memmem;
 use nix::errno::Errno;
-use nix::sys::stat::FileStat;
 
-use super::arch::{Abi, Arch, FLAG_ELF, FLAG_ELF_LIBC6};
+use super::arch::FLAG_ELF;
 use super::check_soname;
 use super::legacy_hwcaps;
+use super::library::{
+    Parsed, is_library_name, is_linker_name, is_package_temporary, is_prelink_temporary, parse,
+};
+use super::listing::{Depth, Listing, Name};
 use super::order::compare_names;
 use super::profile::Profile;
 use super::search_path::{LibraryDirectory, SearchPath};
-use crate::elf::{self, Class, Head, Names, Object, OpenFile, Source};
-use crate::rootfs::{ContainerRoot, Entry, FileId, Kind};
+use crate::elf::{Head, OpenFile};
+use crate::rootfs::{ContainerRoot, Entry, FileId, FileVersion, Kind};
 
 /// Most libraries; honest images have some thousands.
 const MAX_LIBRARIES: usize = 1 << 17;
 
-/// From this many files in a directory on, several threads read them.
-const MANY_FILES: usize = 256;
-const MAX_THREADS: usize = 4;
-
-/// The C libraries and loaders whose names tell that a library is for glibc; looked at up to glibc 2.36.
-const LIBC_NAMES: [&[u8]; 2] = [b"libc.so.6", b"libm.so.6"];
-const INTERPRETERS: [&[u8]; 10] = [
-    b"/lib/ld-linux.so.2",
-    b"/lib/ld-linux.so.3",
-    b"/lib/ld-linux-armhf.so.3",
-    b"/lib/ld-linux-aarch64.so.1",
-    b"/lib64/ld-linux-x86-64.so.2",
-    b"/lib/ld-linux-x86-64.so.2",
-    b"/libx32/ld-linux-x32.so.2",
-    b"/lib/ld.so.1",
-    b"/lib/ld64.so.1",
-    b"/lib64/ld64.so.2",
-];
 /// The dynamic loaders whose links Debian's ldconfig leaves as they are.
 const LOADERS: [&[u8]; 9] = [
     b"ld-linux.so.2",
@@ -68,173 +52,154 @@ pub(super) struct Library {
     pub(super) hwcap_bits: u64,
 }
 
-/// What a library's file tells, under whatever name it was found.
-struct Parsed {
-    soname: Option<OsString>,
-    flags: u32,
-    os_version: u32,
-    isa_level: u32,
-}
-
 /// The best file for one SONAME in one directory.
 struct Candidate {
     soname: OsString,
     name: OsString,
-    id: FileId,
+    file: FileVersion,
     is_link: bool,
     flags: u32,
     os_version: u32,
     isa_level: u32,
 }
 
-/// Searches all directories and makes the SONAME links in them.
+/// Searches all directories, makes the SONAME links in them, and feeds `inputs` with everything that the result depends on, as
+/// it is afterwards.
 pub(super) fn libraries(
     root: &ContainerRoot,
     profile: &Profile,
     search_path: &mut SearchPath<'_>,
+    inputs: &mut impl Hasher,
 ) -> Vec<Library> {
-    let mut scan = Scan {
-        root,
-        profile,
-        parsed: HashMap::new(),
-    };
+    let mut scan = Scan::new(root, profile, Depth::Content);
     let mut libraries = Vec::new();
     while let Some(directory) = search_path.next() {
-        let found = scan.directory(&directory, search_path);
-        let bits = if profile.rules.legacy && directory.hwcap.is_none() {
-            let path = directory.path.as_os_str().as_bytes();
-            legacy_hwcaps::of_path(profile.arch, profile.class, path)
-        } else {
-            0
+        let Some((mut listing, candidates)) = scan.directory(&directory, search_path) else {
+            continue;
         };
-        for candidate in found {
-            if libraries.len() == MAX_LIBRARIES {
-                log::warn!("more than {MAX_LIBRARIES} libraries: the rest is left out");
-                return libraries;
+        let best = scan.best_of(candidates);
+        if directory.hwcap.is_none() {
+            for candidate in &best {
+                scan.make_link(&directory, candidate, &mut listing);
             }
-            let file_name = match &directory.hwcap {
-                // Links are not made there, so the file itself is named.
-                Some(_) => &candidate.name,
-                None => &candidate.soname,
-            };
-            libraries.push(Library {
-                path: directory.path.join(file_name),
-                soname: candidate.soname,
-                flags: candidate.flags,
-                os_version: candidate.os_version,
-                isa_level: candidate.isa_level,
-                hwcap_directory: directory.hwcap.clone(),
-                hwcap_bits: bits,
-            });
         }
+        hash_directory(&directory, &listing, inputs);
+        if libraries.len() + best.len() > MAX_LIBRARIES {
+            log::warn!("more than {MAX_LIBRARIES} libraries: the rest is left out");
+            break;
+        }
+        let hwcap_bits = scan.legacy_hwcap(&directory);
+        let enter = |candidate| Library::new(candidate, &directory, hwcap_bits);
+        libraries.extend(best.into_iter().map(enter));
     }
     libraries
+}
+
+/// Feeds `inputs` as [`libraries`] does, without looking into any file, and without changing anything.
+pub(super) fn identity(
+    root: &ContainerRoot,
+    profile: &Profile,
+    search_path: &mut SearchPath<'_>,
+    inputs: &mut impl Hasher,
+) {
+    let mut scan = Scan::new(root, profile, Depth::Identity);
+    while let Some(directory) = search_path.next() {
+        if let Some((listing, _)) = scan.directory(&directory, search_path) {
+            hash_directory(&directory, &listing, inputs);
+        }
+    }
+}
+
+fn hash_directory(directory: &LibraryDirectory, listing: &Listing, inputs: &mut impl Hasher) {
+    directory.path.hash(inputs);
+    directory.libc_flag.hash(inputs);
+    listing.hash(inputs);
+}
+
+impl Library {
+    fn new(candidate: Candidate, directory: &LibraryDirectory, hwcap_bits: u64) -> Self {
+        let file_name = match &directory.hwcap {
+            // Links are not made there, so the file itself is named.
+            Some(_) => &candidate.name,
+            None => &candidate.soname,
+        };
+        Self {
+            path: directory.path.join(file_name),
+            soname: candidate.soname,
+            flags: candidate.flags,
+            os_version: candidate.os_version,
+            isa_level: candidate.isa_level,
+            hwcap_directory: directory.hwcap.clone(),
+            hwcap_bits,
+        }
+    }
 }
 
 struct Scan<'s> {
     root: &'s ContainerRoot,
     profile: &'s Profile,
-    /// Every file is read once, however many names it has.
+    depth: Depth,
+    /// Every file is looked into once, however many names lead to it.
     parsed: HashMap<FileId, Option<Parsed>>,
 }
 
-impl Scan<'_> {
-    /// Returns the directory's libraries, each SONAME once, and makes their links.
+impl<'s> Scan<'s> {
+    fn new(root: &'s ContainerRoot, profile: &'s Profile, depth: Depth) -> Self {
+        Self {
+            root,
+            profile,
+            depth,
+            parsed: HashMap::new(),
+        }
+    }
+
+    /// Reads a directory, removes stale links from it, and queues those inside of it that are for certain processors. Returns
+    /// what its names lead to and the SONAMEs that they count for.
     fn directory(
         &mut self,
         directory: &LibraryDirectory,
         search_path: &mut SearchPath<'_>,
-    ) -> Vec<Candidate> {
-        let mut entries = match directory.directory.entries() {
-            Ok(entries) => entries,
-            Err(err) => {
-                log::debug!("{}: not searched: {err}", directory.path.display());
-                return Vec::new();
-            }
-        };
-        entries.retain(|entry| self.is_considered(directory, entry));
-        // What ldconfig leaves to the file system's order is decided by name here.
-        entries.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-        let mut listing = Listing::new(&entries);
-        let mut candidates = Vec::new();
-        for (index, id) in self.read_files(directory, &entries) {
-            listing.set(index, id);
-            candidates.extend(self.candidate(directory, &entries, index, id));
-        }
+    ) -> Option<(Listing, Vec<Candidate>)> {
+        let read = Listing::read(self.profile, directory, self.depth, |entry| {
+            self.is_considered(directory, entry)
+        });
+        let (mut listing, files) = read
+            .inspect_err(|err| log::debug!("{}: not searched: {err}", directory.path.display()))
+            .ok()?;
+        let files = files.into_iter();
+        self.parsed
+            .extend(files.map(|(version, parsed)| (version.id, parsed)));
+        let mut candidates: Vec<_> = listing
+            .names()
+            .iter()
+            .filter_map(|name| self.candidate(directory, name))
+            .collect();
+        let mut stale = Vec::new();
         // From the last name to the first, so that libfoo.so finds what libfoo.so.1 leads to.
-        for (index, entry) in entries.iter().enumerate().rev() {
-            match entry.kind {
-                Kind::Link => {
-                    if let Some(id) = self.link_target(directory, entry, &listing, search_path) {
-                        listing.set(index, id);
-                        candidates.extend(self.candidate(directory, &entries, index, id));
+        for index in (0..listing.names().len()).rev() {
+            let Some(name) = listing.names().get(index) else {
+                continue;
+            };
+            match name.kind {
+                Kind::Link => match self.link_target(directory, name, &listing, search_path) {
+                    Target::File(version) => {
+                        listing.set_file(index, version);
+                        let name = listing.names().get(index);
+                        candidates.extend(name.and_then(|name| self.candidate(directory, name)));
                     }
-                }
-                Kind::Directory => self.legacy_directory(directory, &entry.name, search_path),
+                    Target::Nowhere => stale.push(name.name.clone()),
+                    Target::Other => {}
+                },
+                Kind::Directory => self.legacy_directory(directory, &name.name, search_path),
                 _ => {}
             }
         }
-        let best = self.best_of(candidates);
-        if directory.hwcap.is_none() {
-            for candidate in &best {
-                self.make_link(directory, candidate, &listing);
+        if self.depth == Depth::Content {
+            for name in stale {
+                remove_stale(directory, &name, &mut listing);
             }
         }
-        best
-    }
-
-    /// Reads the regular files of a directory, on several processors where that pays; returns their places in the list and
-    /// their identities.
-    fn read_files(
-        &mut self,
-        directory: &LibraryDirectory,
-        entries: &[Entry],
-    ) -> Vec<(usize, FileId)> {
-        let files: Vec<_> = entries
-            .iter()
-            .enumerate()
-            .filter(|(_, entry)| entry.kind == Kind::File)
-            .collect();
-        let profile = self.profile;
-        let read = |files: &[(usize, &Entry)]| -> Vec<(usize, FileId, Option<Parsed>)> {
-            let mut head = Head::default();
-            files
-                .iter()
-                .filter_map(|(index, entry)| {
-                    let (id, parsed) = read_file(profile, directory, &entry.name, &mut head)?;
-                    Some((*index, id, parsed))
-                })
-                .collect()
-        };
-        let threads = if files.len() < MANY_FILES {
-            1
-        } else {
-            available_parallelism().map_or(1, |it| it.get().min(MAX_THREADS))
-        };
-        let (ours, theirs) = files.split_at(files.len().div_ceil(threads));
-        let results = thread::scope(|scope| {
-            let helpers: Vec<_> = theirs
-                .chunks(ours.len().max(1))
-                .map(|files| {
-                    let helper = thread::Builder::new().spawn_scoped(scope, move || read(files));
-                    (files, helper)
-                })
-                .collect();
-            let mut results = read(ours);
-            for (files, helper) in helpers {
-                // Where the kernel grants no thread, or one failed, this one does the work.
-                let theirs = helper.ok().and_then(|helper| helper.join().ok());
-                results.extend(theirs.unwrap_or_else(|| read(files)));
-            }
-            results
-        });
-        results
-            .into_iter()
-            .map(|(index, id, parsed)| {
-                self.parsed.insert(id, parsed);
-                (index, id)
-            })
-            .collect()
+        Some((listing, candidates))
     }
 
     /// Whether the name may be a library's, or a directory's for certain processors. Links in glibc-hwcaps directories may have
@@ -256,6 +221,15 @@ impl Scan<'_> {
             && legacy_hwcaps::is_searched(self.profile.arch, self.profile.class, name)
     }
 
+    /// The bits that a directory's path stands for, where it is one for certain processors.
+    fn legacy_hwcap(&self, directory: &LibraryDirectory) -> u64 {
+        if !self.profile.rules.legacy || directory.hwcap.is_some() {
+            return 0;
+        }
+        let path = directory.path.as_os_str().as_bytes();
+        legacy_hwcaps::of_path(self.profile.arch, self.profile.class, path)
+    }
+
     fn legacy_directory(
         &self,
         parent: &LibraryDirectory,
@@ -267,80 +241,72 @@ impl Scan<'_> {
         }
     }
 
-    /// Reads the file that the link leads to and returns its identity. A link that leads nowhere is removed if it has a
-    /// version in its name.
+    /// What the link leads to. A file that was not seen before is looked into.
     fn link_target(
         &mut self,
         directory: &LibraryDirectory,
-        entry: &Entry,
-        listing: &Listing<'_>,
+        link: &Name,
+        listing: &Listing,
         search_path: &mut SearchPath<'_>,
-    ) -> Option<FileId> {
-        let name = &entry.name;
-        let target = directory.directory.read_link(name).ok()?;
-        if let Some(id) = listing.id(target.as_os_str()) {
-            return Some(id);
+    ) -> Target {
+        if let Some(version) = listing.file(link.target.as_os_str()) {
+            return Target::File(version);
         }
-        let path = directory.path.join(name);
+        let path = directory.path.join(&link.name);
         let stat = match self.root.stat(&path) {
             Ok(stat) => stat,
-            Err(err) => {
-                if leads_nowhere(&err) && memmem::find(name.as_bytes(), b".so.").is_some() {
-                    log::debug!("{}: a stale link, removed", path.display());
-                    let _ = directory.directory.remove(name);
-                }
-                return None;
-            }
+            Err(err) if leads_nowhere(&err) => return Target::Nowhere,
+            Err(_) => return Target::Other,
         };
-        let id = FileId::of(&stat);
+        let version = FileVersion::of(&stat);
         match Kind::of(&stat) {
-            Kind::File if self.parsed.contains_key(&id) => Some(id),
-            Kind::File => {
-                let (file, stat) = self.root.open_file(&path).ok()?;
-                let id = FileId::of(&stat);
-                let parsed = parse(
-                    self.profile,
-                    || path.clone(),
-                    file,
-                    &stat,
-                    &mut Head::default(),
-                );
-                self.parsed.insert(id, parsed);
-                Some(id)
+            Kind::File
+                if self.depth == Depth::Identity || self.parsed.contains_key(&version.id) =>
+            {
+                Target::File(version)
             }
+            Kind::File => self
+                .read_elsewhere(&path)
+                .map_or(Target::Other, Target::File),
             Kind::Directory => {
-                self.legacy_directory(directory, name, search_path);
-                None
+                self.legacy_directory(directory, &link.name, search_path);
+                Target::Other
             }
-            _ => None,
+            _ => Target::Other,
         }
     }
 
+    /// Reads a file outside of the directories that were searched so far.
+    fn read_elsewhere(&mut self, path: &PathBuf) -> Option<FileVersion> {
+        let (file, stat) = self.root.open_file(path).ok()?;
+        let version = FileVersion::of(&stat);
+        let parsed = parse(
+            self.profile,
+            &OpenFile::new(file, &stat),
+            &mut Head::default(),
+        );
+        self.parsed.insert(version.id, parsed.ok());
+        Some(version)
+    }
+
     /// The file under the SONAME that it counts for in this directory.
-    fn candidate(
-        &self,
-        directory: &LibraryDirectory,
-        entries: &[Entry],
-        index: usize,
-        id: FileId,
-    ) -> Option<Candidate> {
-        let entry = entries.get(index)?;
-        let parsed = self.parsed.get(&id)?.as_ref()?;
-        let name = &entry.name;
-        let soname = parsed.soname.as_ref().unwrap_or(name);
+    fn candidate(&self, directory: &LibraryDirectory, name: &Name) -> Option<Candidate> {
+        let file = name.file?;
+        let parsed = self.parsed.get(&file.id)?.as_ref()?;
+        let soname = parsed.soname.as_ref().unwrap_or(&name.name);
         // A link counts as one only under the SONAME, or as libfoo.so for the linker: that one gets an entry of its own.
-        let is_link = entry.kind == Kind::Link
-            && (soname == name || is_linker_name(name.as_bytes(), soname.as_bytes()));
-        let soname = if is_link { name } else { soname };
+        let is_link = name.kind == Kind::Link
+            && (*soname == name.name || is_linker_name(name.name.as_bytes(), soname.as_bytes()));
+        let soname = if is_link { &name.name } else { soname };
         if let Err(reason) = check_soname(soname.as_bytes()) {
-            let path = directory.path.join(name);
+            let path = directory.path.join(&name.name);
             log::warn!("{}: left out, its SONAME {reason}", path.display());
             return None;
         }
         Some(Candidate {
             soname: soname.clone(),
-            name: name.clone(),
-            id,
+            name: name.name.clone(),
+            file,
             is_link,
             flags: match directory.libc_flag {
                 Some(claimed) if parsed.flags == FLAG_ELF => claimed,
@@ -379,16 +345,17 @@ impl Scan<'_> {
     }
 
     /// Makes SONAME a link to the library, unless something is there that must stay.
-    fn make_link(&self, directory: &LibraryDirectory, library: &Candidate, listing: &Listing<'_>) {
+    fn make_link(&self, directory: &LibraryDirectory, library: &Candidate, listing: &mut Listing) {
         let soname = &library.soname;
-        if library.is_link || soname == &library.name || listing.id(soname) == Some(library.id) {
+        if library.is_link || *soname == library.name || listing.file(soname) == Some(library.file)
+        {
             return;
         }
         let path = directory.path.join(soname);
         if let Ok(there) = directory.directory.stat(soname) {
             let leads_to_library = || {
                 let stat = self.root.stat(&path);
-                stat.is_ok_and(|stat| FileId::of(&stat) == library.id)
+                stat.is_ok_and(|stat| FileId::of(&stat) == library.file.id)
             };
             if Kind::of(&there) != Kind::Link {
                 log::debug!("{}: not a symbolic link, kept", path.display());
@@ -400,153 +367,39 @@ impl Scan<'_> {
                 return;
             }
         }
+        let target = library.name.display();
         match directory.directory.symlink(&library.name, soname) {
-            Ok(_) => log::debug!("{} -> {}", path.display(), library.name.display()),
-            Err(err) => log::warn!(
-                "{}: cannot make it a link to {}: {err}",
-                path.display(),
-                library.name.display()
-            ),
+            Ok(_) => {
+                log::debug!("{} -> {target}", path.display());
+                listing.put_link(soname, &library.name, library.file);
+            }
+            Err(err) => {
+                log::warn!(
+                    "{}: cannot make it a link to {target}: {err}",
+                    path.display()
+                );
+            }
         }
     }
 }
 
-/// What a directory's names lead to, as far as that is known.
-struct Listing<'e> {
-    /// Sorted by name.
-    entries: &'e [Entry],
-    ids: Vec<Option<FileId>>,
+/// Where a link leads to.
+enum Target {
+    File(FileVersion),
+    /// Not to a library.
+    Other,
+    /// To nothing.
+    Nowhere,
 }
 
-impl<'e> Listing<'e> {
-    fn new(entries: &'e [Entry]) -> Self {
-        Self {
-            entries,
-            ids: vec![None; entries.len()],
-        }
+/// Removes a link that leads nowhere if it has a version in its name.
+fn remove_stale(directory: &LibraryDirectory, name: &OsStr, listing: &mut Listing) {
+    if memmem::find(name.as_bytes(), b".so.").is_some() && directory.directory.remove(name).is_ok()
+    {
+        let path = directory.path.join(name);
+        log::debug!("{}: a stale link, removed", path.display());
+        listing.remove(name);
     }
-
-    fn set(&mut self, index: usize, id: FileId) {
-        if let Some(slot) = self.ids.get_mut(index) {
-            *slot = Some(id);
-        }
-    }
-
-    fn id(&self, name: &OsStr) -> Option<FileId> {
-        let index = self
-            .entries
-            .binary_search_by(|entry| entry.name.as_os_str().cmp(name));
-        *self.ids.get(index.ok()?)?
-    }
-}
-
-/// Opens and reads a regular file of the directory.
-fn read_file(
-    profile: &Profile,
-    directory: &LibraryDirectory,
-    name: &OsStr,
-    head: &mut Head,
-) -> Option<(FileId, Option<Parsed>)> {
-    let path = || directory.path.join(name);
-    match directory.directory.open_file(name) {
-        Ok((file, stat)) => Some((FileId::of(&stat), parse(profile, path, file, &stat, head))),
-        Err(err) => {
-            log::debug!("{}: passed over: {err}", path().display());
-            None
-        }
-    }
-}
-
-/// Reads what the cache holds of a library; `None` for a file that is none.
-fn parse(
-    profile: &Profile,
-    path: impl Fn() -> PathBuf,
-    file: File,
-    stat: &FileStat,
-    head: &mut Head,
-) -> Option<Parsed> {
-    try_parse(profile, &OpenFile::new(file, stat), head)
-        .inspect_err(|err| log::debug!("{}: no library: {err}", path().display()))
-        .ok()
-}
-
-fn try_parse(profile: &Profile, source: &OpenFile, head: &mut Head) -> Result<Parsed, elf::Error> {
-    let rules = &profile.rules;
-    let smallest = match profile.class {
-        Class::Bits32 => 52,
-        Class::Bits64 => 64,
-    };
-    if source.size() < smallest {
-        return Err(elf::Error::Malformed("too small"));
-    }
-    let object = Object::read(source, head)?;
-    if object.endian() != profile.endian {
-        return Err(elf::Error::Malformed("byte order"));
-    }
-    if profile.arch == Arch::Other && object.class() != profile.class {
-        return Err(elf::Error::Malformed("word size"));
-    }
-    let dynamic = object.dynamic()?;
-    if rules.naive_strings && !object.strings_in_first_segment(&dynamic) {
-        return Err(elf::Error::Malformed("string table"));
-    }
-    let (soname, base) = if rules.legacy {
-        let Names { soname, needed } = object.soname_and_needed(&dynamic)?;
-        let interpreter = object.interpreter()?.unwrap_or_default();
-        let is_for_glibc = INTERPRETERS.contains(&interpreter.as_slice())
-            || needed
-                .iter()
-                .any(|name| LIBC_NAMES.contains(&name.as_slice()));
-        let base = if is_for_glibc {
-            FLAG_ELF_LIBC6
-        } else {
-            FLAG_ELF
-        };
-        (soname, base)
-    } else {
-        (object.soname(&dynamic)?, FLAG_ELF_LIBC6)
-    };
-    Ok(Parsed {
-        soname: soname.map(OsString::from_vec),
-        flags: profile
-            .arch
-            .flag(Abi::of(&object), base)
-            .ok_or(elf::Error::Malformed("machine"))?,
-        os_version: if rules.os_version {
-            object.os_version()?
-        } else {
-            0
-        },
-        isa_level: if rules.isa_level && profile.arch == Arch::X86 {
-            object.isa_level()?
-        } else {
-            0
-        },
-    })
-}
-
-fn is_library_name(name: &[u8], loader_names: bool) -> bool {
-    let is_library = name.starts_with(b"lib") || name.starts_with(b"ld-");
-    let is_loader = name.starts_with(b"ld.so.") || name.starts_with(b"ld64.so.");
-    is_library && memmem::find(name, b".so").is_some() || loader_names && is_loader
-}
-
-/// Whether a link of this name is the one that the linker looks for: it ends in `.so` and begins the SONAME.
-fn is_linker_name(name: &[u8], soname: &[u8]) -> bool {
-    name.ends_with(b".so") && soname.starts_with(name)
-}
-
-fn is_prelink_temporary(name: &[u8]) -> bool {
-    const MARK: &[u8] = b".#prelink#";
-    let without_suffix = name.len().checked_sub(".XXXXXX".len());
-    name.ends_with(MARK)
-        || without_suffix
-            .and_then(|end| name.get(..=end))
-            .is_some_and(|start| start.ends_with(b".#prelink#."))
-}
-
-fn is_package_temporary(name: &[u8]) -> bool {
-    name.contains(&b';') || name.ends_with(b".dpkg-new") || name.ends_with(b".dpkg-tmp")
 }
 
 fn leads_nowhere(err: &io::Error) -> bool {

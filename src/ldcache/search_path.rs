@@ -4,6 +4,7 @@ use std::collections::{HashSet, VecDeque};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use super::conf::{self, Line};
 use super::profile::{Format, Profile};
@@ -33,11 +34,12 @@ pub struct LibraryDirectory {
 }
 
 /// All directories, each of them once, in the order in which they were found.
+#[derive(Clone)]
 pub struct SearchPath<'r> {
     root: &'r ContainerRoot,
     has_hwcaps: bool,
     has_types: bool,
-    directories: VecDeque<LibraryDirectory>,
+    directories: VecDeque<Rc<LibraryDirectory>>,
     seen: HashSet<FileId>,
     hwcap_names: Vec<OsString>,
     confs: usize,
@@ -77,17 +79,17 @@ impl<'r> SearchPath<'r> {
 
     /// The directories that are still to be searched.
     pub fn directories(&self) -> impl Iterator<Item = &LibraryDirectory> {
-        self.directories.iter()
+        self.directories.iter().map(Rc::as_ref)
     }
 
     /// The next directory to search.
-    pub(super) fn next(&mut self) -> Option<LibraryDirectory> {
+    pub(super) fn next(&mut self) -> Option<Rc<LibraryDirectory>> {
         self.directories.pop_front()
     }
 
     /// Names of all glibc-hwcaps directories that were seen, of empty ones, too.
-    pub(super) fn into_hwcap_names(self) -> Vec<OsString> {
-        self.hwcap_names
+    pub(super) fn hwcap_names(&self) -> &[OsString] {
+        &self.hwcap_names
     }
 
     /// Adds a directory at the end, unless it is one of those before under another name.
@@ -124,12 +126,12 @@ impl<'r> SearchPath<'r> {
         } else {
             None
         };
-        self.directories.push_back(LibraryDirectory {
+        self.directories.push_back(Rc::new(LibraryDirectory {
             path: path.to_owned(),
             directory,
             libc_flag,
             hwcap,
-        });
+        }));
         inner
     }
 

@@ -1,0 +1,116 @@
+//! One library's file: which names may be a library's, and what the cache holds of one.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+
+use memchr::memmem;
+
+use super::arch::{Abi, Arch, FLAG_ELF, FLAG_ELF_LIBC6};
+use super::profile::Profile;
+use crate::elf::{Class, Error, Head, Names, Object, OpenFile, Source};
+
+/// The C libraries and loaders whose names tell that a library is for glibc; looked at up to glibc 2.36.
+const LIBC_NAMES: [&[u8]; 2] = [b"libc.so.6", b"libm.so.6"];
+const INTERPRETERS: [&[u8]; 10] = [
+    b"/lib/ld-linux.so.2",
+    b"/lib/ld-linux.so.3",
+    b"/lib/ld-linux-armhf.so.3",
+    b"/lib/ld-linux-aarch64.so.1",
+    b"/lib64/ld-linux-x86-64.so.2",
+    b"/lib/ld-linux-x86-64.so.2",
+    b"/libx32/ld-linux-x32.so.2",
+    b"/lib/ld.so.1",
+    b"/lib/ld64.so.1",
+    b"/lib64/ld64.so.2",
+];
+/// What a library's file tells, under whatever name it was found.
+pub(super) struct Parsed {
+    pub(super) soname: Option<OsString>,
+    pub(super) flags: u32,
+    pub(super) os_version: u32,
+    pub(super) isa_level: u32,
+}
+
+/// Reads a library. An error means that the file is none.
+pub(super) fn parse(
+    profile: &Profile,
+    source: &OpenFile,
+    head: &mut Head,
+) -> Result<Parsed, Error> {
+    let rules = &profile.rules;
+    let smallest = match profile.class {
+        Class::Bits32 => 52,
+        Class::Bits64 => 64,
+    };
+    if source.size() < smallest {
+        return Err(Error::Malformed("too small"));
+    }
+    let object = Object::read(source, head)?;
+    if object.endian() != profile.endian {
+        return Err(Error::Malformed("byte order"));
+    }
+    if profile.arch == Arch::Other && object.class() != profile.class {
+        return Err(Error::Malformed("word size"));
+    }
+    let dynamic = object.dynamic()?;
+    if rules.naive_strings && !object.strings_in_first_segment(&dynamic) {
+        return Err(Error::Malformed("string table"));
+    }
+    let (soname, base) = if rules.legacy {
+        let Names { soname, needed } = object.soname_and_needed(&dynamic)?;
+        let interpreter = object.interpreter()?.unwrap_or_default();
+        let is_for_glibc = INTERPRETERS.contains(&interpreter.as_slice())
+            || needed
+                .iter()
+                .any(|name| LIBC_NAMES.contains(&name.as_slice()));
+        let base = if is_for_glibc {
+            FLAG_ELF_LIBC6
+        } else {
+            FLAG_ELF
+        };
+        (soname, base)
+    } else {
+        (object.soname(&dynamic)?, FLAG_ELF_LIBC6)
+    };
+    Ok(Parsed {
+        soname: soname.map(OsString::from_vec),
+        flags: profile
+            .arch
+            .flag(Abi::of(&object), base)
+            .ok_or(Error::Malformed("machine"))?,
+        os_version: if rules.os_version {
+            object.os_version()?
+        } else {
+            0
+        },
+        isa_level: if rules.isa_level && profile.arch == Arch::X86 {
+            object.isa_level()?
+        } else {
+            0
+        },
+    })
+}
+
+pub(super) fn is_library_name(name: &[u8], loader_names: bool) -> bool {
+    let is_library = name.starts_with(b"lib") || name.starts_with(b"ld-");
+    let is_loader = name.starts_with(b"ld.so.") || name.starts_with(b"ld64.so.");
+    is_library && memmem::find(name, b".so").is_some() || loader_names && is_loader
+}
+
+/// Whether a link of this name is the one that the linker looks for: it ends in `.so` and begins the SONAME.
+pub(super) fn is_linker_name(name: &[u8], soname: &[u8]) -> bool {
+    name.ends_with(b".so") && soname.starts_with(name)
+}
+
+pub(super) fn is_prelink_temporary(name: &[u8]) -> bool {
+    const MARK: &[u8] = b".#prelink#";
+    let without_suffix = name.len().checked_sub(".XXXXXX".len());
+    name.ends_with(MARK)
+        || without_suffix
+            .and_then(|end| name.get(..=end))
+            .is_some_and(|start| start.ends_with(b".#prelink#."))
+}
+
+pub(super) fn is_package_temporary(name: &[u8]) -> bool {
+    name.contains(&b';') || name.ends_with(b".dpkg-new") || name.ends_with(b".dpkg-tmp")
+}

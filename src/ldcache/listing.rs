@@ -1,0 +1,198 @@
+//! One library directory: the names in it that matter, and what is under them.
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::path::PathBuf;
+use std::thread::{self, available_parallelism};
+
+use super::library::{self, Parsed};
+use super::profile::Profile;
+use super::search_path::LibraryDirectory;
+use crate::elf::{Head, OpenFile};
+use crate::rootfs::{Entry, FileVersion, Kind};
+
+/// From this many names in a directory on, several threads read what is under them.
+const MANY_NAMES: usize = 256;
+const MAX_THREADS: usize = 4;
+
+/// How far files are looked at.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Depth {
+    /// Only whether they are the same as before.
+    Identity,
+    /// All that the cache holds of them.
+    Content,
+}
+
+/// The names of a directory, sorted.
+#[derive(Hash)]
+pub(super) struct Listing {
+    names: Vec<Name>,
+}
+
+/// One of the names.
+#[derive(Hash)]
+pub(super) struct Name {
+    pub(super) name: OsString,
+    pub(super) kind: Kind,
+    /// Where it points to, if it is a link.
+    pub(super) target: PathBuf,
+    /// The file that it leads to in the end, as far as that is known.
+    pub(super) file: Option<FileVersion>,
+}
+
+/// A file and what was found in it; nothing where it is no library, or was not looked into.
+pub(super) type File = (FileVersion, Option<Parsed>);
+
+impl Listing {
+    /// Reads the directory: of the names that `is_considered` lets pass, the files and where links point to.
+    pub(super) fn read(
+        profile: &Profile,
+        directory: &LibraryDirectory,
+        depth: Depth,
+        is_considered: impl Fn(&Entry) -> bool,
+    ) -> io::Result<(Self, Vec<File>)> {
+        let mut entries = directory.directory.entries()?;
+        entries.retain(is_considered);
+        // What ldconfig leaves to the file system's order is decided by name here.
+        entries.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        let read = |entries: &[Entry]| {
+            let mut head = Head::default();
+            entries
+                .iter()
+                .map(|entry| read_entry(profile, directory, depth, entry, &mut head))
+                .collect()
+        };
+        let mut names = Vec::with_capacity(entries.len());
+        let mut files = Vec::with_capacity(entries.len());
+        for (entry, (target, file)) in entries.iter().zip(on_processors(&entries, read)) {
+            names.push(Name {
+                name: entry.name.clone(),
+                kind: entry.kind,
+                target,
+                file: file.as_ref().map(|(version, _)| *version),
+            });
+            files.extend(file);
+        }
+        Ok((Self { names }, files))
+    }
+
+    pub(super) fn names(&self) -> &[Name] {
+        &self.names
+    }
+
+    /// The file that the name leads to.
+    pub(super) fn file(&self, name: &OsStr) -> Option<FileVersion> {
+        self.names.get(self.position(name).ok()?)?.file
+    }
+
+    /// Notes which file the name at this place leads to.
+    pub(super) fn set_file(&mut self, index: usize, file: FileVersion) {
+        if let Some(name) = self.names.get_mut(index) {
+            name.file = Some(file);
+        }
+    }
+
+    /// Notes that the name is a link now.
+    pub(super) fn put_link(&mut self, name: &OsStr, target: &OsStr, file: FileVersion) {
+        let link = Name {
+            name: name.to_owned(),
+            kind: Kind::Link,
+            target: target.into(),
+            file: Some(file),
+        };
+        match self.position(name) {
+            Ok(index) => self.names.splice(index..=index, [link]),
+            Err(index) => self.names.splice(index..index, [link]),
+        };
+    }
+
+    /// Forgets a name that was removed.
+    pub(super) fn remove(&mut self, name: &OsStr) {
+        if let Ok(index) = self.position(name) {
+            self.names.remove(index);
+        }
+    }
+
+    fn position(&self, name: &OsStr) -> Result<usize, usize> {
+        self.names
+            .binary_search_by(|it| it.name.as_os_str().cmp(name))
+    }
+}
+
+/// Reads what is under one name, without following it.
+fn read_entry(
+    profile: &Profile,
+    directory: &LibraryDirectory,
+    depth: Depth,
+    entry: &Entry,
+    head: &mut Head,
+) -> (PathBuf, Option<File>) {
+    let found = match (entry.kind, depth) {
+        (Kind::Link, _) => {
+            let target = directory.directory.read_link(&entry.name);
+            return (target.unwrap_or_default(), None);
+        }
+        (Kind::File, Depth::Identity) => directory
+            .directory
+            .stat(&entry.name)
+            .map(|stat| (FileVersion::of(&stat), None)),
+        (Kind::File, Depth::Content) => {
+            directory
+                .directory
+                .open_file(&entry.name)
+                .map(|(file, stat)| {
+                    let parsed = library::parse(profile, &OpenFile::new(file, &stat), head);
+                    let path = || directory.path.join(&entry.name);
+                    let parsed = parsed
+                        .inspect_err(|err| log::debug!("{}: no library: {err}", path().display()));
+                    (FileVersion::of(&stat), parsed.ok())
+                })
+        }
+        _ => return (PathBuf::new(), None),
+    };
+    let path = || directory.path.join(&entry.name);
+    let found = found.inspect_err(|err| log::debug!("{}: passed over: {err}", path().display()));
+    (PathBuf::new(), found.ok())
+}
+
+/// Applies `work` to the items, in parts on several processors where there are many; returns all results in order.
+fn on_processors<I: Sync, R: Send>(items: &[I], work: impl Fn(&[I]) -> Vec<R> + Sync) -> Vec<R> {
+    let threads = if items.len() < MANY_NAMES {
+        1
+    } else {
+        available_parallelism().map_or(1, |it| it.get().min(MAX_THREADS))
+    };
+    let (ours, theirs) = items.split_at(items.len().div_ceil(threads));
+    let work = &work;
+    thread::scope(|scope| {
+        let helpers: Vec<_> = theirs
+            .chunks(ours.len().max(1))
+            .map(|part| {
+                let helper = thread::Builder::new().spawn_scoped(scope, move || work(part));
+                (part, helper)
+            })
+            .collect();
+        let mut results = work(ours);
+        for (part, helper) in helpers {
+            // Where the kernel grants no thread, this one does the work.
+            let theirs = helper.ok().and_then(|helper| helper.join().ok());
+            results.extend(theirs.unwrap_or_else(|| work(part)));
+        }
+        results
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_come_together_in_order() {
+        for count in [0, 1, 7, MANY_NAMES, 10 * MANY_NAMES + 3] {
+            let items: Vec<usize> = (0..count).collect();
+            let doubled = on_processors(&items, |part| part.iter().map(|it| it * 2).collect());
+            assert!(doubled.iter().copied().eq(items.iter().map(|it| it * 2)));
+        }
+    }
+}
