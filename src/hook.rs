@@ -7,11 +7,8 @@ pub mod create_symlinks;
 mod driver_libraries;
 pub mod update_ldcache;
 
-use std::io;
-
 use anyhow::Result;
 use argh::{ArgsInfo, FromArgs};
-use nix::errno::Errno;
 use nix::sys::stat::{Mode, umask};
 
 use crate::log::{set_container, set_hook};
@@ -71,13 +68,6 @@ impl Hook {
             Command::Noop(Noop {}) => Ok(()),
         }
     }
-}
-
-/// Whether it is what a read-only file system or missing privileges answer: a container must start all the same.
-fn is_denied(err: &io::Error) -> bool {
-    [Errno::EPERM, Errno::EACCES, Errno::EROFS]
-        .iter()
-        .any(|&errno| err.raw_os_error() == Some(errno as i32))
 }
 
 fn in_container(spec: Option<&str>, effect: impl Fn(&ContainerRoot) -> Result<()>) -> Result<()> {

@@ -153,7 +153,7 @@ pub fn check_soname(soname: &[u8]) -> Result<(), &'static str> {
 impl Library {
     fn as_entry(&self) -> CacheEntry<'_> {
         CacheEntry {
-            soname: self.soname.as_bytes(),
+            soname: self.soname().as_bytes(),
             path: self.path.as_os_str().as_bytes(),
             flags: self.flags,
             os_version: self.os_version,

@@ -424,6 +424,14 @@ impl AsFd for Directory {
     }
 }
 
+/// Whether it is what a read-only file system or missing privileges answer: a container must start all the same.
+#[must_use]
+pub fn is_denied(err: &io::Error) -> bool {
+    [Errno::EPERM, Errno::EACCES, Errno::EROFS]
+        .iter()
+        .any(|&errno| err.raw_os_error() == Some(errno as i32))
+}
+
 /// The path as it is looked up from the root's descriptor: never from `/`.
 fn inside(path: &Path) -> &Path {
     match path.strip_prefix("/").unwrap_or(path) {

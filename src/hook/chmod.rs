@@ -7,8 +7,7 @@ use anyhow::{Result, ensure};
 use argh::{ArgsInfo, FromArgs};
 use nix::sys::stat::Mode;
 
-use super::is_denied;
-use crate::rootfs::ContainerRoot;
+use crate::rootfs::{ContainerRoot, is_denied};
 
 /// Set the mode of files in the container, following symbolic links inside its root.
 #[derive(FromArgs, ArgsInfo)]

@@ -9,10 +9,9 @@ use anyhow::{Context, Result, ensure};
 use argh::{ArgsInfo, FromArgs};
 
 use super::driver_libraries::{self, DriverDirectory};
-use super::is_denied;
 use crate::elf::{Head, Object, OpenFile};
 use crate::ldcache::{Ldconfig, check_soname};
-use crate::rootfs::{ContainerRoot, Kind};
+use crate::rootfs::{ContainerRoot, Kind, is_denied};
 
 /// Create symbolic links in the container.
 ///

@@ -9,9 +9,9 @@ use anyhow::{Context, Result, ensure};
 use argh::{ArgsInfo, FromArgs};
 use nix::sys::stat::Mode;
 
-use super::{driver_libraries, is_denied};
+use super::driver_libraries;
 use crate::ldcache::{Ldconfig, SearchPath};
-use crate::rootfs::ContainerRoot;
+use crate::rootfs::{ContainerRoot, is_denied};
 
 /// Update the container's ld.so.cache and SONAME links, as its own ldconfig would.
 #[derive(FromArgs, ArgsInfo)]

@@ -342,12 +342,18 @@ impl<'a> Strings<'a> {
             .chain(used)
             .chain(cache.hwcap_names.iter().copied())
             .collect();
-        let mut sorted: Vec<_> = strings.iter().enumerate().collect();
-        sorted.sort_unstable_by(|(_, a), (_, b)| b.iter().rev().cmp(a.iter().rev()));
+        let mut sorted: Vec<_> = strings
+            .iter()
+            .enumerate()
+            .map(|(index, string)| (last_bytes(string), index, string))
+            .collect();
+        sorted.sort_unstable_by(|(last_a, _, a), (last_b, _, b)| {
+            (last_b.cmp(last_a)).then_with(|| b.iter().rev().cmp(a.iter().rev()))
+        });
         let mut bytes: Vec<u8> = Vec::new();
         let mut offsets = vec![0; strings.len()];
         let mut previous: &[u8] = &[];
-        for (index, &string) in sorted {
+        for (_, index, &string) in sorted {
             if !previous.ends_with(string) || bytes.is_empty() {
                 bytes.extend(string);
                 bytes.push(0);
@@ -376,6 +382,20 @@ impl<'a> Strings<'a> {
             bytes,
         })
     }
+}
+
+/// The last eight bytes as a number that sorts as the reversed strings do; it spares most comparisons of whole strings.
+fn last_bytes(string: &[u8]) -> u64 {
+    let last = string.last_chunk::<8>().map_or_else(
+        || {
+            let mut padded = [0; 8];
+            let bytes = padded.iter_mut().rev().zip(string.iter().rev());
+            bytes.for_each(|(to, from)| *to = *from);
+            padded
+        },
+        |last| *last,
+    );
+    u64::from_le_bytes(last)
 }
 
 struct Writer {

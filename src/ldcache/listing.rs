@@ -33,7 +33,7 @@ pub(super) struct Listing {
 /// One of the names.
 #[derive(Hash)]
 pub(super) struct Name {
-    pub(super) name: OsString,
+    pub(super) text: OsString,
     pub(super) kind: Kind,
     /// Where it points to, if it is a link.
     pub(super) target: PathBuf,
@@ -63,11 +63,12 @@ impl Listing {
                 .map(|entry| read_entry(profile, directory, depth, entry, &mut head))
                 .collect()
         };
+        let found = on_processors(&entries, read);
         let mut names = Vec::with_capacity(entries.len());
         let mut files = Vec::with_capacity(entries.len());
-        for (entry, (target, file)) in entries.iter().zip(on_processors(&entries, read)) {
+        for (entry, (target, file)) in entries.into_iter().zip(found) {
             names.push(Name {
-                name: entry.name.clone(),
+                text: entry.name,
                 kind: entry.kind,
                 target,
                 file: file.as_ref().map(|(version, _)| *version),
@@ -96,7 +97,7 @@ impl Listing {
     /// Notes that the name is a link now.
     pub(super) fn put_link(&mut self, name: &OsStr, target: &OsStr, file: FileVersion) {
         let link = Name {
-            name: name.to_owned(),
+            text: name.to_owned(),
             kind: Kind::Link,
             target: target.into(),
             file: Some(file),
@@ -116,7 +117,7 @@ impl Listing {
 
     fn position(&self, name: &OsStr) -> Result<usize, usize> {
         self.names
-            .binary_search_by(|it| it.name.as_os_str().cmp(name))
+            .binary_search_by(|it| it.text.as_os_str().cmp(name))
     }
 }
 

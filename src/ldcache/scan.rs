@@ -5,7 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::hash::{Hash, Hasher};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use memchr::memmem;
 use nix::errno::Errno;
@@ -21,7 +21,7 @@ use super::order::compare_names;
 use super::profile::Profile;
 use super::search_path::{LibraryDirectory, SearchPath};
 use crate::elf::{Head, OpenFile};
-use crate::rootfs::{ContainerRoot, Entry, FileId, FileVersion, Kind};
+use crate::rootfs::{ContainerRoot, Entry, FileId, FileVersion, Kind, is_denied};
 
 /// Most libraries; honest images have some thousands.
 const MAX_LIBRARIES: usize = 1 << 17;
@@ -41,8 +41,9 @@ const LOADERS: [&[u8]; 9] = [
 
 /// A library that enters the cache.
 pub(super) struct Library {
-    pub(super) soname: OsString,
     pub(super) path: PathBuf,
+    /// The SONAME, where it is not the file name in the path.
+    other_soname: Option<OsString>,
     pub(super) flags: u32,
     pub(super) os_version: u32,
     pub(super) isa_level: u32,
@@ -53,14 +54,22 @@ pub(super) struct Library {
 }
 
 /// The best file for one SONAME in one directory.
-struct Candidate {
-    soname: OsString,
-    name: OsString,
+#[derive(Clone, Copy)]
+struct Candidate<'a> {
+    soname: &'a OsStr,
+    name: &'a OsStr,
     file: FileVersion,
     is_link: bool,
     flags: u32,
     os_version: u32,
     isa_level: u32,
+}
+
+/// A SONAME link that was made.
+struct Made {
+    soname: OsString,
+    target: OsString,
+    file: FileVersion,
 }
 
 /// Searches all directories, makes the SONAME links in them, and feeds `inputs` with everything that the result depends on, as
@@ -74,23 +83,27 @@ pub(super) fn libraries(
     let mut scan = Scan::new(root, profile, Depth::Content);
     let mut libraries = Vec::new();
     while let Some(directory) = search_path.next() {
-        let Some((mut listing, candidates)) = scan.directory(&directory, search_path) else {
+        let Some(mut listing) = scan.directory(&directory, search_path) else {
             continue;
         };
-        let best = scan.best_of(candidates);
-        if directory.hwcap.is_none() {
-            for candidate in &best {
-                scan.make_link(&directory, candidate, &mut listing);
-            }
-        }
-        hash_directory(&directory, &listing, inputs);
+        let best = scan.best_of(&directory, &listing);
         if libraries.len() + best.len() > MAX_LIBRARIES {
             log::warn!("more than {MAX_LIBRARIES} libraries: the rest is left out");
             break;
         }
         let hwcap_bits = scan.legacy_hwcap(&directory);
-        let enter = |candidate| Library::new(candidate, &directory, hwcap_bits);
-        libraries.extend(best.into_iter().map(enter));
+        let enter = |candidate: &Candidate<'_>| Library::new(candidate, &directory, hwcap_bits);
+        libraries.extend(best.iter().map(enter));
+        let made = scan.make_links(&directory, &best, &listing);
+        for Made {
+            soname,
+            target,
+            file,
+        } in made
+        {
+            listing.put_link(&soname, &target, file);
+        }
+        hash_directory(&directory, &listing, inputs);
     }
     libraries
 }
@@ -104,7 +117,7 @@ pub(super) fn identity(
 ) {
     let mut scan = Scan::new(root, profile, Depth::Identity);
     while let Some(directory) = search_path.next() {
-        if let Some((listing, _)) = scan.directory(&directory, search_path) {
+        if let Some(listing) = scan.directory(&directory, search_path) {
             hash_directory(&directory, &listing, inputs);
         }
     }
@@ -117,21 +130,27 @@ fn hash_directory(directory: &LibraryDirectory, listing: &Listing, inputs: &mut 
 }
 
 impl Library {
-    fn new(candidate: Candidate, directory: &LibraryDirectory, hwcap_bits: u64) -> Self {
-        let file_name = match &directory.hwcap {
-            // Links are not made there, so the file itself is named.
-            Some(_) => &candidate.name,
-            None => &candidate.soname,
+    fn new(candidate: &Candidate<'_>, directory: &LibraryDirectory, hwcap_bits: u64) -> Self {
+        // In glibc-hwcaps directories no links are made, so the file itself is named.
+        let file_name = match directory.hwcap {
+            Some(_) => candidate.name,
+            None => candidate.soname,
         };
         Self {
             path: directory.path.join(file_name),
-            soname: candidate.soname,
+            other_soname: (file_name != candidate.soname).then(|| candidate.soname.to_owned()),
             flags: candidate.flags,
             os_version: candidate.os_version,
             isa_level: candidate.isa_level,
             hwcap_directory: directory.hwcap.clone(),
             hwcap_bits,
         }
+    }
+
+    /// The name that programs ask for.
+    pub(super) fn soname(&self) -> &OsStr {
+        let file_name = || self.path.file_name().unwrap_or_default();
+        self.other_soname.as_deref().unwrap_or_else(file_name)
     }
 }
 
@@ -154,12 +173,12 @@ impl<'s> Scan<'s> {
     }
 
     /// Reads a directory, removes stale links from it, and queues those inside of it that are for certain processors. Returns
-    /// what its names lead to and the SONAMEs that they count for.
+    /// what its names lead to.
     fn directory(
         &mut self,
         directory: &LibraryDirectory,
         search_path: &mut SearchPath<'_>,
-    ) -> Option<(Listing, Vec<Candidate>)> {
+    ) -> Option<Listing> {
         let read = Listing::read(self.profile, directory, self.depth, |entry| {
             self.is_considered(directory, entry)
         });
@@ -169,11 +188,6 @@ impl<'s> Scan<'s> {
         let files = files.into_iter();
         self.parsed
             .extend(files.map(|(version, parsed)| (version.id, parsed)));
-        let mut candidates: Vec<_> = listing
-            .names()
-            .iter()
-            .filter_map(|name| self.candidate(directory, name))
-            .collect();
         let mut stale = Vec::new();
         // From the last name to the first, so that libfoo.so finds what libfoo.so.1 leads to.
         for index in (0..listing.names().len()).rev() {
@@ -182,15 +196,11 @@ impl<'s> Scan<'s> {
             };
             match name.kind {
                 Kind::Link => match self.link_target(directory, name, &listing, search_path) {
-                    Target::File(version) => {
-                        listing.set_file(index, version);
-                        let name = listing.names().get(index);
-                        candidates.extend(name.and_then(|name| self.candidate(directory, name)));
-                    }
-                    Target::Nowhere => stale.push(name.name.clone()),
+                    Target::File(version) => listing.set_file(index, version),
+                    Target::Nowhere => stale.push(name.text.clone()),
                     Target::Other => {}
                 },
-                Kind::Directory => self.legacy_directory(directory, &name.name, search_path),
+                Kind::Directory => self.legacy_directory(directory, &name.text, search_path),
                 _ => {}
             }
         }
@@ -199,7 +209,7 @@ impl<'s> Scan<'s> {
                 remove_stale(directory, &name, &mut listing);
             }
         }
-        Some((listing, candidates))
+        Some(listing)
     }
 
     /// Whether the name may be a library's, or a directory's for certain processors. Links in glibc-hwcaps directories may have
@@ -252,7 +262,7 @@ impl<'s> Scan<'s> {
         if let Some(version) = listing.file(link.target.as_os_str()) {
             return Target::File(version);
         }
-        let path = directory.path.join(&link.name);
+        let path = directory.path.join(&link.text);
         let stat = match self.root.stat(&path) {
             Ok(stat) => stat,
             Err(err) if leads_nowhere(&err) => return Target::Nowhere,
@@ -269,7 +279,7 @@ impl<'s> Scan<'s> {
                 .read_elsewhere(&path)
                 .map_or(Target::Other, Target::File),
             Kind::Directory => {
-                self.legacy_directory(directory, &link.name, search_path);
+                self.legacy_directory(directory, &link.text, search_path);
                 Target::Other
             }
             _ => Target::Other,
@@ -277,7 +287,7 @@ impl<'s> Scan<'s> {
     }
 
     /// Reads a file outside of the directories that were searched so far.
-    fn read_elsewhere(&mut self, path: &PathBuf) -> Option<FileVersion> {
+    fn read_elsewhere(&mut self, path: &Path) -> Option<FileVersion> {
         let (file, stat) = self.root.open_file(path).ok()?;
         let version = FileVersion::of(&stat);
         let parsed = parse(
@@ -289,38 +299,19 @@ impl<'s> Scan<'s> {
         Some(version)
     }
 
-    /// The file under the SONAME that it counts for in this directory.
-    fn candidate(&self, directory: &LibraryDirectory, name: &Name) -> Option<Candidate> {
-        let file = name.file?;
-        let parsed = self.parsed.get(&file.id)?.as_ref()?;
-        let soname = parsed.soname.as_ref().unwrap_or(&name.name);
-        // A link counts as one only under the SONAME, or as libfoo.so for the linker: that one gets an entry of its own.
-        let is_link = name.kind == Kind::Link
-            && (*soname == name.name || is_linker_name(name.name.as_bytes(), soname.as_bytes()));
-        let soname = if is_link { &name.name } else { soname };
-        if let Err(reason) = check_soname(soname.as_bytes()) {
-            let path = directory.path.join(&name.name);
-            log::warn!("{}: left out, its SONAME {reason}", path.display());
-            return None;
-        }
-        Some(Candidate {
-            soname: soname.clone(),
-            name: name.name.clone(),
-            file,
-            is_link,
-            flags: match directory.libc_flag {
-                Some(claimed) if parsed.flags == FLAG_ELF => claimed,
-                _ => parsed.flags,
-            },
-            os_version: parsed.os_version,
-            isa_level: parsed.isa_level,
-        })
-    }
-
-    /// Leaves one candidate for each SONAME, in the order of the SONAMEs.
-    fn best_of(&self, mut candidates: Vec<Candidate>) -> Vec<Candidate> {
-        candidates.sort_by(|a, b| a.soname.cmp(&b.soname));
-        let mut best: Vec<Candidate> = Vec::with_capacity(candidates.len());
+    /// The best candidate for each SONAME, in the order of the SONAMEs.
+    fn best_of<'a>(
+        &'a self,
+        directory: &LibraryDirectory,
+        listing: &'a Listing,
+    ) -> Vec<Candidate<'a>> {
+        let mut candidates: Vec<_> = listing
+            .names()
+            .iter()
+            .filter_map(|name| self.candidate(directory, name))
+            .collect();
+        candidates.sort_by(|a, b| a.soname.cmp(b.soname));
+        let mut best: Vec<Candidate<'_>> = Vec::with_capacity(candidates.len());
         for candidate in candidates {
             match best.last_mut().filter(|it| it.soname == candidate.soname) {
                 None => best.push(candidate),
@@ -335,8 +326,40 @@ impl<'s> Scan<'s> {
         best
     }
 
+    /// The file under the SONAME that it counts for in this directory.
+    fn candidate<'a>(
+        &'a self,
+        directory: &LibraryDirectory,
+        name: &'a Name,
+    ) -> Option<Candidate<'a>> {
+        let file = name.file?;
+        let parsed = self.parsed.get(&file.id)?.as_ref()?;
+        let soname = parsed.soname.as_ref().unwrap_or(&name.text);
+        // A link counts as one only under the SONAME, or as libfoo.so for the linker: that one gets an entry of its own.
+        let is_link = name.kind == Kind::Link
+            && (*soname == name.text || is_linker_name(name.text.as_bytes(), soname.as_bytes()));
+        let soname = if is_link { &name.text } else { soname };
+        if let Err(reason) = check_soname(soname.as_bytes()) {
+            let path = directory.path.join(&name.text);
+            log::warn!("{}: left out, its SONAME {reason}", path.display());
+            return None;
+        }
+        Some(Candidate {
+            soname,
+            name: &name.text,
+            file,
+            is_link,
+            flags: match directory.libc_flag {
+                Some(claimed) if parsed.flags == FLAG_ELF => claimed,
+                _ => parsed.flags,
+            },
+            os_version: parsed.os_version,
+            isa_level: parsed.isa_level,
+        })
+    }
+
     /// A file is better than a link, a higher name better than a lower one.
-    fn is_better(&self, new: &Candidate, old: &Candidate) -> bool {
+    fn is_better(&self, new: &Candidate<'_>, old: &Candidate<'_>) -> bool {
         if new.is_link != old.is_link {
             return old.is_link;
         }
@@ -344,42 +367,74 @@ impl<'s> Scan<'s> {
         compare_names(new, old, self.profile.arch.char_is_signed()).is_gt()
     }
 
-    /// Makes SONAME a link to the library, unless something is there that must stay.
-    fn make_link(&self, directory: &LibraryDirectory, library: &Candidate, listing: &mut Listing) {
-        let soname = &library.soname;
-        if library.is_link || *soname == library.name || listing.file(soname) == Some(library.file)
-        {
-            return;
+    /// Makes the SONAME links that are missing or wrong; there are none in glibc-hwcaps directories.
+    fn make_links(
+        &self,
+        directory: &LibraryDirectory,
+        libraries: &[Candidate<'_>],
+        listing: &Listing,
+    ) -> Vec<Made> {
+        let mut made = Vec::new();
+        if directory.hwcap.is_some() {
+            return made;
         }
+        for library in libraries {
+            let (soname, target) = (library.soname, library.name);
+            if !self.is_link_missing(directory, library, listing) {
+                continue;
+            }
+            let path = directory.path.join(soname);
+            match directory.directory.symlink(target, soname) {
+                Ok(_) => {
+                    log::debug!("{} -> {}", path.display(), target.display());
+                    made.push(Made {
+                        soname: soname.to_owned(),
+                        target: target.to_owned(),
+                        file: library.file,
+                    });
+                }
+                Err(err) if is_denied(&err) => {
+                    log::warn!(
+                        "{}: SONAME links are not made: {err}",
+                        directory.path.display()
+                    );
+                    break;
+                }
+                Err(err) => log::warn!(
+                    "{}: cannot make it a link to {}: {err}",
+                    path.display(),
+                    target.display()
+                ),
+            }
+        }
+        made
+    }
+
+    /// Whether SONAME does not lead to the library, and nothing is there that must stay.
+    fn is_link_missing(
+        &self,
+        directory: &LibraryDirectory,
+        library: &Candidate<'_>,
+        listing: &Listing,
+    ) -> bool {
+        let soname = library.soname;
+        if library.is_link || soname == library.name || listing.file(soname) == Some(library.file) {
+            return false;
+        }
+        let Ok(there) = directory.directory.stat(soname) else {
+            return true;
+        };
         let path = directory.path.join(soname);
-        if let Ok(there) = directory.directory.stat(soname) {
-            let leads_to_library = || {
-                let stat = self.root.stat(&path);
-                stat.is_ok_and(|stat| FileId::of(&stat) == library.file.id)
-            };
-            if Kind::of(&there) != Kind::Link {
-                log::debug!("{}: not a symbolic link, kept", path.display());
-                return;
-            }
-            let is_kept =
-                self.profile.rules.keep_loader_links && LOADERS.contains(&soname.as_bytes());
-            if is_kept || leads_to_library() {
-                return;
-            }
+        if Kind::of(&there) != Kind::Link {
+            log::debug!("{}: not a symbolic link, kept", path.display());
+            return false;
         }
-        let target = library.name.display();
-        match directory.directory.symlink(&library.name, soname) {
-            Ok(_) => {
-                log::debug!("{} -> {target}", path.display());
-                listing.put_link(soname, &library.name, library.file);
-            }
-            Err(err) => {
-                log::warn!(
-                    "{}: cannot make it a link to {target}: {err}",
-                    path.display()
-                );
-            }
-        }
+        let is_kept = self.profile.rules.keep_loader_links && LOADERS.contains(&soname.as_bytes());
+        let leads_to_library = || {
+            let stat = self.root.stat(&path);
+            stat.is_ok_and(|stat| FileId::of(&stat) == library.file.id)
+        };
+        !is_kept && !leads_to_library()
     }
 }
 
