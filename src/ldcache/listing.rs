@@ -2,7 +2,9 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io;
+use std::panic::resume_unwind;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{self, available_parallelism};
 
 use super::library::{self, Parsed};
@@ -11,8 +13,10 @@ use super::search_path::LibraryDirectory;
 use crate::elf::{Head, OpenFile};
 use crate::rootfs::{Entry, FileVersion, Kind};
 
-/// From this many names in a directory on, several threads read what is under them.
-const MANY_NAMES: usize = 256;
+/// How many names a thread reads at a time.
+const PART: usize = 64;
+/// From this many parts in a directory on, several threads read them.
+const MANY_PARTS: usize = 8;
 const MAX_THREADS: usize = 4;
 
 /// How far files are looked at.
@@ -157,31 +161,38 @@ fn read_entry(
     (PathBuf::new(), found.ok())
 }
 
-/// Applies `work` to the items, in parts on several processors where there are many; returns all results in order.
+/// Applies `work` to the items, part by part, on several processors where there are many; returns all results in order.
 fn on_processors<I: Sync, R: Send>(items: &[I], work: impl Fn(&[I]) -> Vec<R> + Sync) -> Vec<R> {
-    let threads = if items.len() < MANY_NAMES {
-        1
-    } else {
-        available_parallelism().map_or(1, |it| it.get().min(MAX_THREADS))
-    };
-    let (ours, theirs) = items.split_at(items.len().div_ceil(threads));
-    let work = &work;
-    thread::scope(|scope| {
-        let helpers: Vec<_> = theirs
-            .chunks(ours.len().max(1))
-            .map(|part| {
-                let helper = thread::Builder::new().spawn_scoped(scope, move || work(part));
-                (part, helper)
-            })
-            .collect();
-        let mut results = work(ours);
-        for (part, helper) in helpers {
-            // Where the kernel grants no thread, this one does the work.
-            let theirs = helper.ok().and_then(|helper| helper.join().ok());
-            results.extend(theirs.unwrap_or_else(|| work(part)));
+    let next = AtomicUsize::new(0);
+    let parts: Vec<_> = items.chunks(PART).collect();
+    // Each thread takes the next part, so that one which starts late holds up nobody.
+    let run = || {
+        let mut done = Vec::new();
+        loop {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            match parts.get(index) {
+                Some(part) => done.push((index, work(part))),
+                None => return done,
+            }
         }
-        results
-    })
+    };
+    let helpers = if parts.len() < MANY_PARTS {
+        0
+    } else {
+        available_parallelism().map_or(0, |it| it.get().min(MAX_THREADS) - 1)
+    };
+    let mut done = thread::scope(|scope| {
+        let helpers: Vec<_> = (0..helpers)
+            .map_while(|_| thread::Builder::new().spawn_scoped(scope, run).ok())
+            .collect();
+        let mut done = run();
+        for helper in helpers {
+            done.extend(helper.join().unwrap_or_else(|panic| resume_unwind(panic)));
+        }
+        done
+    });
+    done.sort_unstable_by_key(|(index, _)| *index);
+    done.into_iter().flat_map(|(_, results)| results).collect()
 }
 
 #[cfg(test)]
@@ -190,7 +201,7 @@ mod tests {
 
     #[test]
     fn parts_come_together_in_order() {
-        for count in [0, 1, 7, MANY_NAMES, 10 * MANY_NAMES + 3] {
+        for count in [0, 1, PART, PART * MANY_PARTS, 10_007] {
             let items: Vec<usize> = (0..count).collect();
             let doubled = on_processors(&items, |part| part.iter().map(|it| it * 2).collect());
             assert!(doubled.iter().copied().eq(items.iter().map(|it| it * 2)));
