@@ -5,7 +5,10 @@ use std::io;
 use std::panic::resume_unwind;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread::{self, available_parallelism};
+use std::thread;
+
+use nix::sched::{CpuSet, sched_getaffinity, sched_getcpu, sched_setaffinity};
+use nix::unistd::Pid;
 
 use super::library::{self, Parsed};
 use super::profile::Profile;
@@ -18,6 +21,7 @@ const PART: usize = 64;
 /// From this many parts in a directory on, several threads read them.
 const MANY_PARTS: usize = 8;
 const MAX_THREADS: usize = 4;
+const THIS_THREAD: Pid = Pid::from_raw(0);
 
 /// How far files are looked at.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -176,15 +180,20 @@ fn on_processors<I: Sync, R: Send>(items: &[I], work: impl Fn(&[I]) -> Vec<R> + 
             }
         }
     };
-    let helpers = if parts.len() < MANY_PARTS {
-        0
+    let processors = if parts.len() < MANY_PARTS {
+        Vec::new()
     } else {
-        available_parallelism().map_or(0, |it| it.get().min(MAX_THREADS) - 1)
+        other_processors()
     };
     let mut done = thread::scope(|scope| {
-        let helpers: Vec<_> = (0..helpers)
-            .map_while(|_| thread::Builder::new().spawn_scoped(scope, run).ok())
-            .collect();
+        let start = |&processor| {
+            let helper = move || {
+                move_to(processor);
+                run()
+            };
+            thread::Builder::new().spawn_scoped(scope, helper).ok()
+        };
+        let helpers: Vec<_> = processors.iter().map_while(start).collect();
         let mut done = run();
         for helper in helpers {
             done.extend(helper.join().unwrap_or_else(|panic| resume_unwind(panic)));
@@ -193,6 +202,29 @@ fn on_processors<I: Sync, R: Send>(items: &[I], work: impl Fn(&[I]) -> Vec<R> + 
     });
     done.sort_unstable_by_key(|(index, _)| *index);
     done.into_iter().flat_map(|(_, results)| results).collect()
+}
+
+/// The processors beside this thread's own that it may run on, as many as are used.
+fn other_processors() -> Vec<usize> {
+    let (Ok(own), Ok(allowed)) = (sched_getcpu(), sched_getaffinity(THIS_THREAD)) else {
+        return Vec::new();
+    };
+    (0..CpuSet::count())
+        .filter(|&processor| processor != own && allowed.is_set(processor).unwrap_or(false))
+        .take(MAX_THREADS - 1)
+        .collect()
+}
+
+/// Moves this thread to a processor, and then sets it free again. A new thread begins on its parent's processor, and the two take
+/// turns there until the kernel's balancing parts them: that takes milliseconds, as long as the whole work.
+fn move_to(processor: usize) {
+    let mut one = CpuSet::new();
+    if let Ok(allowed) = sched_getaffinity(THIS_THREAD)
+        && one.set(processor).is_ok()
+        && sched_setaffinity(THIS_THREAD, &one).is_ok()
+    {
+        let _ = sched_setaffinity(THIS_THREAD, &allowed);
+    }
 }
 
 #[cfg(test)]
