@@ -7,13 +7,14 @@ pub mod create_symlinks;
 mod driver_libraries;
 pub mod update_ldcache;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use argh::{ArgsInfo, FromArgs};
 use nix::sys::stat::{Mode, umask};
 
 use crate::log::{set_container, set_hook};
 use crate::oci::State;
 use crate::rootfs::ContainerRoot;
+use crate::sandbox::{self, Mounts};
 
 /// Annotation with which a container's owner says that no hook shall touch it: `off`.
 const OPT_OUT: &str = "nvidia-ctk.hooks";
@@ -22,6 +23,9 @@ const OPT_OUT: &str = "nvidia-ctk.hooks";
 #[derive(FromArgs, ArgsInfo)]
 #[argh(subcommand, name = "hook", help_triggers("-h", "--help"))]
 pub struct Hook {
+    /// fail where a warning is given
+    #[argh(switch)]
+    pub strict: bool,
     #[argh(subcommand)]
     /// which hook
     pub command: Command,
@@ -49,11 +53,24 @@ pub struct Noop {}
 impl Hook {
     /// Does what the hook is for, in the container whose state the runtime tells.
     pub fn run(&self) -> Result<()> {
+        self.run_command()?;
+        ensure!(
+            !(self.strict && crate::log::has_warned()),
+            "there were warnings, and --strict was asked for"
+        );
+        Ok(())
+    }
+
+    fn run_command(&self) -> Result<()> {
         match &self.command {
             Command::UpdateLdcache(hook) => {
                 set_hook("update-ldcache");
                 hook.check()?;
-                in_container(hook.container_spec.as_deref(), |root| hook.apply(root))
+                in_container_that(
+                    hook.container_spec.as_deref(),
+                    update_ldcache::UpdateLdcache::mounts,
+                    |root| hook.apply(root),
+                )
             }
             Command::CreateSymlinks(hook) => {
                 set_hook("create-symlinks");
@@ -71,6 +88,15 @@ impl Hook {
 }
 
 fn in_container(spec: Option<&str>, effect: impl Fn(&ContainerRoot) -> Result<()>) -> Result<()> {
+    in_container_that(spec, |_| Mounts::None, effect)
+}
+
+/// The same for a hook that may have to mount something.
+fn in_container_that(
+    spec: Option<&str>,
+    mounts: impl Fn(&ContainerRoot) -> Mounts,
+    effect: impl Fn(&ContainerRoot) -> Result<()>,
+) -> Result<()> {
     // Modes are what the hook says, whatever the runtime's umask is.
     umask(Mode::empty());
     let state = State::load(spec)?;
@@ -79,5 +105,7 @@ fn in_container(spec: Option<&str>, effect: impl Fn(&ContainerRoot) -> Result<()
         log::debug!("the annotation {OPT_OUT} is off: nothing is done");
         return Ok(());
     }
-    effect(&state.open_root()?)
+    let root = state.open_root()?;
+    sandbox::enter(&root, mounts(&root));
+    effect(&root)
 }

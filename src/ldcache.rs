@@ -87,6 +87,13 @@ impl<'r> Ldconfig<'r> {
         let mut inputs = self.inputs(&search_path);
         let libraries = scan::libraries(self.root, &self.profile, &mut search_path, &mut inputs);
         let bytes = self.cache(&libraries, search_path.hwcap_names())?;
+        if self.root.must_mount(Path::new(ETC)) {
+            let path = Path::new(ETC).join(CACHE);
+            return self
+                .root
+                .cover(&path, &bytes, CACHE_MODE)
+                .context("cannot mount a new ld.so.cache over the one of a read-only root");
+        }
         etc.write_marked(name, &bytes, CACHE_MODE, |stat| mark_of(&inputs, stat))
             .with_context(|| format!("cannot write {ETC}/{CACHE}"))
     }

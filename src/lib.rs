@@ -22,6 +22,7 @@ pub mod ldcache;
 pub mod log;
 pub mod oci;
 pub mod rootfs;
+pub mod sandbox;
 pub mod sys;
 
 pub use applet::run;

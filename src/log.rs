@@ -7,12 +7,15 @@
 use std::io::{self, Write};
 use std::os::unix::net::UnixDatagram;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use ::log::{Level, LevelFilter, Log, Metadata, Record};
 use syslog::{Facility, LogFormat, LoggerBackend, Severity};
 
 const SYSLOG_SOCKET: &str = "/dev/log";
 
+static SHOWN: OnceLock<LevelFilter> = OnceLock::new();
+static WARNED: AtomicBool = AtomicBool::new(false);
 static LOGGER: StderrAndSyslog = StderrAndSyslog;
 static HOOK: OnceLock<&'static str> = OnceLock::new();
 static CONTAINER: OnceLock<String> = OnceLock::new();
@@ -23,7 +26,9 @@ struct StderrAndSyslog;
 pub fn init(level: LevelFilter) {
     // A program that embeds the hooks may have set its own logger: that one stays.
     if ::log::set_logger(&LOGGER).is_ok() {
-        ::log::set_max_level(level);
+        let _ = SHOWN.set(level);
+        // Warnings are counted even where they are not shown.
+        ::log::set_max_level(level.max(LevelFilter::Warn));
     }
 }
 
@@ -35,6 +40,12 @@ pub fn set_hook(name: &'static str) {
 /// Names the container that the hook works on.
 pub fn set_container(id: &str) {
     let _ = CONTAINER.set(id.to_owned());
+}
+
+/// Whether there was a warning, shown or not.
+#[must_use]
+pub fn has_warned() -> bool {
+    WARNED.load(Ordering::Relaxed)
 }
 
 /// Writes data to standard output. A reader that went away is no error.
@@ -51,10 +62,13 @@ pub fn output(data: &str) -> io::Result<()> {
 
 impl Log for StderrAndSyslog {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.level() <= ::log::max_level()
+        SHOWN.get().is_some_and(|shown| metadata.level() <= *shown)
     }
 
     fn log(&self, record: &Record<'_>) {
+        if record.level() == Level::Warn {
+            WARNED.store(true, Ordering::Relaxed);
+        }
         if !self.enabled(record.metadata()) {
             return;
         }

@@ -3,5 +3,6 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    nvidia_ctk::sys::close_inherited_descriptors();
     nvidia_ctk::run(std::env::args_os())
 }

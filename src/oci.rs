@@ -13,9 +13,10 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
+use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 
-use crate::rootfs::ContainerRoot;
+use crate::rootfs::{ContainerRoot, is_obstacle};
 
 /// Largest state that is read; real ones have a few hundred bytes.
 const MAX_STATE: u64 = 1 << 20;
@@ -103,9 +104,18 @@ impl State {
             return Ok(self.bundle.join(&self.root));
         }
         let config = self.bundle.join("config.json");
-        let Config { root } = open_host_file(&config)
-            .and_then(|file| json::read(file, MAX_CONFIG))
-            .with_context(|| format!("cannot read {}", config.display()))?;
+        let Config { root } = match open_host_file(&config) {
+            Err(err) if err.downcast_ref().is_some_and(is_obstacle) && is_root_of_mount(".") => {
+                log::debug!(
+                    "{}: {err}; the working directory is the root",
+                    config.display()
+                );
+                return Ok(std::env::current_dir()?);
+            }
+            file => file
+                .and_then(|file| json::read(file, MAX_CONFIG))
+                .with_context(|| format!("cannot read {}", config.display()))?,
+        };
         ensure!(
             !root.path.as_os_str().is_empty(),
             "{} has no root.path",
@@ -115,36 +125,64 @@ impl State {
     }
 
     fn open_through_container(&self, path: &Path) -> io::Result<ContainerRoot> {
-        if let Some(outside) = self.root_of_other_mount_namespace() {
-            return outside.open_root(path);
+        match self.mount_namespace() {
+            MountNamespace::Own => {
+                ContainerRoot::open(path).map(ContainerRoot::in_own_mount_namespace)
+            }
+            MountNamespace::Unknown => ContainerRoot::open(path),
+            MountNamespace::Other(outside) => outside.open_root(path),
         }
-        ContainerRoot::open(path)
     }
 
-    /// The container's view of the file system tree, when this process does not share it.
-    fn root_of_other_mount_namespace(&self) -> Option<ContainerRoot> {
-        if self.pid <= 1 || !proc_shows_our_pid_namespace() {
-            return None;
+    fn mount_namespace(&self) -> MountNamespace {
+        if !proc_shows_our_pid_namespace() {
+            return MountNamespace::Own;
         }
-        let process = PathBuf::from(format!("/proc/{}", self.pid));
-        let ours = host_link(Path::new("/proc/self/ns/mnt"))?;
-        if host_link(&process.join("ns/mnt"))? == ours {
-            return None;
+        let namespace = |process: &str| host_link(&Path::new("/proc").join(process).join("ns/mnt"));
+        let (pid, ours) = (self.pid.to_string(), namespace("self"));
+        match (namespace(&pid), namespace("1")) {
+            _ if self.pid <= 1 => MountNamespace::Unknown,
+            (None, _) => MountNamespace::Unknown,
+            (theirs, host) if theirs == ours && ours != host => MountNamespace::Own,
+            (theirs, _) if theirs == ours => MountNamespace::Unknown,
+            _ => self
+                .root_of_process()
+                .map_or(MountNamespace::Unknown, MountNamespace::Other),
         }
-        ContainerRoot::open(&process.join("root"))
+    }
+
+    /// What the container's first process sees as `/`.
+    fn root_of_process(&self) -> Option<ContainerRoot> {
+        let path = PathBuf::from(format!("/proc/{}/root", self.pid));
+        ContainerRoot::open(&path)
             .inspect_err(|err| {
-                log::warn!(
-                    "cannot enter {}: {err}; mounts of the container are not seen",
-                    process.join("root").display()
-                );
+                let path = path.display();
+                log::warn!("cannot enter {path}: {err}; mounts of the container are not seen");
             })
             .ok()
     }
 }
 
+/// Whose mounts this process sees.
+enum MountNamespace {
+    /// The container's, and nobody else does.
+    Own,
+    /// It cannot be told; the runtime's, or the container's.
+    Unknown,
+    /// The runtime's; this is the container's view.
+    Other(ContainerRoot),
+}
+
 /// In a createContainer hook /proc is the host's, but a pid is one of the container's namespace, and means nothing there.
 fn proc_shows_our_pid_namespace() -> bool {
     host_link(Path::new("/proc/self")).is_some_and(|link| link == *std::process::id().to_string())
+}
+
+/// Whether a mount begins at the directory: so it is with the working directory of runc's createContainer hooks, the container's
+/// root, where a user namespace hides config.json.
+fn is_root_of_mount(directory: &str) -> bool {
+    let stat = statx(CWD, directory, AtFlags::empty(), StatxFlags::empty());
+    stat.is_ok_and(|stat| stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
 }
 
 #[expect(clippy::disallowed_methods, reason = "the host's own /proc")]

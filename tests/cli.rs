@@ -99,9 +99,15 @@ fn help_names_the_applet() {
         ("nvidia-ctk", "Usage: nvidia-ctk ["),
         ("renamed --help", "Usage: nvidia-ctk ["),
         ("nvidia-ctk help", "Usage: nvidia-ctk ["),
-        ("nvidia-ctk hook --help", "Usage: nvidia-ctk hook <command>"),
+        (
+            "nvidia-ctk hook --help",
+            "Usage: nvidia-ctk hook [--strict] <command>",
+        ),
         ("nvidia-ctk help hook noop", "Usage: nvidia-ctk hook noop"),
-        ("nvidia-cdi-hook -h", "Usage: nvidia-cdi-hook <command>"),
+        (
+            "nvidia-cdi-hook -h",
+            "Usage: nvidia-cdi-hook [--strict] <command>",
+        ),
         (
             "nvidia-cdi-hook chmod -help",
             "Usage: nvidia-cdi-hook chmod ",

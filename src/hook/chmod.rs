@@ -7,7 +7,7 @@ use anyhow::{Result, ensure};
 use argh::{ArgsInfo, FromArgs};
 use nix::sys::stat::Mode;
 
-use crate::rootfs::{ContainerRoot, is_denied};
+use crate::rootfs::{ContainerRoot, is_obstacle};
 
 /// Set the mode of files in the container, following symbolic links inside its root.
 #[derive(FromArgs, ArgsInfo)]
@@ -15,7 +15,7 @@ use crate::rootfs::{ContainerRoot, is_denied};
     subcommand,
     name = "chmod",
     help_triggers("-h", "--help"),
-    note = "Options of nvidia-ctk are taken here, too: --debug, --quiet, --version."
+    note = "Taken here, too: --debug, --quiet, --strict (fail where a warning is given)."
 )]
 pub struct Chmod {
     /// file in the container; may be repeated; a missing one is skipped
@@ -64,7 +64,7 @@ fn set_mode(root: &ContainerRoot, path: &str, mode: Mode) -> bool {
         Err(err) if err.kind() == io::ErrorKind::NotFound => {
             log::debug!("{path}: not in the container, skipped");
         }
-        Err(err) if is_denied(&err) => {
+        Err(err) if is_obstacle(&err) => {
             log::warn!("{path}: the mode is not set to {bits:04o}: {err}");
         }
         Err(err) => {

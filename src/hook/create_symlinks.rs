@@ -11,7 +11,7 @@ use argh::{ArgsInfo, FromArgs};
 use super::driver_libraries::{self, DriverDirectory};
 use crate::elf::{Head, Object, OpenFile};
 use crate::ldcache::{Ldconfig, check_soname};
-use crate::rootfs::{ContainerRoot, Kind, is_denied};
+use crate::rootfs::{ContainerRoot, Kind, is_obstacle};
 
 /// Create symbolic links in the container.
 ///
@@ -21,7 +21,7 @@ use crate::rootfs::{ContainerRoot, Kind, is_denied};
     subcommand,
     name = "create-symlinks",
     help_triggers("-h", "--help"),
-    note = "Options of nvidia-ctk are taken here, too: --debug, --quiet, --version."
+    note = "Taken here, too: --debug, --quiet, --strict (fail where a warning is given)."
 )]
 pub struct CreateSymlinks {
     /// link to make, as `TARGET::LINK`; may be repeated
@@ -144,7 +144,7 @@ fn make(root: &ContainerRoot, link: &Link) -> bool {
     match try_make(root, link) {
         Ok(true) => log::debug!("{path} -> {target}"),
         Ok(false) => log::debug!("{path} -> {target}: there already"),
-        Err(err) if is_denied(&err) => log::warn!("{path} -> {target}: not made: {err}"),
+        Err(err) if is_obstacle(&err) => log::warn!("{path} -> {target}: not made: {err}"),
         Err(err) => {
             let why = if err.kind() == io::ErrorKind::IsADirectory {
                 "; a directory is in the way, move it or choose another name"

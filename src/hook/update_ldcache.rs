@@ -11,7 +11,8 @@ use nix::sys::stat::Mode;
 
 use super::driver_libraries;
 use crate::ldcache::{Ldconfig, SearchPath};
-use crate::rootfs::{ContainerRoot, is_denied};
+use crate::rootfs::{ContainerRoot, is_obstacle};
+use crate::sandbox::Mounts;
 
 /// Update the container's ld.so.cache and SONAME links, as its own ldconfig would.
 #[derive(FromArgs, ArgsInfo)]
@@ -19,7 +20,7 @@ use crate::rootfs::{ContainerRoot, is_denied};
     subcommand,
     name = "update-ldcache",
     help_triggers("-h", "--help"),
-    note = "Options of nvidia-ctk are taken here, too: --debug, --quiet, --version."
+    note = "Taken here, too: --debug, --quiet, --strict (fail where a warning is given)."
 )]
 pub struct UpdateLdcache {
     /// library directory in the container to add to its ld.so.conf.d; may be repeated
@@ -68,6 +69,16 @@ impl UpdateLdcache {
         Ok(())
     }
 
+    /// In a root that is read-only already the new cache is mounted over the old one.
+    #[must_use]
+    pub fn mounts(root: &ContainerRoot) -> Mounts {
+        if root.must_mount(Path::new(ETC)) {
+            Mounts::Needed
+        } else {
+            Mounts::None
+        }
+    }
+
     /// Names the folders in the container's configuration, unless they are there, makes SONAME links, and writes the cache.
     pub fn apply(&self, root: &ContainerRoot) -> Result<()> {
         let ldconfig = Ldconfig::new(root);
@@ -104,7 +115,7 @@ impl UpdateLdcache {
 fn report(result: Result<bool>, consequence: &str) -> Result<()> {
     match result {
         Ok(_) => Ok(()),
-        Err(err) if err.root_cause().downcast_ref().is_some_and(is_denied) => {
+        Err(err) if err.root_cause().downcast_ref().is_some_and(is_obstacle) => {
             log::warn!("{consequence}: {err:#}");
             Ok(())
         }

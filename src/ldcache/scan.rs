@@ -21,7 +21,7 @@ use super::order::compare_names;
 use super::profile::Profile;
 use super::search_path::{LibraryDirectory, SearchPath};
 use crate::elf::{Head, OpenFile};
-use crate::rootfs::{ContainerRoot, Entry, FileId, FileVersion, Kind, is_denied};
+use crate::rootfs::{ContainerRoot, Entry, FileId, FileVersion, Kind, is_obstacle};
 
 /// Most libraries; honest images have some thousands.
 const MAX_LIBRARIES: usize = 1 << 17;
@@ -60,6 +60,8 @@ struct Candidate<'a> {
     name: &'a OsStr,
     file: FileVersion,
     is_link: bool,
+    /// Whether SONAME leads to the file; in glibc-hwcaps directories no links are made.
+    is_linked: bool,
     flags: u32,
     os_version: u32,
     isa_level: u32,
@@ -86,15 +88,15 @@ pub(super) fn libraries(
         let Some(mut listing) = scan.directory(&directory, search_path) else {
             continue;
         };
-        let best = scan.best_of(&directory, &listing);
+        let mut best = scan.best_of(&directory, &listing);
         if libraries.len() + best.len() > MAX_LIBRARIES {
             log::warn!("more than {MAX_LIBRARIES} libraries: the rest is left out");
             break;
         }
+        let made = scan.make_links(&directory, &mut best, &listing);
         let hwcap_bits = scan.legacy_hwcap(&directory);
         let enter = |candidate: &Candidate<'_>| Library::new(candidate, &directory, hwcap_bits);
         libraries.extend(best.iter().map(enter));
-        let made = scan.make_links(&directory, &best, &listing);
         for Made {
             soname,
             target,
@@ -131,10 +133,10 @@ fn hash_directory(directory: &LibraryDirectory, listing: &Listing, inputs: &mut 
 
 impl Library {
     fn new(candidate: &Candidate<'_>, directory: &LibraryDirectory, hwcap_bits: u64) -> Self {
-        // In glibc-hwcaps directories no links are made, so the file itself is named.
-        let file_name = match directory.hwcap {
-            Some(_) => candidate.name,
-            None => candidate.soname,
+        let file_name = if candidate.is_linked {
+            candidate.soname
+        } else {
+            candidate.name
         };
         Self {
             path: directory.path.join(file_name),
@@ -349,6 +351,7 @@ impl<'s> Scan<'s> {
             name: &name.text,
             file,
             is_link,
+            is_linked: directory.hwcap.is_none(),
             flags: match directory.libc_flag {
                 Some(claimed) if parsed.flags == FLAG_ELF => claimed,
                 _ => parsed.flags,
@@ -367,25 +370,28 @@ impl<'s> Scan<'s> {
         compare_names(new, old, self.profile.arch.char_is_signed()).is_gt()
     }
 
-    /// Makes the SONAME links that are missing or wrong; there are none in glibc-hwcaps directories.
+    /// Makes the SONAME links that are missing or wrong; there are none in glibc-hwcaps directories. Where the directory cannot be
+    /// written to, libraries whose links are missing count as not linked.
     fn make_links(
         &self,
         directory: &LibraryDirectory,
-        libraries: &[Candidate<'_>],
+        libraries: &mut [Candidate<'_>],
         listing: &Listing,
     ) -> Vec<Made> {
         let mut made = Vec::new();
-        if directory.hwcap.is_some() {
-            return made;
-        }
-        for library in libraries {
-            let (soname, target) = (library.soname, library.name);
+        let mut obstacle = None;
+        for library in libraries.iter_mut().filter(|it| it.is_linked) {
             if !self.is_link_missing(directory, library, listing) {
                 continue;
             }
+            let (soname, target) = (library.soname, library.name);
+            let result = match obstacle {
+                None => directory.directory.symlink(target, soname),
+                Some(_) => Ok(false),
+            };
             let path = directory.path.join(soname);
-            match directory.directory.symlink(target, soname) {
-                Ok(_) => {
+            match result {
+                Ok(true) => {
                     log::debug!("{} -> {}", path.display(), target.display());
                     made.push(Made {
                         soname: soname.to_owned(),
@@ -393,12 +399,10 @@ impl<'s> Scan<'s> {
                         file: library.file,
                     });
                 }
-                Err(err) if is_denied(&err) => {
-                    log::warn!(
-                        "{}: SONAME links are not made: {err}",
-                        directory.path.display()
-                    );
-                    break;
+                Ok(false) => library.is_linked = false,
+                Err(err) if is_obstacle(&err) => {
+                    library.is_linked = false;
+                    obstacle = Some(err);
                 }
                 Err(err) => log::warn!(
                     "{}: cannot make it a link to {}: {err}",
@@ -406,6 +410,10 @@ impl<'s> Scan<'s> {
                     target.display()
                 ),
             }
+        }
+        if let Some(err) = obstacle {
+            let path = directory.path.display();
+            log::warn!("{path}: SONAME links are missing, the cache names the files: {err}");
         }
         made
     }

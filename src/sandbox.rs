@@ -1,0 +1,85 @@
+//! What a hook gives up once its container is open: a second wall, should the first one, [`crate::rootfs`], have a hole.
+//!
+//! Each part is done where the kernel allows it; what is missing is told at debug level, and the hook goes on.
+
+use landlock::{
+    ABI, AccessFs, PathBeneath, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetError,
+    RulesetStatus,
+};
+use nix::sys::prctl::set_no_new_privs;
+use rustix::process::{Resource, Rlimit, setrlimit};
+use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
+
+use crate::rootfs::ContainerRoot;
+
+/// What a hook needs to read any image and to write as its root: owners and modes do not count.
+const KEPT: CapabilitySet = CapabilitySet::DAC_OVERRIDE
+    .union(CapabilitySet::DAC_READ_SEARCH)
+    .union(CapabilitySet::FOWNER)
+    .union(CapabilitySet::FSETID);
+
+/// Bounds far above what an honest image needs; a hook that reaches one is killed.
+const LIMITS: [(Resource, u64); 4] = [
+    (Resource::Fsize, 64 << 20),
+    (Resource::As, 1 << 30),
+    (Resource::Cpu, 30),
+    (Resource::Core, 0),
+];
+
+/// Whether the hook will mount something, which Landlock does not let anyone do.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Mounts {
+    /// No: everything is given up.
+    None,
+    /// Yes: `CAP_SYS_ADMIN` is kept, and writing is not restricted to the root.
+    Needed,
+}
+
+/// Gives up what a hook in this root does not need: privileges by exec, capabilities, writing outside of the root, resources
+/// without bound. It cannot be taken back, and holds for threads that are started later.
+pub fn enter(root: &ContainerRoot, mounts: Mounts) {
+    tell("no_new_privs", set_no_new_privs());
+    if mounts == Mounts::None {
+        match write_below(root) {
+            Ok(RulesetStatus::NotEnforced) => log::debug!("sandbox: this kernel has no Landlock"),
+            Ok(_) => {}
+            Err(err) => log::debug!("sandbox: Landlock: {err}"),
+        }
+    }
+    tell("capabilities", drop_capabilities(mounts));
+    for (resource, maximum) in LIMITS {
+        let limit = Rlimit {
+            current: Some(maximum),
+            maximum: Some(maximum),
+        };
+        tell("resource limits", setrlimit(resource, limit));
+    }
+}
+
+fn write_below(root: &ContainerRoot) -> Result<RulesetStatus, RulesetError> {
+    let writing = AccessFs::from_write(ABI::V3);
+    let status = Ruleset::default()
+        .handle_access(writing)?
+        .create()?
+        .add_rule(PathBeneath::new(root, writing))?
+        .restrict_self()?;
+    Ok(status.ruleset)
+}
+
+fn drop_capabilities(mounts: Mounts) -> rustix::io::Result<()> {
+    let mut kept = KEPT;
+    if mounts == Mounts::Needed {
+        kept |= CapabilitySet::SYS_ADMIN;
+    }
+    let mut sets = capabilities(None)?;
+    sets.permitted &= kept;
+    sets.effective = sets.permitted;
+    sets.inheritable = CapabilitySet::empty();
+    set_capabilities(None, sets)
+}
+
+fn tell<E: std::fmt::Display>(part: &str, result: Result<(), E>) {
+    if let Err(err) = result {
+        log::debug!("sandbox: {part}: {err}");
+    }
+}
