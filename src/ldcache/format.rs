@@ -4,6 +4,8 @@
 
 use std::fmt;
 
+use memchr::memchr;
+
 use super::profile::Format;
 use crate::elf::Endian;
 
@@ -20,14 +22,16 @@ const TAG_GENERATOR: u32 = 0;
 const TAG_HWCAPS: u32 = 1;
 /// More sections than any version writes.
 const MAX_SECTIONS: usize = 64;
+/// More glibc-hwcaps names than any processor family has.
+const MAX_HWCAPS: usize = 1024;
 /// Longest SONAME or path that is read: `PATH_MAX`.
 const MAX_STRING: usize = 4096;
 const ISA_LEVEL_MASK: u32 = 0x3ff;
 /// Set in an entry's hwcap whose low half is an index of a glibc-hwcaps name.
-const HWCAP_EXTENSION: u64 = 1 << 62;
+pub const HWCAP_EXTENSION: u64 = 1 << 62;
 
 /// A library that the loader can find.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct CacheEntry<'a> {
     /// The name that programs ask for.
     pub soname: &'a [u8],
@@ -42,9 +46,10 @@ pub struct CacheEntry<'a> {
 }
 
 /// For which processors a library is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Hwcap<'a> {
-    /// A sum of bits of old hwcap directories; 0 for all processors.
+    /// A sum of bits of old hwcap directories; 0 for all processors. With [`HWCAP_EXTENSION`] it is a name's index in a file that
+    /// has no such name.
     Bits(u64),
     /// From a directory below glibc-hwcaps.
     Directory {
@@ -186,102 +191,134 @@ impl<'a> LdCache<'a> {
 
     /// Reads a cache file of any format and byte order.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, Error> {
-        if bytes.starts_with(NEW_MAGIC) {
-            return Self::parse_new(bytes);
-        }
-        if !bytes.starts_with(OLD_MAGIC) {
-            return Err(Error::Magic);
-        }
-        let old = Reader::guess(bytes, 12, OLD_HEADER, OLD_ENTRY)?;
-        let strings = OLD_HEADER + old.size(12)? * OLD_ENTRY;
-        let embedded = [4, 8]
-            .iter()
-            .filter_map(|&align| bytes.get(strings.next_multiple_of(align)..))
-            .find(|bytes| bytes.starts_with(NEW_MAGIC));
-        match embedded {
-            Some(new) => Ok(Self {
-                format: Format::Compat,
-                ..Self::parse_new(new)?
-            }),
-            None => Self::parse_old(old, strings),
-        }
+        Ok(Self::split(bytes)?.0)
     }
 
-    fn parse_old(old: Reader<'a>, strings: usize) -> Result<Self, Error> {
-        let entry = |index: usize| {
-            let at = OLD_HEADER + index * OLD_ENTRY;
-            Ok(CacheEntry {
-                flags: old.word(at)?,
-                soname: old.string(strings.saturating_add(old.size(at + 4)?))?,
-                path: old.string(strings.saturating_add(old.size(at + 8)?))?,
-                os_version: 0,
-                hwcap: Hwcap::Bits(0),
-            })
+    /// The same, and what stands behind the cache in the file.
+    pub fn split(bytes: &'a [u8]) -> Result<(Self, &'a [u8]), Error> {
+        let (cache, end) = if bytes.starts_with(NEW_MAGIC) {
+            Self::parse_new(bytes, 0)?
+        } else if bytes.starts_with(OLD_MAGIC) {
+            Self::parse_old(bytes)?
+        } else {
+            return Err(Error::Magic);
         };
-        Ok(Self {
+        Ok((cache, bytes.get(end..).unwrap_or_default()))
+    }
+
+    /// Returns the offset of the end, too, as does [`Self::parse_new`].
+    fn parse_old(bytes: &'a [u8]) -> Result<(Self, usize), Error> {
+        let file = Reader::guess(bytes, 12, OLD_HEADER, OLD_ENTRY)?;
+        let count = file.size(12)?;
+        let strings = OLD_HEADER + count * OLD_ENTRY;
+        let embedded = [4, 8]
+            .map(|align| strings.next_multiple_of(align))
+            .into_iter()
+            .find(|&start| {
+                bytes
+                    .get(start..)
+                    .is_some_and(|new| new.starts_with(NEW_MAGIC))
+            });
+        if let Some(start) = embedded {
+            let (cache, end) = Self::parse_new(bytes, start)?;
+            let format = Format::Compat;
+            return Ok((Self { format, ..cache }, end));
+        }
+        let mut end = strings;
+        let mut string = |at: usize| {
+            let start = strings.saturating_add(file.size(at)?);
+            let string = file.string(start)?;
+            end = end.max(start + string.len() + 1);
+            Ok(string)
+        };
+        let entries = (0..count).map(|index| OLD_HEADER + index * OLD_ENTRY);
+        let entries = entries
+            .map(|at| {
+                Ok(CacheEntry {
+                    flags: file.word(at)?,
+                    soname: string(at + 4)?,
+                    path: string(at + 8)?,
+                    os_version: 0,
+                    hwcap: Hwcap::Bits(0),
+                })
+            })
+            .collect::<Result<_, Error>>()?;
+        let cache = Self {
             format: Format::Compat,
-            endian: old.endian,
+            endian: file.endian,
             endian_flag: false,
-            entries: (0..old.size(12)?).map(entry).collect::<Result<_, _>>()?,
+            entries,
             generator: &[],
             hwcap_names: Vec::new(),
-        })
+        };
+        Ok((cache, end))
     }
 
-    fn parse_new(bytes: &'a [u8]) -> Result<Self, Error> {
-        let flag = *bytes.get(28).ok_or(Error::Truncated)? & 3;
-        let file = match flag {
-            0 => Reader::guess(bytes, 20, NEW_HEADER, NEW_ENTRY)?,
+    /// Reads the new part, which begins at `start` and reaches to the file's end.
+    fn parse_new(bytes: &'a [u8], start: usize) -> Result<(Self, usize), Error> {
+        let new = bytes.get(start..).unwrap_or_default();
+        let flag = *new.get(28).ok_or(Error::Truncated)? & 3;
+        let new = match flag {
+            0 => Reader::guess(new, 20, NEW_HEADER, NEW_ENTRY)?,
             1 => return Err(Error::Invalid("the byte order flag")),
+            2 => Reader {
+                bytes: new,
+                endian: Endian::Little,
+            },
             _ => Reader {
-                bytes,
-                endian: if flag == 2 {
-                    Endian::Little
-                } else {
-                    Endian::Big
-                },
+                bytes: new,
+                endian: Endian::Big,
             },
         };
-        let count = file.size(20)?;
-        if count > bytes.len() / NEW_ENTRY || end_of_entries(count) > bytes.len() {
+        let count = new.size(20)?;
+        if count > new.bytes.len() / NEW_ENTRY || end_of_entries(count) > new.bytes.len() {
             return Err(Error::Truncated);
         }
-        let extensions = match file.size(32)? {
+        let mut end = start + end_of_entries(count).saturating_add(new.size(24)?);
+        let extensions = match new.size(32)? {
             0 => None,
-            at => Some(file.extensions(at)?),
+            at => Some(new.extensions(bytes, at)?),
         };
         let hwcaps = extensions.as_ref().map_or(&[][..], |it| &it.hwcaps);
         let entry = |index: usize| {
             let at = end_of_entries(index);
             Ok(CacheEntry {
-                flags: file.word(at)?,
-                soname: file.string(file.size(at + 4)?)?,
-                path: file.string(file.size(at + 8)?)?,
-                os_version: file.word(at + 12)?,
-                hwcap: match file.long(at + 16)? {
-                    bits if bits & HWCAP_EXTENSION == 0 => Hwcap::Bits(bits),
-                    bits => Hwcap::Directory {
-                        name: usize::try_from(bits & u64::from(u32::MAX))
-                            .ok()
-                            .and_then(|index| hwcaps.get(index))
-                            .ok_or(Error::Invalid("a glibc-hwcaps index"))?,
-                        isa_level: u32::try_from(bits >> 32).unwrap_or(0) & ISA_LEVEL_MASK,
-                    },
-                },
+                flags: new.word(at)?,
+                soname: new.string(new.size(at + 4)?)?,
+                path: new.string(new.size(at + 8)?)?,
+                os_version: new.word(at + 12)?,
+                hwcap: Hwcap::of(new.long(at + 16)?, hwcaps),
             })
         };
-        Ok(Self {
+        let cache = Self {
             format: if extensions.is_some() {
                 Format::Extended
             } else {
                 Format::New
             },
-            endian: file.endian,
+            endian: new.endian,
             endian_flag: flag != 0,
             entries: (0..count).map(entry).collect::<Result<_, _>>()?,
             generator: extensions.as_ref().map_or(&[], |it| it.generator),
             hwcap_names: hwcaps.to_vec(),
-        })
+        };
+        if let Some(extensions) = extensions {
+            end = end.max(extensions.end);
+        }
+        Ok((cache, end))
+    }
+}
+
+impl<'a> Hwcap<'a> {
+    fn of(bits: u64, names: &[&'a [u8]]) -> Self {
+        let index = usize::try_from(bits & u64::from(u32::MAX)).ok();
+        match index.and_then(|index| names.get(index)) {
+            Some(name) if bits & HWCAP_EXTENSION != 0 => Self::Directory {
+                name,
+                isa_level: u32::try_from(bits >> 32).unwrap_or(0) & ISA_LEVEL_MASK,
+            },
+            _ => Self::Bits(bits),
+        }
     }
 }
 
@@ -444,6 +481,8 @@ struct Reader<'a> {
 struct Extensions<'a> {
     generator: &'a [u8],
     hwcaps: Vec<&'a [u8]>,
+    /// Where they end in the file.
+    end: usize,
 }
 
 impl<'a> Reader<'a> {
@@ -487,41 +526,51 @@ impl<'a> Reader<'a> {
     fn string(self, at: usize) -> Result<&'a [u8], Error> {
         let rest = self.bytes.get(at..).ok_or(Error::Truncated)?;
         let rest = rest.get(..MAX_STRING).unwrap_or(rest);
-        let end = rest.iter().position(|&byte| byte == 0);
-        rest.get(..end.ok_or(Error::Truncated)?)
-            .ok_or(Error::Truncated)
+        let end = memchr(0, rest).ok_or(Error::Truncated)?;
+        rest.get(..end).ok_or(Error::Truncated)
     }
 
-    fn extensions(self, at: usize) -> Result<Extensions<'a>, Error> {
-        if self.word(at)? != EXTENSION_MAGIC {
+    /// Reads the extensions at `at` of the file that this is the new part of. Offsets of sections count from the file's start,
+    /// those of names from the new part's, like all strings.
+    fn extensions(self, file: &'a [u8], at: usize) -> Result<Extensions<'a>, Error> {
+        let endian = self.endian;
+        let table = Reader {
+            bytes: file.get(at..).ok_or(Error::Truncated)?,
+            endian,
+        };
+        if table.word(0)? != EXTENSION_MAGIC {
             return Err(Error::Invalid("the extension's magic number"));
         }
+        let count = table.size(4)?.min(MAX_SECTIONS);
         let mut extensions = Extensions {
             generator: &[],
             hwcaps: Vec::new(),
+            end: at + EXTENSION_HEADER + count * SECTION_HEADER,
         };
-        let count = self.size(at.saturating_add(4))?;
-        for index in 0..count.min(MAX_SECTIONS) {
-            let header = at
-                .saturating_add(EXTENSION_HEADER)
-                .saturating_add(index * SECTION_HEADER);
-            let (tag, offset) = (self.word(header)?, self.size(header.saturating_add(8))?);
-            let size = self.size(header.saturating_add(12))?;
-            let section = offset
-                .checked_add(size)
-                .and_then(|end| self.bytes.get(offset..end))
-                .ok_or(Error::Truncated)?;
+        for index in 0..count {
+            let header = EXTENSION_HEADER + index * SECTION_HEADER;
+            let (tag, offset) = (table.word(header)?, table.size(header + 8)?);
+            let end = offset.saturating_add(table.size(header + 12)?);
+            let bytes = file.get(offset..end).ok_or(Error::Truncated)?;
+            extensions.end = extensions.end.max(end);
             match tag {
-                TAG_GENERATOR => extensions.generator = section,
-                TAG_HWCAPS => {
-                    extensions.hwcaps = (0..size / 4)
-                        .map(|index| self.string(self.size(offset + index * 4)?))
-                        .collect::<Result<_, _>>()?;
-                }
+                TAG_GENERATOR => extensions.generator = bytes,
+                TAG_HWCAPS => extensions.hwcaps = self.names(Reader { bytes, endian })?,
                 _ => {}
             }
         }
         Ok(extensions)
+    }
+
+    /// The strings whose offsets a section lists.
+    fn names(self, section: Self) -> Result<Vec<&'a [u8]>, Error> {
+        let count = section.bytes.len() / 4;
+        if count > MAX_HWCAPS {
+            return Err(Error::Invalid("the number of glibc-hwcaps names"));
+        }
+        (0..count)
+            .map(|index| self.string(section.size(index * 4)?))
+            .collect()
     }
 }
 
