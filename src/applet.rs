@@ -10,6 +10,7 @@ use log::LevelFilter;
 
 use crate::cli::{Normalised, normalise};
 use crate::command::install::{Install, Uninstall};
+use crate::command::system::System;
 use crate::hook::Hook;
 use crate::log::{init, output};
 
@@ -80,6 +81,7 @@ enum Command {
     Hook(Hook),
     Install(Install),
     Uninstall(Uninstall),
+    System(System),
 }
 
 /// Runs the applet that `argv` names and returns its exit code.
@@ -206,6 +208,7 @@ impl Command {
             Self::Hook(hook) => hook.run(),
             Self::Install(install) => install.run(),
             Self::Uninstall(uninstall) => uninstall.run(),
+            Self::System(system) => system.run(),
         }
     }
 }

@@ -1,3 +1,5 @@
 //! Commands for the host's admin.
 
 pub mod install;
+pub mod print_ldcache;
+pub mod system;

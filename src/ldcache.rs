@@ -4,7 +4,9 @@
 //! library writes ([`profile`]), which directories are searched, what is found in them, in which order it is written.
 
 pub mod arch;
+mod check;
 mod conf;
+pub mod display;
 pub mod format;
 mod legacy_hwcaps;
 mod library;
@@ -27,8 +29,11 @@ use format::{CacheEntry, Hwcap, LdCache};
 use profile::Profile;
 use scan::Library;
 
+pub use check::problems;
 pub use search_path::SearchPath;
 
+/// Where the cache is in a root.
+pub const PATH: &str = "/etc/ld.so.cache";
 /// The directory of the cache file.
 const ETC: &str = "/etc";
 /// Largest cache that is read; one with ten thousand libraries has 1 MiB.
@@ -129,10 +134,15 @@ fn mark_of(inputs: &DefaultHasher, stat: &FileStat) -> u64 {
     inputs.finish()
 }
 
+/// The bytes of the root's cache.
+pub fn read(root: &ContainerRoot) -> std::io::Result<Vec<u8>> {
+    root.read(Path::new(PATH), MAX_CACHE)
+}
+
 /// The paths of the libraries that the root's cache names; empty where it has none that can be read.
 #[must_use]
 pub fn cached_paths(root: &ContainerRoot) -> Vec<PathBuf> {
-    let Ok(bytes) = root.read(&Path::new(ETC).join(CACHE), MAX_CACHE) else {
+    let Ok(bytes) = read(root) else {
         return Vec::new();
     };
     LdCache::parse(&bytes).map_or_else(

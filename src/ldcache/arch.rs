@@ -123,6 +123,30 @@ impl Arch {
         }
     }
 
+    /// The flags of the libraries that the loaders of this family take: a root may have one for each word size.
+    #[must_use]
+    pub fn loaded_flags(self) -> &'static [u32] {
+        match self {
+            Self::X86 => &[0x0303, 0x0803, FLAG_ELF_LIBC6, FLAG_ELF],
+            Self::Arm => &[0x0a03, 0x0903, 0x0b03, FLAG_ELF_LIBC6],
+            Self::PowerPc => &[0x0503, FLAG_ELF_LIBC6, FLAG_ELF],
+            Self::S390 => &[0x0403, FLAG_ELF_LIBC6, FLAG_ELF],
+            Self::RiscV => &[0x1003, 0x0f03],
+            Self::Mips => &[
+                0x0703,
+                0x0603,
+                0x0e03,
+                0x0d03,
+                0x0c03,
+                FLAG_ELF_LIBC6,
+                FLAG_ELF,
+            ],
+            Self::LoongArch => &[0x1203, 0x1103],
+            Self::Sparc => &[0x0103, FLAG_ELF_LIBC6, FLAG_ELF],
+            Self::Other => &[FLAG_ELF_LIBC6, FLAG_ELF],
+        }
+    }
+
     /// Whether its C compiler's `char` is signed, which decides where names with bytes above 0x7f sort.
     #[must_use]
     pub fn char_is_signed(self) -> bool {

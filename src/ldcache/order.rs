@@ -52,12 +52,16 @@ fn split_number(name: &[u8]) -> (i32, &[u8]) {
 /// Puts entries in the cache's order: names descending, then flags descending, then glibc-hwcaps entries by the name of their
 /// directory, then the most special of the others; entries that are alike stay as they are.
 pub(super) fn sort(entries: &mut Vec<CacheEntry<'_>>, char_is_signed: bool) {
-    merge_sort(entries, &|a, b| {
-        compare_names(b.soname, a.soname, char_is_signed)
-            .then_with(|| b.flags.cast_signed().cmp(&a.flags.cast_signed()))
-            .then_with(|| compare_hwcaps(a.hwcap, b.hwcap))
-            .then_with(|| b.os_version.cmp(&a.os_version))
-    });
+    merge_sort(entries, &|a, b| compare(a, b, char_is_signed));
+}
+
+/// `Less`: `a` stands before `b` in a cache.
+#[must_use]
+pub fn compare(a: &CacheEntry<'_>, b: &CacheEntry<'_>, char_is_signed: bool) -> Ordering {
+    compare_names(b.soname, a.soname, char_is_signed)
+        .then_with(|| b.flags.cast_signed().cmp(&a.flags.cast_signed()))
+        .then_with(|| compare_hwcaps(a.hwcap, b.hwcap))
+        .then_with(|| b.os_version.cmp(&a.os_version))
 }
 
 fn compare_hwcaps(a: Hwcap<'_>, b: Hwcap<'_>) -> Ordering {
