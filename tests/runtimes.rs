@@ -2,8 +2,11 @@
 
 #[path = "common/container.rs"]
 mod container;
+#[path = "common/machine.rs"]
+mod machine;
 
-use container::{Container, Podman, Runtime, VERSION, binary, compile, hooks_d, snapshot, volumes};
+use container::{Container, Podman, Runtime, VERSION, compile, hooks_d, volumes};
+use machine::{binary, snapshot};
 use serde_json::json;
 
 /// The folder of the driver that no loader searches by itself.

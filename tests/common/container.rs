@@ -8,16 +8,16 @@
 )]
 
 use std::collections::BTreeMap;
-use std::env;
 use std::fs;
-use std::io::{self, Write as _};
-use std::os::unix::fs::{MetadataExt as _, symlink};
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 use std::sync::OnceLock;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
+
+use super::machine::{Ended, binary, can_run, fixture, folder, missing, must, not_root};
 
 /// The version in the names of the driver's libraries.
 pub(crate) const VERSION: &str = "575.57.08";
@@ -64,15 +64,6 @@ impl Runtime {
     }
 }
 
-/// How a container, or the runtime in its place, ended, and all that it printed.
-#[derive(Debug)]
-pub(crate) struct Ended {
-    /// Whether the exit code was 0.
-    pub(crate) success: bool,
-    /// stdout, then stderr.
-    pub(crate) text: String,
-}
-
 impl Ended {
     /// Whether a line contains this.
     pub(crate) fn has(&self, part: &str) -> bool {
@@ -80,57 +71,14 @@ impl Ended {
     }
 }
 
-impl From<Output> for Ended {
-    fn from(output: Output) -> Self {
-        let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
-        text.push_str(&String::from_utf8_lossy(&output.stderr));
-        Self {
-            success: output.status.success(),
-            text,
-        }
-    }
-}
-
-/// Whether nothing stands in the way. Otherwise the test fails in CI (`CI=true`); elsewhere it says so past libtest, which
-/// would hide it.
-fn can_run(obstacle: Option<String>) -> bool {
-    let Some(reason) = obstacle else { return true };
-    assert!(
-        env::var_os("CI").is_none_or(|ci| ci != "true"),
-        "cannot run here: {reason}"
-    );
-    let test = std::thread::current().name().unwrap_or_default().to_owned();
-    let _ = writeln!(io::stderr(), "SKIPPED {test}: {reason}");
-    false
-}
-
 /// Why no container can be started here, if so.
 fn obstacle(program: &str) -> Option<String> {
-    let path = env::var_os("PATH").unwrap_or_default();
-    let missing = |name: &&str| !env::split_paths(&path).any(|folder| folder.join(name).is_file());
-    if let Some(name) = ["busybox", "dpkg-query", "gcc", "unshare", program]
-        .into_iter()
-        .find(missing)
-    {
-        return Some(format!("{name} is not installed (tests/run.sh does that)"));
-    }
-    if fs::metadata("/proc/self").is_ok_and(|process| process.uid() != 0) {
-        return Some("containers are started by root".into());
+    let missing = missing(&["busybox", "dpkg-query", "gcc", "unshare", program]).or_else(not_root);
+    if missing.is_some() {
+        return missing;
     }
     let ended = Ended::from(private("true").output().expect("sh starts"));
     (!ended.success).then(|| format!("no mount namespace can be made: {}", ended.text.trim()))
-}
-
-/// The binary under test: the one that cargo built, or another build of it (`NVIDIA_CTK_BINARY`).
-pub(crate) fn binary() -> PathBuf {
-    env::var_os("NVIDIA_CTK_BINARY")
-        .map_or_else(|| env!("CARGO_BIN_EXE_nvidia-ctk").into(), PathBuf::from)
-}
-
-fn fixture(name: &str) -> PathBuf {
-    [env!("CARGO_MANIFEST_DIR"), "tests", "fixtures", name]
-        .iter()
-        .collect()
 }
 
 /// A command in a mount namespace where runtimes work.
@@ -141,17 +89,6 @@ pub(crate) fn private(program: &str) -> Command {
         .arg(program)
         .env_remove("NVIDIA_CTK_DEBUG");
     command
-}
-
-/// Runs a command that must succeed.
-pub(crate) fn must(command: &mut Command) {
-    let ended = Ended::from(command.output().expect("the command starts"));
-    assert!(ended.success, "{command:?}: {}", ended.text);
-}
-
-/// A folder that vanishes with its value. Below the target folder, because programs must be executable there.
-pub(crate) fn folder() -> TempDir {
-    tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a temporary folder")
 }
 
 /// Compiles a shared library of the fixtures.
@@ -458,29 +395,4 @@ pub(crate) fn hooks_d() -> BTreeMap<String, Value> {
             )
         })
         .collect()
-}
-
-/// Everything below a folder that a hook could change, by path.
-pub(crate) fn snapshot(folder: &Path) -> BTreeMap<PathBuf, String> {
-    let mut all = BTreeMap::new();
-    let mut left = vec![folder.to_owned()];
-    while let Some(path) = left.pop() {
-        let file = fs::symlink_metadata(&path).expect("a file");
-        if file.is_dir() {
-            left.extend(
-                fs::read_dir(&path)
-                    .expect("a folder")
-                    .map(|entry| entry.expect("an entry").path()),
-            );
-        }
-        let (inode, mode, size) = (file.ino(), file.mode(), file.size());
-        let (seconds, nanoseconds) = (file.mtime(), file.mtime_nsec());
-        all.insert(
-            path,
-            format!(
-                "inode {inode}, mode {mode:o}, {size} bytes, changed at {seconds}.{nanoseconds:09}"
-            ),
-        );
-    }
-    all
 }
