@@ -99,6 +99,24 @@ pub fn run(mut argv: impl Iterator<Item = OsString>) -> ExitCode {
     }
 }
 
+/// Reads the words behind argv[0] as [`run`] does, and does nothing. The error is argh's, which should have nothing against a line
+/// that [`normalise`] lets pass, but for values. For fuzzing.
+#[doc(hidden)]
+pub fn understand(applet: &Applet, words: &[OsString]) -> Result<(), String> {
+    let info = NvidiaCtk::get_args_info();
+    let Ok(line) = normalise(&info, applet.path, words, |_| None) else {
+        return Ok(());
+    };
+    let args: Vec<&str> = line.args.iter().map(String::as_str).collect();
+    match NvidiaCtk::from_args(&[NVIDIA_CTK.name], &args) {
+        Err(EarlyExit {
+            output: message,
+            status: Err(()),
+        }) => Err(message),
+        _ => Ok(()),
+    }
+}
+
 /// The applet that argv[0] names; login shells put a dash before it, the toolkit's installer a `.real` behind.
 fn lookup(argv0: &OsStr) -> &'static Applet {
     let name = Path::new(argv0)

@@ -5,7 +5,7 @@
 
 pub mod arch;
 mod check;
-mod conf;
+pub mod conf;
 pub mod display;
 pub mod format;
 mod legacy_hwcaps;

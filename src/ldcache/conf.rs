@@ -8,7 +8,7 @@ use super::arch::{FLAG_ELF_LIBC5, FLAG_ELF_LIBC6};
 
 /// What one line says.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Line<'l> {
+pub enum Line<'l> {
     /// Nothing, or a comment.
     Blank,
     /// `include PATTERN…`
@@ -20,7 +20,8 @@ pub(super) enum Line<'l> {
 }
 
 /// Reads one line as ldconfig does: no quoting, `#` begins a comment anywhere.
-pub(super) fn parse_line(line: &[u8]) -> Line<'_> {
+#[must_use]
+pub fn parse_line(line: &[u8]) -> Line<'_> {
     let end = line.iter().position(|&byte| byte == b'#' || byte == 0);
     let line = line.get(..end.unwrap_or(line.len())).unwrap_or(line);
     let line = trim_start(line);
@@ -43,7 +44,8 @@ pub(super) fn parse_line(line: &[u8]) -> Line<'_> {
 }
 
 /// Splits `dir=TYPE`, as glibc up to 2.36 does, into the directory and the flag of the type. An unknown type counts for nothing.
-pub(super) fn split_type(line: &[u8]) -> (&[u8], Option<u32>) {
+#[must_use]
+pub fn split_type(line: &[u8]) -> (&[u8], Option<u32>) {
     let Some(equal) = line.iter().position(|&byte| byte == b'=') else {
         return (line, None);
     };
@@ -57,7 +59,8 @@ pub(super) fn split_type(line: &[u8]) -> (&[u8], Option<u32>) {
 }
 
 /// Removes trailing white space, then trailing slashes.
-pub(super) fn trim_directory(line: &[u8]) -> &[u8] {
+#[must_use]
+pub fn trim_directory(line: &[u8]) -> &[u8] {
     let mut path = line;
     while let [rest @ .., last] = path
         && is_space(*last)
@@ -97,7 +100,8 @@ fn is_space(byte: u8) -> bool {
 }
 
 /// Whether the path component is a pattern for [`matches`] and not just a name.
-pub(super) fn is_pattern(component: &OsStr) -> bool {
+#[must_use]
+pub fn is_pattern(component: &OsStr) -> bool {
     component
         .as_bytes()
         .iter()
@@ -105,7 +109,8 @@ pub(super) fn is_pattern(component: &OsStr) -> bool {
 }
 
 /// fnmatch(3) for one path component in the C locale: `*`, `?`, `[…]`, `\`; a leading dot is matched by a dot only.
-pub(super) fn matches(pattern: &OsStr, name: &OsStr) -> bool {
+#[must_use]
+pub fn matches(pattern: &OsStr, name: &OsStr) -> bool {
     let (pattern, name) = (pattern.as_bytes(), name.as_bytes());
     let hidden = name.first() == Some(&b'.');
     let dotted = matches!(pattern, [b'.', ..] | [b'\\', b'.', ..]);
@@ -179,7 +184,8 @@ fn match_set(set: &[u8], byte: u8) -> Option<(bool, &[u8])> {
 }
 
 /// The directory from which relative patterns of a file are looked up.
-pub(super) fn base_of(file: &Path) -> &Path {
+#[must_use]
+pub fn base_of(file: &Path) -> &Path {
     file.parent().unwrap_or(Path::new("/"))
 }
 
