@@ -242,10 +242,14 @@ impl<'s, S: Source + ?Sized> Object<'s, S> {
                 let piece = buffer.get_mut(..length)?;
                 let offset = segment.p_offset.checked_add(start)?;
                 let read = self.source.read_at(offset, piece).ok()?;
-                let is_last = start + length as u64 >= size;
+                // The file may end before its segment does.
+                let is_last = read < length || start + length as u64 >= size;
                 let firsts = if is_last { read } else { CHUNK - MAX_CONSTANT };
                 if let Some(found) = find(piece.get(..read)?, firsts) {
                     return Some(found);
+                }
+                if is_last {
+                    break;
                 }
             }
         }
