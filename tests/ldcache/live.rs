@@ -41,7 +41,8 @@ fn libraries(root: &Root) -> PathBuf {
     root.path(&triplet)
 }
 
-fn compile(soname: &str, file: &Path) {
+/// Makes a library without code.
+pub(crate) fn compile(soname: &str, file: &Path) {
     fs::create_dir_all(file.parent().unwrap()).unwrap();
     must(
         Command::new("gcc")
