@@ -1,5 +1,10 @@
 //! What a hook gives up: each part is tried in a process of its own that has entered the sandbox.
-#![allow(clippy::disallowed_methods)]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::print_stderr,
+    clippy::unwrap_used,
+    reason = "also outside of the test functions"
+)]
 
 use std::fs::{self, File};
 use std::io::ErrorKind;

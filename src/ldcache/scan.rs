@@ -21,7 +21,7 @@ use super::order::compare_names;
 use super::profile::Profile;
 use super::search_path::{LibraryDirectory, SearchPath};
 use crate::elf::{Head, OpenFile};
-use crate::rootfs::{ContainerRoot, Entry, FileId, FileVersion, Kind, is_obstacle};
+use crate::rootfs::{ContainerRoot, FileId, FileVersion, Kind, is_obstacle};
 
 /// Most libraries; honest images have some thousands.
 const MAX_LIBRARIES: usize = 1 << 17;
@@ -103,7 +103,10 @@ pub(super) fn libraries(
             file,
         } in made
         {
-            listing.put_link(&soname, &target, file);
+            // What a later run will not look at must not count now.
+            if scan.is_considered(&directory, &soname, Kind::Link) {
+                listing.put_link(&soname, &target, file);
+            }
         }
         hash_directory(&directory, &listing, inputs);
     }
@@ -182,7 +185,7 @@ impl<'s> Scan<'s> {
         search_path: &mut SearchPath<'_>,
     ) -> Option<Listing> {
         let read = Listing::read(self.profile, directory, self.depth, |entry| {
-            self.is_considered(directory, entry)
+            self.is_considered(directory, &entry.name, entry.kind)
         });
         let (mut listing, files) = read
             .inspect_err(|err| log::debug!("{}: not searched: {err}", directory.path.display()))
@@ -216,12 +219,12 @@ impl<'s> Scan<'s> {
 
     /// Whether the name may be a library's, or a directory's for certain processors. Links in glibc-hwcaps directories may have
     /// any name.
-    fn is_considered(&self, directory: &LibraryDirectory, entry: &Entry) -> bool {
+    fn is_considered(&self, directory: &LibraryDirectory, name: &OsStr, kind: Kind) -> bool {
         let rules = &self.profile.rules;
-        let name = entry.name.as_bytes();
+        let name = name.as_bytes();
         if !is_library_name(name, rules.loader_names) {
             let by_hwcap = directory.hwcap.is_some() || self.is_legacy(name);
-            if entry.kind == Kind::File || !by_hwcap {
+            if kind == Kind::File || !by_hwcap {
                 return false;
             }
         }
