@@ -77,17 +77,15 @@ struct Link {
 }
 
 impl CreateSymlinks {
-    /// Refuses what can be seen to be wrong without the container.
-    pub fn check(&self) -> Result<()> {
-        ensure!(
-            self.host_root.is_none() || !self.csv_filename.is_empty(),
-            "--host-root is for --csv-filename, which is not given"
-        );
-        Ok(())
-    }
-
     /// Makes all links that are not there already. Every link is tried; each one that fails is reported.
     pub fn apply(&self, root: &ContainerRoot) -> Result<()> {
+        if let Some(path) = self
+            .host_root
+            .as_ref()
+            .filter(|_| self.csv_filename.is_empty())
+        {
+            log::debug!("--host-root {path}: ignored without --csv-filename");
+        }
         if self.link.is_empty() && self.csv_filename.is_empty() {
             link_driver_libraries(root);
             return Ok(());
@@ -106,6 +104,9 @@ impl CreateSymlinks {
 
     /// The links that the CSV files name, as the host has them.
     fn links_of_host(&self) -> Result<Vec<Link>> {
+        if self.csv_filename.is_empty() {
+            return Ok(Vec::new());
+        }
         let host = ContainerRoot::open(Path::new("/"))?;
         let host_root = self.host_root.as_deref().unwrap_or("/");
         let found_in = ContainerRoot::open(Path::new(host_root))
