@@ -16,6 +16,7 @@ use std::path::{Component, Path};
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, openat};
 use nix::sys::stat::{FchmodatFlags, FileStat, Mode, fchmodat, fstat, mkdirat};
+use pathrs::error::ErrorKind;
 use pathrs::flags::OpenFlags;
 use rustix::fs::{StatVfsMountFlags, fstatvfs};
 
@@ -125,10 +126,13 @@ impl ContainerRoot {
             Err(errno) => return Err(errno.into()),
         }
         match directory.open_directory(name) {
-            Err(err) if err.raw_os_error() == Some(Errno::ENOTDIR as i32) => {
+            Err(err) if is_no_directory(&err) => {
                 let links = links.checked_sub(1).ok_or(Errno::ELOOP)?;
-                let target = directory.read_link(name)?;
-                self.create_directory_through(&parent.join(target), links)
+                match directory.read_link(name) {
+                    Ok(target) => self.create_directory_through(&parent.join(target), links),
+                    // Something else has come to stand there meanwhile.
+                    Err(_) => self.create_directory_through(path, links),
+                }
             }
             result => result,
         }
@@ -225,21 +229,30 @@ fn read_bounded(file: File, stat: &FileStat, limit: u64) -> io::Result<Vec<u8>> 
     Ok(bytes)
 }
 
-/// Tries a lookup again as long as the kernel says that something moved under it.
+fn is_no_directory(err: &io::Error) -> bool {
+    [Errno::ENOTDIR, Errno::ENOENT]
+        .iter()
+        .any(|&errno| err.raw_os_error() == Some(errno as i32))
+}
+
+/// Tries a lookup again as long as something moved under it: either the kernel says so, or `pathrs`, which where there is no
+/// openat2(2) finds out at the end that it has not come to where it should be. Nothing of a failed lookup is used.
 fn retry<T>(lookup: impl Fn() -> Result<T, pathrs::error::Error>) -> io::Result<T> {
     let mut tries = 0;
     loop {
-        match lookup() {
+        let err = match lookup() {
             Ok(found) => return Ok(found),
-            Err(err) if err.kind().can_retry() && tries < MAX_RETRIES => tries += 1,
-            Err(err) => {
-                return Err(match err.kind() {
-                    pathrs::error::ErrorKind::OsError(Some(errno)) => {
-                        io::Error::from_raw_os_error(errno)
-                    }
-                    _ => io::Error::other(err.to_string()),
-                });
-            }
+            Err(err) => err,
+        };
+        let moved = err.kind() == ErrorKind::SafetyViolation;
+        if tries < MAX_RETRIES && (moved || err.kind().can_retry()) {
+            tries += 1;
+            continue;
         }
+        return Err(match err.kind() {
+            ErrorKind::OsError(Some(errno)) => io::Error::from_raw_os_error(errno),
+            _ if moved => io::Error::other("directories on the way to it are being moved"),
+            _ => io::Error::other(err.to_string()),
+        });
     }
 }
