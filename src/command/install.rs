@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail, ensure};
 use argh::{ArgsInfo, FromArgs};
 use memchr::memmem;
 use memmap2::Mmap;
-use nix::sys::stat::Mode;
+use nix::sys::stat::{Mode, umask};
 use oci_spec::runtime::Hook;
 
 use crate::log::output;
@@ -97,6 +97,8 @@ const MAX_HOOK: u64 = 1 << 20;
 impl Install {
     /// Installs in an order in which nothing ever names what is not there yet. Refuses to replace what is not this program's.
     pub fn run(&self) -> Result<()> {
+        // Everybody may use what is installed, whatever the admin's umask is.
+        umask(Mode::empty());
         let program = own_program()?;
         let system = System::open(&self.root, self.dry_run)?;
         let layout = Layout::new(&self.bindir, &self.libexecdir, &self.hooksdir)?;
