@@ -140,13 +140,12 @@ impl ContainerRoot {
 
     /// Opens the regular file that `path` leads to, for reading. Anything else is refused without being opened.
     pub fn open_file(&self, path: &Path) -> io::Result<(File, FileStat)> {
-        let before = self.stat(path)?;
-        require(&before, Kind::File)?;
-        let flags = OpenFlags::O_NONBLOCK | OpenFlags::O_NOCTTY;
-        let file = retry(|| self.root.open_subpath(inside(path), flags))?;
-        let after = fstat(&file)?;
-        require(&after, Kind::File)?;
-        Ok((file, after))
+        let handle = retry(|| self.root.resolve(inside(path)))?;
+        let stat = fstat(&handle)?;
+        require(&stat, Kind::File)?;
+        let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+        let file = openat(AT_FDCWD, itself(&handle).as_str(), flags, Mode::empty());
+        Ok((File::from(file.map_err(without_proc)?), stat))
     }
 
     /// Reads the regular file that `path` leads to, refusing more than `limit` bytes.
@@ -163,13 +162,14 @@ impl ContainerRoot {
             return Ok(false);
         }
         // The handle is O_PATH, so that no device or FIFO is opened for its mode; fchmod(2) does not take such a descriptor.
-        let itself = format!("/proc/self/fd/{}", handle.as_fd().as_raw_fd());
+        let itself = itself(&handle);
         fchmodat(
             AT_FDCWD,
             itself.as_str(),
             mode,
             FchmodatFlags::FollowSymlink,
-        )?;
+        )
+        .map_err(without_proc)?;
         Ok(true)
     }
 }
@@ -194,6 +194,19 @@ pub fn is_obstacle(err: &io::Error) -> bool {
     OBSTACLES
         .iter()
         .any(|&errno| err.raw_os_error() == Some(errno as i32))
+}
+
+/// The path that the kernel takes for what a handle stands for, wherever it has been moved to.
+fn itself(handle: &impl AsFd) -> String {
+    format!("/proc/self/fd/{}", handle.as_fd().as_raw_fd())
+}
+
+/// What is held open is there: only /proc can be missing.
+fn without_proc(errno: Errno) -> io::Error {
+    match errno {
+        Errno::ENOENT => io::Error::other("/proc is not mounted here"),
+        errno => errno.into(),
+    }
 }
 
 /// The path as it is looked up from the root's descriptor: never from `/`.
