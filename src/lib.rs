@@ -16,6 +16,7 @@
 pub mod applet;
 pub mod cli;
 pub mod command;
+pub mod document;
 pub mod elf;
 pub mod hook;
 pub mod ldcache;

@@ -1,0 +1,379 @@
+//! JSON documents: members of objects are set and removed in the text, in the style of their neighbours.
+//!
+//! `serde_json` says what is valid and where each value lies; only the bytes of the member that changes, and the comma that
+//! it needs, are touched. Order, indent, line ends and the spelling of numbers and strings stay.
+
+use std::fmt;
+use std::io;
+use std::ops::Range;
+
+use serde::Serialize;
+use serde::de::{Deserializer as _, IgnoredAny, MapAccess, Visitor};
+use serde_json::ser::{Formatter, PrettyFormatter, Serializer};
+use serde_json::value::RawValue;
+use serde_json::{Deserializer, Value};
+
+use super::{Invalid, split_mark};
+
+/// The indent of a document that shows none.
+const INDENT: &str = "    ";
+
+/// A JSON object as text, perhaps with a byte order mark. No text at all stands for an empty object.
+pub struct Document {
+    text: String,
+}
+
+/// A member of an object.
+struct Member {
+    name: String,
+    /// From the first quote of the name to the end of the value.
+    place: Range<usize>,
+    value: Range<usize>,
+}
+
+impl Document {
+    /// Refuses what is not one JSON object, with comments, or with text behind it.
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        let (mark, rest) = split_mark(text);
+        let text = if rest.trim().is_empty() {
+            format!("{mark}{{}}\n")
+        } else {
+            text.to_owned()
+        };
+        let document = Self { text };
+        document.check()?;
+        Ok(document)
+    }
+
+    fn check(&self) -> Result<(), Invalid> {
+        let (mark, rest) = split_mark(&self.text);
+        serde_json::from_str::<IgnoredAny>(rest).map_err(|err| invalid(rest, &err))?;
+        if rest.trim_start().starts_with('{') {
+            return Ok(());
+        }
+        let start = mark.len() + rest.len() - rest.trim_start().len();
+        Err(Invalid::at(
+            &self.text,
+            start,
+            "the document is not an object",
+        ))
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn into_text(self) -> String {
+        self.text
+    }
+
+    /// The value at `path`. Refuses a parent that is not an object, and names that are there twice.
+    pub fn get(&self, path: &[&str]) -> Result<Option<Value>, Invalid> {
+        let Some(place) = self.find(path)? else {
+            return Ok(None);
+        };
+        let value = serde_json::from_str(self.slice(&place));
+        value
+            .map(Some)
+            .map_err(|err| Invalid::at(&self.text, place.start, format!("cannot be read: {err}")))
+    }
+
+    /// Makes `value` what stands at `path`, with the objects on the way. Returns whether it was not already.
+    pub fn set(&mut self, path: &[&str], value: &Value) -> Result<bool, Invalid> {
+        if self.get(path)?.as_ref() == Some(value) {
+            return Ok(false);
+        }
+        if let Some(place) = self.find(path)? {
+            let rendered = self.style(place.start).render(value);
+            self.text.replace_range(place, &rendered);
+            return Ok(true);
+        }
+        let Some((name, parent)) = path.split_last() else {
+            return Ok(false);
+        };
+        if let Some(object) = self.find(parent)? {
+            self.append(&object, parent, name, value)?;
+        } else {
+            let object = Value::from_iter([(*name, value.clone())]);
+            self.set(parent, &object)?;
+        }
+        Ok(true)
+    }
+
+    /// Takes the member at `path` out. Returns whether it was there.
+    pub fn remove(&mut self, path: &[&str]) -> Result<bool, Invalid> {
+        let Some((name, parent)) = path.split_last() else {
+            return Ok(false);
+        };
+        let Some(object) = self.find(parent)? else {
+            return Ok(false);
+        };
+        let members = self.members(&object, parent)?;
+        let Some(index) = members.iter().position(|member| member.name == *name) else {
+            return Ok(false);
+        };
+        let cut = match (
+            index.checked_sub(1).and_then(|before| members.get(before)),
+            members.get(index),
+            members.get(index + 1),
+        ) {
+            (Some(before), Some(member), _) => before.place.end..member.place.end,
+            (None, Some(member), Some(after)) => member.place.start..after.place.start,
+            _ => object.start + 1..object.end - 1,
+        };
+        self.text.replace_range(cut, "");
+        Ok(true)
+    }
+
+    fn slice(&self, range: &Range<usize>) -> &str {
+        self.text.get(range.clone()).unwrap_or_default()
+    }
+
+    /// Where the value at `path` lies.
+    fn find(&self, path: &[&str]) -> Result<Option<Range<usize>>, Invalid> {
+        let (mark, rest) = split_mark(&self.text);
+        let start = mark.len() + rest.len() - rest.trim_start().len();
+        let mut place = start..self.text.trim_end().len();
+        for (depth, name) in path.iter().enumerate() {
+            let (on_the_way, _) = path.split_at(depth);
+            let members = self.members(&place, on_the_way)?;
+            let mut found = members.into_iter().filter(|member| member.name == *name);
+            let Some(member) = found.next() else {
+                return Ok(None);
+            };
+            if let Some(again) = found.next() {
+                let message = format!("\"{name}\" is there twice");
+                return Err(Invalid::at(&self.text, again.place.start, message));
+            }
+            place = member.value;
+        }
+        Ok(Some(place))
+    }
+
+    /// The members of the object that lies at `object`.
+    fn members(&self, object: &Range<usize>, path: &[&str]) -> Result<Vec<Member>, Invalid> {
+        let text = self.slice(object);
+        let mut deserializer = Deserializer::from_str(text);
+        let values = deserializer.deserialize_map(Values).map_err(|_| {
+            let name = path.join(".");
+            Invalid::at(&self.text, object.start, format!("{name} is not an object"))
+        })?;
+        let mut end = 1;
+        let mut members = Vec::with_capacity(values.len());
+        for (name, value) in values {
+            // The value is a slice of the text; between the values lie names, commas, colons and blanks only.
+            let value_start = value.as_ptr().addr() - text.as_ptr().addr();
+            let between = text.get(end..value_start).unwrap_or_default();
+            let name_start = end + between.find('"').unwrap_or_default();
+            end = value_start + value.len();
+            members.push(Member {
+                name,
+                place: object.start + name_start..object.start + end,
+                value: object.start + value_start..object.start + end,
+            });
+        }
+        Ok(members)
+    }
+
+    fn append(
+        &mut self,
+        object: &Range<usize>,
+        path: &[&str],
+        name: &str,
+        value: &Value,
+    ) -> Result<(), Invalid> {
+        let members = self.members(object, path)?;
+        let style = match members.last() {
+            Some(last) => Style {
+                newline: self.newline(object),
+                ..self.style(last.place.start)
+            },
+            None => self.style(object.start).deeper(),
+        };
+        let member = format!(
+            "{}:{}{}",
+            Value::from(name),
+            style.blank,
+            style.render(value)
+        );
+        if let Some(last) = members.last() {
+            let addition = format!(",{}{member}", style.separator());
+            self.text.insert_str(last.place.end, &addition);
+        } else {
+            let body = style.enclose(&member);
+            self.text.replace_range(object.clone(), &body);
+        }
+        Ok(())
+    }
+
+    /// How the line is written on which `start` lies.
+    fn style(&self, start: usize) -> Style {
+        let (mark, text) = split_mark(&self.text);
+        let is_empty = !text.contains('"');
+        let unit = text.trim().split_once('\n');
+        let unit = unit.map(|(_, rest)| leading_blanks(rest));
+        let before = self.text.get(mark.len()..start).unwrap_or_default();
+        let line = before.rsplit('\n').next().unwrap_or_default();
+        Style {
+            newline: if is_empty {
+                Some("\n")
+            } else {
+                self.newline(&(0..self.text.trim_end().len()))
+            },
+            indent: leading_blanks(line).to_owned(),
+            unit: unit
+                .filter(|it| !it.is_empty())
+                .unwrap_or(INDENT)
+                .to_owned(),
+            blank: if is_empty || text.contains("\": ") {
+                " "
+            } else {
+                ""
+            },
+        }
+    }
+
+    /// The line end between the lines of a part of the document; none if it is one line.
+    fn newline(&self, part: &Range<usize>) -> Option<&'static str> {
+        let part = self.slice(part);
+        match (part.contains("\r\n"), part.contains('\n')) {
+            (true, _) => Some("\r\n"),
+            (false, true) => Some("\n"),
+            (false, false) => None,
+        }
+    }
+
+    /// An error at the value at `path`.
+    #[must_use]
+    pub fn error(&self, path: &[&str], message: impl Into<String>) -> Invalid {
+        let place = self.find(path).ok().flatten();
+        Invalid::at(&self.text, place.map_or(0, |place| place.start), message)
+    }
+}
+
+fn leading_blanks(line: &str) -> &str {
+    let rest = line.trim_start_matches([' ', '\t']);
+    line.get(..line.len() - rest.len()).unwrap_or_default()
+}
+
+/// How a part of a document is written.
+struct Style {
+    /// The line end; none if all is on one line.
+    newline: Option<&'static str>,
+    /// The blanks before the line.
+    indent: String,
+    /// The blanks by which the next level is indented.
+    unit: String,
+    /// What follows a colon.
+    blank: &'static str,
+}
+
+impl Style {
+    fn deeper(mut self) -> Self {
+        self.indent.push_str(&self.unit);
+        self
+    }
+
+    /// What stands between a comma and the next member.
+    fn separator(&self) -> String {
+        match self.newline {
+            Some(newline) => format!("{newline}{}", self.indent),
+            None => self.blank.to_owned(),
+        }
+    }
+
+    /// An object with one member.
+    fn enclose(&self, member: &str) -> String {
+        let Some(newline) = self.newline else {
+            return format!("{{{member}}}");
+        };
+        let outer = self.indent.strip_suffix(&self.unit).unwrap_or_default();
+        format!("{{{newline}{}{member}{newline}{outer}}}", self.indent)
+    }
+
+    fn render(&self, value: &Value) -> String {
+        match self.newline {
+            Some(newline) => print(value, PrettyFormatter::with_indent(self.unit.as_bytes()))
+                .replace('\n', &format!("{newline}{}", self.indent)),
+            None => print(value, OneLine { blank: self.blank }),
+        }
+    }
+}
+
+fn print(value: &Value, formatter: impl Formatter) -> String {
+    let mut bytes = Vec::new();
+    match value.serialize(&mut Serializer::with_formatter(&mut bytes, formatter)) {
+        Ok(()) => String::from_utf8_lossy(&bytes).into_owned(),
+        Err(_) => value.to_string(),
+    }
+}
+
+/// Prints on one line, with or without blanks behind colons and commas.
+struct OneLine {
+    blank: &'static str,
+}
+
+impl Formatter for OneLine {
+    fn begin_object_key<W: ?Sized + io::Write>(
+        &mut self,
+        writer: &mut W,
+        is_first: bool,
+    ) -> io::Result<()> {
+        self.begin_array_value(writer, is_first)
+    }
+
+    fn begin_object_value<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        write!(writer, ":{}", self.blank)
+    }
+
+    fn begin_array_value<W: ?Sized + io::Write>(
+        &mut self,
+        writer: &mut W,
+        is_first: bool,
+    ) -> io::Result<()> {
+        if is_first {
+            return Ok(());
+        }
+        write!(writer, ",{}", self.blank)
+    }
+}
+
+/// Reads the members of an object as slices of the text.
+struct Values;
+
+impl<'de> Visitor<'de> for Values {
+    type Value = Vec<(String, &'de str)>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut values = Vec::new();
+        while let Some(name) = map.next_key()? {
+            values.push((name, map.next_value::<&RawValue>()?.get()));
+        }
+        Ok(values)
+    }
+}
+
+/// The error of `serde_json`, in the words of the person who wrote the document.
+fn invalid(text: &str, err: &serde_json::Error) -> Invalid {
+    let line = text.split('\n').nth(err.line().saturating_sub(1));
+    let line = line.unwrap_or_default().trim_end();
+    let column = err.column();
+    let here = line.get(column.saturating_sub(1)..).unwrap_or_default();
+    let message = if here.starts_with('/') || here.starts_with('#') {
+        "comments are not JSON".to_owned()
+    } else {
+        let whole = err.to_string();
+        let place = format!(" at line {} column {column}", err.line());
+        whole.strip_suffix(&place).unwrap_or(&whole).to_owned()
+    };
+    Invalid {
+        line: err.line(),
+        column: line.get(..column).map_or(column, |it| it.chars().count()),
+        message,
+    }
+}
+
+#[cfg(test)]
+mod tests;

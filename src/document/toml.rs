@@ -1,0 +1,379 @@
+//! TOML documents: keys and tables are set and removed by `toml_edit`, which keeps comments, order and spelling.
+
+use toml_edit::{Array, Decor, DocumentMut, InlineTable, Item, RawString, Table, TableLike, Value};
+
+use super::{Invalid, lines, split_mark};
+
+/// A TOML document, perhaps with a byte order mark.
+pub struct Document {
+    text: String,
+    /// The comments of a document that has nothing else: what is added comes below them.
+    head: String,
+    tree: DocumentMut,
+    /// How `toml_edit` writes the document without a change.
+    printed: String,
+}
+
+impl Document {
+    /// Refuses what is not TOML.
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        let (_, rest) = split_mark(text);
+        let mut tree = rest.parse::<DocumentMut>().map_err(|err| {
+            let offset = err.span().map_or(0, |span| span.start);
+            Invalid::at(rest, offset, one_line(err.message()))
+        })?;
+        let printed = tree.to_string();
+        let mut head = String::new();
+        if tree.is_empty() {
+            head.push_str(&printed);
+            tree.set_trailing("");
+        }
+        Ok(Self {
+            text: text.to_owned(),
+            head,
+            tree,
+            printed,
+        })
+    }
+
+    /// The text: lines that did not change are as they were.
+    #[must_use]
+    pub fn into_text(self) -> String {
+        let (mark, rest) = split_mark(&self.text);
+        let mut after = self.head;
+        if !after.is_empty() && !after.ends_with('\n') {
+            after.push('\n');
+        }
+        after.push_str(&self.tree.to_string());
+        format!("{mark}{}", lines::keep(rest, &self.printed, &after))
+    }
+
+    /// Whether nothing but the keys `names` of the document itself is left.
+    #[must_use]
+    pub fn has_only(&self, names: &[&str]) -> bool {
+        let is_void = |item: &Item| item.as_table().is_some_and(is_void);
+        let mut items = self.tree.iter();
+        items.all(|(name, item)| names.contains(&name) || is_void(item))
+    }
+
+    /// What stands at `path`. Refuses a parent that is no table.
+    pub fn get(&self, path: &[&str]) -> Result<Option<&Item>, Invalid> {
+        let mut item = self.tree.as_item();
+        for (depth, name) in path.iter().enumerate() {
+            let Some(table) = item.as_table_like() else {
+                return Err(self.not_a_table(path.get(..depth).unwrap_or_default()));
+            };
+            match table.get(name) {
+                Some(next) if !next.is_none() => item = next,
+                _ => return Ok(None),
+            }
+        }
+        Ok(Some(item))
+    }
+
+    /// The text at `path`, if that is what stands there.
+    pub fn get_str(&self, path: &[&str]) -> Result<Option<&str>, Invalid> {
+        Ok(self.get(path)?.and_then(Item::as_str))
+    }
+
+    /// The table at `path`. Refuses anything else there.
+    pub fn table(&self, path: &[&str]) -> Result<Option<&dyn TableLike>, Invalid> {
+        match self.get(path)? {
+            None => Ok(None),
+            Some(item) => match item.as_table_like() {
+                None => Err(self.not_a_table(path)),
+                table => Ok(table),
+            },
+        }
+    }
+
+    /// The texts in the array at `path`; none if there is no array. Refuses anything else there.
+    pub fn strings(&self, path: &[&str]) -> Result<Option<Vec<&str>>, Invalid> {
+        let Some(item) = self.get(path)? else {
+            return Ok(None);
+        };
+        let array = item
+            .as_array()
+            .ok_or_else(|| self.error(path, format!("{} is not an array", path.join("."))))?;
+        Ok(Some(array.iter().filter_map(Value::as_str).collect()))
+    }
+
+    /// Makes `value` what stands at `path`, with the tables on the way.
+    pub fn set(&mut self, path: &[&str], value: impl Into<Value>) -> Result<(), Invalid> {
+        let mut value = value.into();
+        let Some((name, parent)) = path.split_last() else {
+            return Ok(());
+        };
+        let table = self.table_mut(parent)?;
+        match table.get_mut(name).and_then(Item::as_value_mut) {
+            Some(there) if is_same(there, &value) => {}
+            Some(there) => {
+                *value.decor_mut() = there.decor().clone();
+                *there = value;
+            }
+            None => {
+                let indent = indent_of_keys(table);
+                table.insert(name, Item::Value(value));
+                if let Some(mut key) = table.key_mut(name).filter(|_| !indent.is_empty()) {
+                    key.leaf_decor_mut().set_prefix(indent);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts a table with a header of its own at `path`, or one on a line if its parent is such a one.
+    pub fn set_table(&mut self, path: &[&str], table: Table) -> Result<(), Invalid> {
+        let Some((name, parent)) = path.split_last() else {
+            return Ok(());
+        };
+        let parent = self.item_mut(parent)?;
+        let is_inline = parent.is_inline_table();
+        let item = if is_inline {
+            Item::Value(Value::InlineTable(table.into_inline_table()))
+        } else {
+            Item::Table(table)
+        };
+        if let Some(parent) = parent.as_table_like_mut() {
+            parent.insert(name, item);
+        }
+        Ok(())
+    }
+
+    /// Makes all values of `table` and of the tables in it stand in the table at `path`, whatever else that holds.
+    pub fn merge(&mut self, path: &[&str], table: &Table) -> Result<(), Invalid> {
+        for (name, item) in table {
+            let path = [path, &[name]].concat();
+            match item {
+                Item::Value(value) => self.set(&path, value.clone())?,
+                Item::Table(table) => self.merge(&path, table)?,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds `text` to the array at `path`, unless it is there.
+    pub fn add_string(&mut self, path: &[&str], text: &str) -> Result<(), Invalid> {
+        match self.strings(path)? {
+            None => return self.set(path, Array::from_iter([text])),
+            Some(texts) if texts.contains(&text) => return Ok(()),
+            Some(_) => {}
+        }
+        if let Some(array) = self.array_mut(path)? {
+            push(array, text);
+        }
+        Ok(())
+    }
+
+    /// Takes `text` out of the array at `path`.
+    pub fn remove_string(&mut self, path: &[&str], text: &str) -> Result<(), Invalid> {
+        if let Some(array) = self.array_mut(path)? {
+            take_out(array, text);
+        }
+        Ok(())
+    }
+
+    /// Takes out what stands at `path`, and the tables around it that hold nothing else, not even a comment.
+    pub fn remove(&mut self, path: &[&str]) -> Result<(), Invalid> {
+        let mut path = path;
+        while let Some((name, parent)) = path.split_last() {
+            if self.table(parent)?.is_none() {
+                return Ok(());
+            }
+            self.table_mut(parent)?.remove(name);
+            let around = self.get(parent)?.and_then(Item::as_table);
+            if !around.is_some_and(|table| is_void(table) && !has_comment(table.decor())) {
+                return Ok(());
+            }
+            path = parent;
+        }
+        Ok(())
+    }
+
+    /// An error at what stands at `path`.
+    #[must_use]
+    pub fn error(&self, path: &[&str], message: impl Into<String>) -> Invalid {
+        let (_, text) = split_mark(&self.text);
+        let place = toml_edit::Document::parse(text).ok().and_then(|document| {
+            let mut item = document.as_item();
+            for name in path {
+                item = item.as_table_like()?.get(name)?;
+            }
+            item.span()
+        });
+        Invalid::at(text, place.map_or(0, |place| place.start), message)
+    }
+
+    fn not_a_table(&self, path: &[&str]) -> Invalid {
+        self.error(path, format!("{} is not a table", path.join(".")))
+    }
+
+    fn array_mut(&mut self, path: &[&str]) -> Result<Option<&mut Array>, Invalid> {
+        let Some((name, parent)) = path.split_last() else {
+            return Ok(None);
+        };
+        let table = self.table_mut(parent)?;
+        Ok(table.get_mut(name).and_then(Item::as_array_mut))
+    }
+
+    fn table_mut(&mut self, path: &[&str]) -> Result<&mut dyn TableLike, Invalid> {
+        let error = self.not_a_table(path);
+        let item = self.item_mut(path)?;
+        item.as_table_like_mut().ok_or(error)
+    }
+
+    /// The table at `path`, made where it is missing, without a header as long as it holds tables only.
+    fn item_mut(&mut self, path: &[&str]) -> Result<&mut Item, Invalid> {
+        self.table(path)?;
+        let error = self.not_a_table(path);
+        let mut item = self.tree.as_item_mut();
+        for name in path {
+            let (is_inline, table) = (item.is_inline_table(), item.as_table_like_mut());
+            let Some(table) = table else {
+                return Err(error);
+            };
+            item = table.entry(name).or_insert_with(|| {
+                if is_inline {
+                    Item::Value(Value::InlineTable(InlineTable::new()))
+                } else {
+                    let mut table = Table::new();
+                    table.set_implicit(true);
+                    Item::Table(table)
+                }
+            });
+        }
+        Ok(item)
+    }
+}
+
+/// A copy of a table without its comments, as a table with a header, indented as the original.
+#[must_use]
+pub fn copy(table: &dyn TableLike, decor: Option<&Decor>) -> Table {
+    let mut copy = Table::new();
+    let indent = decor.map_or("", |decor| last_line(decor.prefix()));
+    copy.decor_mut().set_prefix(format!("\n{indent}"));
+    let has_header = decor.is_none() || table.iter().any(|(_, item)| item.is_value());
+    copy.set_implicit(!has_header);
+    for (name, item) in table.iter() {
+        match item {
+            Item::Table(inner) => {
+                copy.insert(name, Item::Table(self::copy(inner, Some(inner.decor()))));
+            }
+            Item::Value(value) => {
+                let mut value = value.clone();
+                value.decor_mut().clear();
+                copy.insert(name, Item::Value(value));
+                let indent = table
+                    .key(name)
+                    .map(|key| last_line(key.leaf_decor().prefix()));
+                if let (Some(indent), Some(mut key)) = (indent, copy.key_mut(name)) {
+                    key.leaf_decor_mut().set_prefix(indent);
+                }
+            }
+            item => {
+                copy.insert(name, item.clone());
+            }
+        }
+    }
+    copy
+}
+
+/// Takes the indents out of a copy, for a document of its own.
+pub fn unindent(table: &mut Table) {
+    table.decor_mut().set_prefix("\n");
+    for (mut key, item) in table.iter_mut() {
+        key.leaf_decor_mut().set_prefix("");
+        if let Item::Table(table) = item {
+            unindent(table);
+        }
+    }
+}
+
+/// Whether a table holds nothing but tables without content.
+fn is_void(table: &Table) -> bool {
+    let mut items = table.iter();
+    items.all(|(_, item)| item.as_table().is_some_and(is_void))
+}
+
+fn has_comment(decor: &Decor) -> bool {
+    let sides = [decor.prefix(), decor.suffix()];
+    let mut sides = sides.into_iter().flatten().filter_map(RawString::as_str);
+    sides.any(|side| side.contains('#'))
+}
+
+/// Whether two values mean the same, as far as their spelling does not matter for ours: texts, numbers, bools.
+fn is_same(a: &Value, b: &Value) -> bool {
+    let meaning = |value: &Value| match value {
+        Value::String(text) => format!("{:?}", text.value()),
+        Value::Integer(number) => number.value().to_string(),
+        other => other.to_string().trim().to_owned(),
+    };
+    meaning(a) == meaning(b)
+}
+
+fn indent_of_keys(table: &dyn TableLike) -> String {
+    let keys = table.iter().filter(|(_, item)| item.is_value());
+    let key = keys.last().and_then(|(name, _)| table.key(name));
+    let prefix = key.and_then(|key| key.leaf_decor().prefix());
+    last_line(prefix).to_owned()
+}
+
+/// The blanks before a key or header; its comments stand on the lines above.
+fn last_line(prefix: Option<&RawString>) -> &str {
+    side(prefix).rsplit('\n').next().unwrap_or_default()
+}
+
+/// Appends an element in the style of the last one.
+fn push(array: &mut Array, text: &str) {
+    let count = array.len();
+    let Some(last) = count.checked_sub(1).and_then(|last| array.get_mut(last)) else {
+        array.push(text);
+        return;
+    };
+    let mut value = Value::from(text);
+    let prefix = side(last.decor().prefix()).to_owned();
+    if let Some((_, indent)) = prefix.rsplit_once('\n') {
+        value.decor_mut().set_prefix(format!("\n{indent}"));
+        // Blanks before the bracket stay there; a comment stays with its element.
+        let suffix = side(last.decor().suffix()).to_owned();
+        if suffix.trim().is_empty() {
+            last.decor_mut().set_suffix("");
+            value.decor_mut().set_suffix(suffix);
+        }
+        array.push_formatted(value);
+    } else if count > 1 {
+        value.decor_mut().set_prefix(prefix);
+        array.push_formatted(value);
+    } else {
+        array.push(value);
+    }
+}
+
+/// Takes elements out; the blanks before the bracket stay.
+fn take_out(array: &mut Array, text: &str) {
+    let end = array.iter().last().map(|last| last.decor().clone());
+    array.retain(|value| value.as_str() != Some(text));
+    let Some(last) = array
+        .len()
+        .checked_sub(1)
+        .and_then(|last| array.get_mut(last))
+    else {
+        return;
+    };
+    let is_bare = |decor: &Decor| side(decor.suffix()).is_empty();
+    if let Some(end) = end.filter(|_| is_bare(last.decor())) {
+        last.decor_mut().set_suffix(side(end.suffix()));
+    }
+}
+
+fn side(raw: Option<&RawString>) -> &str {
+    raw.and_then(RawString::as_str).unwrap_or_default()
+}
+
+fn one_line(message: &str) -> String {
+    message.split('\n').collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests;
