@@ -19,6 +19,7 @@ pub mod command;
 pub mod document;
 pub mod elf;
 pub mod hook;
+pub mod host;
 pub mod ldcache;
 pub mod log;
 pub mod oci;

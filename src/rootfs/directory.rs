@@ -175,7 +175,8 @@ impl Directory {
         Ok((u64::from_le_bytes(mark), stat))
     }
 
-    fn replace(
+    /// The same, with what `finish` still does to the file before it takes the name.
+    pub fn replace(
         &self,
         name: &OsStr,
         bytes: &[u8],

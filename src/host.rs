@@ -1,0 +1,4 @@
+//! The host's own files and programs.
+
+pub mod file;
+pub mod program;

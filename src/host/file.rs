@@ -1,0 +1,260 @@
+//! Files of the host's admin: read as text, replaced as a whole.
+//!
+//! A file that is replaced is never half written: the new one is complete and on the disk before it takes the name. It keeps
+//! the mode, the owner and the extended attributes; where the name is a link, the file that it leads to is replaced.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::{MetadataExt, fchown};
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::sys::stat::Mode;
+use rustix::fs::{XattrFlags, fgetxattr, flistxattr, fsetxattr};
+
+use crate::rootfs::{ContainerRoot, Directory};
+
+/// Largest file that is read.
+const LIMIT: u64 = 16 << 20;
+/// How many links are followed, as the kernel's own limit.
+const MAX_LINKS: usize = 40;
+/// The kernel's limit for a list of attributes and for the value of one.
+const MAX_ATTRIBUTE: usize = 1 << 16;
+const NEW_MODE: Mode = Mode::from_bits_truncate(0o644);
+/// Attributes that vouch for the bytes of the old file.
+const SEALS: [&[u8]; 2] = [b"security.ima", b"security.evm"];
+
+/// The text of a file; none if it is not there. Refuses what is no regular file and what is not UTF-8.
+pub fn read(path: &Path) -> io::Result<Option<String>> {
+    let bytes = open(path).and_then(|place| place.directory.read(&place.name, LIMIT));
+    match bytes {
+        Ok(bytes) => String::from_utf8(bytes).map(Some).map_err(|err| {
+            let message = format!("not UTF-8 at byte {}", err.utf8_error().valid_up_to());
+            io::Error::new(io::ErrorKind::InvalidData, message)
+        }),
+        Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(err) => Err(err),
+    }
+}
+
+/// Makes `bytes` the content of the file, with the directories on the way. Returns whether it was not already.
+pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<bool> {
+    replace_like(path, bytes, path)
+}
+
+/// Makes `to` a copy of the file `from`.
+pub fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    let place = open(from)?;
+    let bytes = place.directory.read(&place.name, LIMIT)?;
+    replace_like(to, &bytes, from).map(drop)
+}
+
+/// Removes the file, and the link that leads to it.
+pub fn remove(path: &Path) -> io::Result<()> {
+    let place = open(path)?;
+    place.directory.remove(&place.name)?;
+    sync(&place.directory)?;
+    let link = Place::of(path)?;
+    match link.directory.remove(&link.name) {
+        Err(err) if err.kind() != io::ErrorKind::NotFound => Err(err),
+        _ => Ok(()),
+    }
+}
+
+fn replace_like(path: &Path, bytes: &[u8], model: &Path) -> io::Result<bool> {
+    let path = follow(path)?;
+    let (folder, name) = split(&path)?;
+    let directory = ContainerRoot::open(Path::new("/"))?.create_directory(folder)?;
+    let model = match open(model).and_then(|place| place.directory.open_file(&place.name)) {
+        Ok((model, _)) => Some(model),
+        Err(err) if err.kind() == io::ErrorKind::NotFound => None,
+        Err(err) => return Err(err),
+    };
+    let mode = match &model {
+        Some(model) => Mode::from_bits_truncate(model.metadata()?.mode()),
+        None => NEW_MODE,
+    };
+    let is_new = directory.replace(
+        name,
+        bytes,
+        mode & Mode::from_bits_truncate(0o7777),
+        |file| {
+            if let Some(model) = &model {
+                copy_owner(model, file)?;
+                copy_attributes(model, file)?;
+            }
+            file.sync_all()
+        },
+    )?;
+    if is_new {
+        sync(&directory)?;
+    }
+    Ok(is_new)
+}
+
+fn copy_owner(from: &File, to: &File) -> io::Result<()> {
+    let (from, to_owner) = (from.metadata()?, to.metadata()?);
+    if (from.uid(), from.gid()) == (to_owner.uid(), to_owner.gid()) {
+        return Ok(());
+    }
+    fchown(to, Some(from.uid()), Some(from.gid()))
+}
+
+fn copy_attributes(from: &File, to: &File) -> io::Result<()> {
+    let names = match attributes(from) {
+        Err(rustix::io::Errno::OPNOTSUPP) => return Ok(()),
+        names => names?,
+    };
+    let mut value = vec![0; MAX_ATTRIBUTE];
+    let is_kept = |name: &&[u8]| !name.is_empty() && !SEALS.contains(name);
+    for name in names.split(|byte| *byte == 0).filter(is_kept) {
+        let len = fgetxattr(from, name, &mut value)?;
+        let value = value.get(..len).unwrap_or_default();
+        match fsetxattr(to, name, value, XattrFlags::empty()) {
+            // In a user namespace such a label cannot be set: the kernel has given the file one.
+            Err(rustix::io::Errno::PERM) if name.starts_with(b"security.") => {}
+            result => result?,
+        }
+    }
+    Ok(())
+}
+
+/// The names, each with a NUL behind it.
+fn attributes(file: &File) -> rustix::io::Result<Vec<u8>> {
+    let mut names = vec![0; MAX_ATTRIBUTE];
+    let len = flistxattr(file, &mut names)?;
+    names.truncate(len);
+    Ok(names)
+}
+
+/// The name is on the disk, too.
+fn sync(directory: &Directory) -> io::Result<()> {
+    match rustix::fs::fsync(directory) {
+        // Some file systems cannot say so.
+        Err(rustix::io::Errno::INVAL) => Ok(()),
+        result => Ok(result?),
+    }
+}
+
+/// A name in an open directory.
+struct Place {
+    directory: Directory,
+    name: OsString,
+}
+
+impl Place {
+    fn of(path: &Path) -> io::Result<Self> {
+        let path = std::path::absolute(path)?;
+        let (folder, name) = split(&path)?;
+        Ok(Self {
+            directory: ContainerRoot::open(Path::new("/"))?.directory(folder)?,
+            name: name.to_owned(),
+        })
+    }
+}
+
+/// Where the file lies that `path` leads to.
+fn open(path: &Path) -> io::Result<Place> {
+    Place::of(&follow(path)?)
+}
+
+fn split(path: &Path) -> io::Result<(&Path, &OsStr)> {
+    let folder = path.parent().ok_or(Errno::EISDIR)?;
+    Ok((folder, path.file_name().ok_or(Errno::EISDIR)?))
+}
+
+/// `path` without the links in its last component, even if the last of them dangles.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the admin's own links, on the host"
+)]
+fn follow(path: &Path) -> io::Result<PathBuf> {
+    let mut path = std::path::absolute(path)?;
+    for _ in 0..MAX_LINKS {
+        match fs::read_link(&path) {
+            Ok(target) => path = path.parent().unwrap_or(&path).join(target),
+            Err(err) if err.raw_os_error() == Some(Errno::EINVAL as i32) => return Ok(path),
+            Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(path),
+            Err(err) => return Err(err),
+        }
+    }
+    Err(Errno::ELOOP.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use tempfile::TempDir;
+
+    use super::*;
+
+    fn names(folder: &Path) -> Vec<String> {
+        let entries = fs::read_dir(folder).unwrap();
+        let name = |entry: io::Result<fs::DirEntry>| entry.unwrap().file_name();
+        let mut names: Vec<String> = entries
+            .map(|entry| name(entry).into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_new_file_gets_its_directories() {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("a/b/c");
+        assert_eq!(read(&path).unwrap(), None);
+        assert!(replace(&path, b"x").unwrap());
+        assert!(!replace(&path, b"x").unwrap());
+        assert_eq!(read(&path).unwrap().unwrap(), "x");
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o644);
+        assert_eq!(names(path.parent().unwrap()), ["c"]);
+    }
+
+    #[test]
+    fn what_makes_a_file_its_own_is_kept() {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("config");
+        fs::write(&path, "old").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        let file = File::open(&path).unwrap();
+        let flags = XattrFlags::empty();
+        let has_attributes = fsetxattr(&file, "user.x", b"y", flags).is_ok();
+        let is_root = std::os::unix::fs::chown(&path, Some(1), Some(2)).is_ok();
+        replace(&path, b"new").unwrap();
+        copy(&path, &folder.path().join("config.bak")).unwrap();
+        for name in ["config", "config.bak"] {
+            let file = File::open(folder.path().join(name)).unwrap();
+            let metadata = file.metadata().unwrap();
+            assert_eq!(metadata.mode() & 0o7777, 0o640);
+            assert!(!is_root || (metadata.uid(), metadata.gid()) == (1, 2));
+            assert!(!has_attributes || attributes(&file).unwrap().starts_with(b"user.x\0"));
+        }
+    }
+
+    #[test]
+    fn links_lead_to_the_file() {
+        let folder = TempDir::new().unwrap();
+        let link = folder.path().join("link");
+        symlink("next", &link).unwrap();
+        symlink("real/config", folder.path().join("next")).unwrap();
+        replace(&link, b"x").unwrap();
+        let config = folder.path().join("real/config");
+        assert_eq!(fs::read(&config).unwrap(), b"x");
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        remove(&link).unwrap();
+        assert_eq!(names(&folder.path().join("real")), [""; 0]);
+        symlink("loop", folder.path().join("loop")).unwrap();
+        assert!(read(&folder.path().join("loop")).is_err());
+    }
+
+    #[test]
+    fn only_text_files_are_read() {
+        let folder = TempDir::new().unwrap();
+        assert!(read(folder.path()).is_err());
+        let path = folder.path().join("config");
+        fs::write(&path, b"a\xffb").unwrap();
+        assert_eq!(read(&path).unwrap_err().to_string(), "not UTF-8 at byte 1");
+    }
+}
