@@ -24,6 +24,7 @@ pub mod ldcache;
 pub mod log;
 pub mod oci;
 pub mod rootfs;
+pub mod runtime;
 pub mod sandbox;
 pub mod sys;
 

@@ -1,0 +1,207 @@
+//! The configuration documents of the container engines: text in, text out, or an error with its line.
+//!
+//! One file for each engine says where its runtimes stand; what they have in common is here.
+
+pub mod containerd;
+pub mod crio;
+pub mod docker;
+pub mod oci_hook;
+pub mod podman;
+
+use std::fmt;
+use std::str::FromStr;
+
+use toml_edit::{Item, Table};
+
+use crate::document::Invalid;
+use crate::document::toml::{Document, copy};
+
+/// A container engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Runtime {
+    /// Docker
+    Docker,
+    /// containerd
+    Containerd,
+    /// CRI-O
+    Crio,
+    /// podman
+    Podman,
+}
+
+impl Runtime {
+    /// The file that its manual names.
+    #[must_use]
+    pub fn default_config(self) -> &'static str {
+        match self {
+            Self::Docker => "/etc/docker/daemon.json",
+            Self::Containerd => "/etc/containerd/config.toml",
+            Self::Crio => "/etc/crio/crio.conf",
+            Self::Podman => "/etc/containers/containers.conf",
+        }
+    }
+
+    /// Our own file among those that it reads besides, relative to the folder of its configuration.
+    #[must_use]
+    pub fn default_drop_in(self) -> Option<&'static str> {
+        match self {
+            Self::Containerd => Some("conf.d/99-nvidia.toml"),
+            Self::Crio => Some("crio.conf.d/99-nvidia.toml"),
+            Self::Docker | Self::Podman => None,
+        }
+    }
+}
+
+impl fmt::Display for Runtime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Docker => "docker",
+            Self::Containerd => "containerd",
+            Self::Crio => "crio",
+            Self::Podman => "podman",
+        })
+    }
+}
+
+impl FromStr for Runtime {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        match name {
+            "docker" => Ok(Self::Docker),
+            "containerd" => Ok(Self::Containerd),
+            "crio" => Ok(Self::Crio),
+            "podman" => Ok(Self::Podman),
+            _ => Err(format!(
+                "unrecognized runtime '{name}'; known are docker, containerd, crio, podman"
+            )),
+        }
+    }
+}
+
+/// What an engine's configuration says of one runtime.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Handler {
+    /// The name under which containers ask for it.
+    pub name: String,
+    /// Its program.
+    pub path: String,
+    /// Whether containers get it that ask for none.
+    pub is_default: bool,
+    /// Whether the engine resolves CDI devices.
+    pub cdi: bool,
+}
+
+/// One document of an engine.
+pub trait Configuration {
+    /// `text` with `handler` in it.
+    fn add(&self, text: &str, handler: &Handler) -> Result<String, Invalid>;
+
+    /// What `text` says of the runtime `name`.
+    fn find(&self, text: &str, name: &str) -> Result<Option<Handler>, Invalid>;
+
+    /// `text` without the runtime `name`. What else [`Configuration::add`] may have changed becomes what it is in `backup`.
+    fn remove(&self, text: &str, backup: Option<&str>, name: &str) -> Result<String, Invalid>;
+
+    /// Whether nothing is left that would be missed.
+    fn is_blank(&self, text: &str) -> bool;
+}
+
+/// Takes back what [`Configuration::add`] did to `backup`, or to a file that was not there.
+///
+/// If nobody edited the text since, that is the backup, byte for byte; else only our own entries go.
+pub fn undo(
+    document: &dyn Configuration,
+    text: &str,
+    backup: Option<&str>,
+    name: &str,
+) -> Result<String, Invalid> {
+    let Some(handler) = document.find(text, name)? else {
+        return Ok(text.to_owned());
+    };
+    let before = backup.unwrap_or_default();
+    if document.add(before, &handler).is_ok_and(|it| it == text) {
+        return Ok(before.to_owned());
+    }
+    let backup = backup.filter(|it| document.find(it, name).is_ok());
+    document.remove(text, backup, name)
+}
+
+/// Where a runtime's settings come from.
+#[derive(Clone, Debug)]
+pub enum Base {
+    /// From a runtime of the same document; an entry that is there keeps its own.
+    Own,
+    /// From elsewhere; an entry that is there keeps its own.
+    Other(Table),
+    /// From elsewhere, for a file of ours: an entry that is there follows.
+    Followed(Table),
+}
+
+impl Base {
+    /// Puts the settings into the table `entry`; `own` finds those of the same document.
+    fn apply(
+        &self,
+        document: &mut Document,
+        entry: &[&str],
+        own: impl FnOnce(&Document) -> Result<Table, Invalid>,
+    ) -> Result<(), Invalid> {
+        let is_there = document.table(entry)?.is_some();
+        match self {
+            Self::Followed(base) if is_there => document.merge(entry, base),
+            _ if is_there => Ok(()),
+            Self::Own => {
+                let base = own(document)?;
+                document.set_table(entry, base)
+            }
+            Self::Other(base) | Self::Followed(base) => document.set_table(entry, base.clone()),
+        }
+    }
+}
+
+/// The settings of the runtime that is the default in the table `runtimes`, or of a usual one, if `fits` says that they suit
+/// the program that takes its place.
+fn inherited(
+    document: &Document,
+    runtimes: &[&str],
+    default: Option<&str>,
+    fits: fn(&Table) -> bool,
+) -> Result<Option<Table>, Invalid> {
+    let default = default.filter(|name| !name.is_empty() && !name.starts_with("nvidia"));
+    for name in default.into_iter().chain(["runc", "crun"]) {
+        let path = [runtimes, &[name]].concat();
+        if let Some(table) = document.table(&path)? {
+            let decor = document.get(&path)?.and_then(Item::as_table);
+            let copy = copy(table, decor.map(Table::decor));
+            if fits(&copy) {
+                return Ok(Some(copy));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// If the default runtime is `name`, which is gone, makes it what it is in `backup`, unless that one is gone since, too.
+fn restore_default(
+    document: &mut Document,
+    backup: Option<&str>,
+    runtimes: &[&str],
+    default: &[&str],
+    name: &str,
+) -> Result<(), Invalid> {
+    if document.get_str(default)? != Some(name) {
+        return Ok(());
+    }
+    if let Some(backup) = backup.map(Document::parse).transpose()?
+        && let Some(before) = backup.get_str(default)?
+    {
+        let entry = [runtimes, &[before]].concat();
+        if document.table(&entry)?.is_some() || backup.table(&entry)?.is_none() {
+            return document.set(default, before);
+        }
+    }
+    document.remove(default)
+}
+
+#[cfg(test)]
+mod tests;

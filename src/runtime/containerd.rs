@@ -1,0 +1,327 @@
+//! containerd: `config.toml`, or a file that it imports.
+//!
+//! containerd 1.x replaces the whole section of a plugin by that of an imported file; 2.x merges the two.
+
+use toml_edit::{Item, Table};
+
+use super::{Base, Configuration, Handler, inherited, restore_default};
+use crate::document::Invalid;
+use crate::document::toml::{Document, copy};
+
+const VERSION: &[&str] = &["version"];
+const IMPORTS: &[&str] = &["imports"];
+const DISABLED: &[&str] = &["disabled_plugins"];
+const RUNC: &str = "io.containerd.runc.v2";
+
+/// What a file begins with that holds a copy of the main file's section.
+const COPY: &str = "# Written by nvidia-ctk. containerd 1.x takes the CRI settings from here and not from the main file, so this is a
+# copy of them: after an edit of the main file run `nvidia-ctk runtime configure` again.
+";
+
+/// The version of a document's form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Version {
+    /// The form of containerd 1.0, without imports.
+    V1,
+    /// The form of containerd 1.3 and later.
+    V2,
+    /// The form of containerd 2.0.
+    V3,
+    /// The form of containerd 2.3.
+    V4,
+}
+
+impl Version {
+    /// The version of a document; `new` if it is blank.
+    pub fn read(text: &str, new: Self) -> Result<Self, Invalid> {
+        Self::of(&Document::parse(text)?, new)
+    }
+
+    /// The version of the document; `new` if it is blank. Refuses those that are not known.
+    fn of(document: &Document, new: Self) -> Result<Self, Invalid> {
+        let Some(item) = document.get(VERSION)? else {
+            let is_blank = document.has_only(&[]);
+            return Ok(if is_blank { new } else { Self::V1 });
+        };
+        match item.as_integer() {
+            Some(1) => Ok(Self::V1),
+            Some(2) => Ok(Self::V2),
+            Some(3) => Ok(Self::V3),
+            Some(4) => Ok(Self::V4),
+            _ => Err(document.error(VERSION, "the version is not 1, 2, 3 or 4")),
+        }
+    }
+
+    fn number(self) -> i64 {
+        match self {
+            Self::V1 => 1,
+            Self::V2 => 2,
+            Self::V3 => 3,
+            Self::V4 => 4,
+        }
+    }
+
+    /// The section of the CRI plugin.
+    fn cri(self) -> [&'static str; 2] {
+        let plugin = match self {
+            Self::V1 => "cri",
+            Self::V2 => "io.containerd.grpc.v1.cri",
+            Self::V3 | Self::V4 => "io.containerd.cri.v1.runtime",
+        };
+        ["plugins", plugin]
+    }
+
+    fn below_cri<'a>(self, rest: &[&'a str]) -> Vec<&'a str> {
+        [&self.cri()[..], rest].concat()
+    }
+
+    fn runtimes(self) -> Vec<&'static str> {
+        self.below_cri(&["containerd", "runtimes"])
+    }
+
+    fn default(self) -> Vec<&'static str> {
+        self.below_cri(&["containerd", "default_runtime_name"])
+    }
+
+    fn cdi(self) -> Vec<&'static str> {
+        self.below_cri(&["enable_cdi"])
+    }
+
+    /// The settings of a runtime for which there are none to take over.
+    #[must_use]
+    pub fn plain(self) -> Table {
+        let mut table = Table::new();
+        table.insert("privileged_without_host_devices", toml_edit::value(false));
+        if self <= Self::V2 {
+            table.insert("runtime_engine", toml_edit::value(""));
+            table.insert("runtime_root", toml_edit::value(""));
+        }
+        table
+    }
+}
+
+/// What there is to know of the main file, or of what containerd says that its settings are.
+#[derive(Debug)]
+pub struct Main {
+    /// The version of its form.
+    pub version: Version,
+    /// The settings that a new runtime takes over.
+    pub base: Option<Table>,
+    /// The section of the CRI plugin.
+    pub cri: Option<Table>,
+    /// The files that it imports.
+    pub imports: Vec<String>,
+}
+
+impl Main {
+    /// Reads it; a blank one has the version `new`. Refuses one in which the CRI plugin is off: nothing would read the runtime.
+    pub fn read(text: &str, new: Version) -> Result<Self, Invalid> {
+        let document = Document::parse(text)?;
+        let version = Version::of(&document, new)?;
+        check_enabled(&document, version)?;
+        let cri = document.table(&version.cri())?;
+        Ok(Self {
+            version,
+            base: base_in(&document, version)?,
+            cri: cri.map(|cri| copy(cri, None)),
+            imports: own(document.strings(IMPORTS)?),
+        })
+    }
+}
+
+fn own(texts: Option<Vec<&str>>) -> Vec<String> {
+    texts
+        .unwrap_or_default()
+        .into_iter()
+        .map(str::to_owned)
+        .collect()
+}
+
+fn check_enabled(document: &Document, version: Version) -> Result<(), Invalid> {
+    let disabled = document.strings(DISABLED)?.unwrap_or_default();
+    let [_, plugin] = version.cri();
+    match disabled.into_iter().find(|name| ["cri", plugin].contains(name)) {
+        None => Ok(()),
+        Some(name) => Err(document.error(
+            DISABLED,
+            format!("the CRI plugin is off, so no runtime would be used; take \"{name}\" out of disabled_plugins"),
+        )),
+    }
+}
+
+fn base_in(document: &Document, version: Version) -> Result<Option<Table>, Invalid> {
+    let default = document.get_str(&version.default())?;
+    let base = inherited(document, &version.runtimes(), default, |table| {
+        let kind = table.get("runtime_type").and_then(Item::as_str);
+        matches!(
+            kind.unwrap_or_default(),
+            "" | RUNC | "io.containerd.runc.v1"
+        )
+    })?;
+    Ok(base.map(|mut base| {
+        if version >= Version::V3 {
+            base.remove("runtime_engine");
+            base.remove("runtime_root");
+        }
+        base
+    }))
+}
+
+/// A file with our runtime in it: the main file, or one that it imports.
+#[derive(Debug)]
+pub struct Config {
+    /// The version of a new file.
+    pub new: Version,
+    /// Where the settings of the runtime come from.
+    pub base: Base,
+    /// The section of the CRI plugin that the file has to repeat.
+    pub copied: Option<Table>,
+}
+
+impl Config {
+    /// The document to edit, and its version.
+    fn open(&self, text: &str) -> Result<(Document, Version), Invalid> {
+        let mut document = match &self.copied {
+            Some(section) if text.is_empty() || text.starts_with(COPY) => {
+                let head = format!("{COPY}version = {}\n", self.new.number());
+                let mut document = Document::parse(&head)?;
+                document.set_table(&self.new.cri(), section.clone())?;
+                document
+            }
+            Some(_) => {
+                let document = Document::parse(text)?;
+                if document.table(&self.new.cri())?.is_none() {
+                    let message = "the file is not ours, and containerd 1.x would take the CRI settings from it; name another one";
+                    return Err(document.error(&[], message));
+                }
+                document
+            }
+            None => Document::parse(text)?,
+        };
+        let version = Version::of(&document, self.new)?;
+        if document.get(VERSION)?.is_none() && version > Version::V1 {
+            document.set(VERSION, version.number())?;
+        }
+        Ok((document, version))
+    }
+}
+
+impl Configuration for Config {
+    fn add(&self, text: &str, handler: &Handler) -> Result<String, Invalid> {
+        let (mut document, version) = self.open(text)?;
+        check_enabled(&document, version)?;
+        let entry = [&version.runtimes()[..], &[&handler.name]].concat();
+        let below = |rest: &[&'static str]| [&entry[..], rest].concat();
+        self.base.apply(&mut document, &entry, |document| {
+            Ok(base_in(document, version)?.unwrap_or_else(|| version.plain()))
+        })?;
+        let kind = below(&["runtime_type"]);
+        if document.get_str(&kind)?.unwrap_or_default().is_empty() {
+            document.set(&kind, RUNC)?;
+        }
+        document.set(&below(&["options", "BinaryName"]), &handler.path)?;
+        if version == Version::V1 {
+            document.set(&below(&["options", "Runtime"]), &handler.path)?;
+        }
+        let default = version.default();
+        if handler.is_default {
+            document.set(&default, &handler.name)?;
+        } else if document.get_str(&default)? == Some(&handler.name) {
+            document.remove(&default)?;
+        }
+        if handler.cdi {
+            document.set(&version.cdi(), true)?;
+        }
+        Ok(document.into_text())
+    }
+
+    fn find(&self, text: &str, name: &str) -> Result<Option<Handler>, Invalid> {
+        let document = Document::parse(text)?;
+        let version = Version::of(&document, self.new)?;
+        let entry = [&version.runtimes()[..], &[name]].concat();
+        if document.table(&entry)?.is_none() {
+            return Ok(None);
+        }
+        let path = document.get_str(&[&entry[..], &["options", "BinaryName"]].concat())?;
+        Ok(Some(Handler {
+            name: name.to_owned(),
+            path: path.unwrap_or_default().to_owned(),
+            is_default: document.get_str(&version.default())? == Some(name),
+            cdi: document.get(&version.cdi())?.and_then(Item::as_bool) == Some(true),
+        }))
+    }
+
+    fn remove(&self, text: &str, backup: Option<&str>, name: &str) -> Result<String, Invalid> {
+        if text.starts_with(COPY) {
+            return Ok(String::new());
+        }
+        let mut document = Document::parse(text)?;
+        let version = Version::of(&document, self.new)?;
+        let runtimes = version.runtimes();
+        document.remove(&[&runtimes[..], &[name]].concat())?;
+        restore_default(&mut document, backup, &runtimes, &version.default(), name)?;
+        if let Some(backup) = backup.map(Document::parse).transpose()? {
+            match backup.get(&version.cdi())?.and_then(Item::as_bool) {
+                Some(cdi) => document.set(&version.cdi(), cdi)?,
+                None => document.remove(&version.cdi())?,
+            }
+        }
+        Ok(document.into_text())
+    }
+
+    fn is_blank(&self, text: &str) -> bool {
+        Document::parse(text).is_ok_and(|document| document.has_only(VERSION))
+    }
+}
+
+/// The main file, which imports others.
+#[derive(Debug)]
+pub struct Imports {
+    /// The version of a new file.
+    pub new: Version,
+    /// The pattern of the files to import.
+    pub pattern: String,
+}
+
+impl Configuration for Imports {
+    fn add(&self, text: &str, _: &Handler) -> Result<String, Invalid> {
+        let mut document = Document::parse(text)?;
+        let is_blank = document.has_only(&[]);
+        document.add_string(IMPORTS, &self.pattern)?;
+        if is_blank {
+            document.set(VERSION, self.new.number())?;
+        }
+        Ok(document.into_text())
+    }
+
+    fn find(&self, text: &str, name: &str) -> Result<Option<Handler>, Invalid> {
+        let document = Document::parse(text)?;
+        let imports = document.strings(IMPORTS)?.unwrap_or_default();
+        Ok(imports.contains(&self.pattern.as_str()).then(|| Handler {
+            name: name.to_owned(),
+            ..Handler::default()
+        }))
+    }
+
+    /// Without a backup nobody knows who asked for the import: it stays, and harms nobody.
+    fn remove(&self, text: &str, backup: Option<&str>, _: &str) -> Result<String, Invalid> {
+        let mut document = Document::parse(text)?;
+        if let Some(backup) = backup.map(Document::parse).transpose()? {
+            let before = own(backup.strings(IMPORTS)?);
+            if !before.contains(&self.pattern) {
+                document.remove_string(IMPORTS, &self.pattern)?;
+            }
+            if backup.get(IMPORTS)?.is_none() && document.strings(IMPORTS)? == Some(Vec::new()) {
+                document.remove(IMPORTS)?;
+            }
+        }
+        Ok(document.into_text())
+    }
+
+    fn is_blank(&self, text: &str) -> bool {
+        Document::parse(text).is_ok_and(|document| document.has_only(VERSION))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,119 @@
+//! Docker: `daemon.json`.
+
+use serde_json::{Value, json};
+
+use super::{Configuration, Handler};
+use crate::document::Invalid;
+use crate::document::json::Document;
+
+const RUNTIMES: &str = "runtimes";
+const DEFAULT: &[&str] = &["default-runtime"];
+const CDI: &[&str] = &["features", "cdi"];
+
+/// `daemon.json`.
+pub struct Daemon;
+
+impl Configuration for Daemon {
+    /// An entry that is there keeps all but its path. The default stays unless this runtime shall be it.
+    fn add(&self, text: &str, handler: &Handler) -> Result<String, Invalid> {
+        let mut document = Document::parse(text)?;
+        let entry = [RUNTIMES, &handler.name];
+        let shim = [RUNTIMES, &handler.name, "runtimeType"];
+        if document.get(&entry)?.is_none() {
+            document.set(&entry, &json!({"args": [], "path": handler.path}))?;
+        } else if document.get(&shim)?.is_some() {
+            let message = format!(
+                "the runtime {} is a shim (runtimeType), which takes no path; remove it or use another name",
+                handler.name
+            );
+            return Err(document.error(&shim, message));
+        } else {
+            document.set(&[RUNTIMES, &handler.name, "path"], &json!(handler.path))?;
+        }
+        if handler.is_default {
+            document.set(DEFAULT, &json!(handler.name))?;
+        }
+        if handler.cdi {
+            document.set(CDI, &json!(true))?;
+        }
+        Ok(document.into_text())
+    }
+
+    fn find(&self, text: &str, name: &str) -> Result<Option<Handler>, Invalid> {
+        let document = Document::parse(text)?;
+        if document.get(&[RUNTIMES, name])?.is_none() {
+            return Ok(None);
+        }
+        let path = document.get(&[RUNTIMES, name, "path"])?;
+        Ok(Some(Handler {
+            name: name.to_owned(),
+            path: path
+                .as_ref()
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+                .to_owned(),
+            is_default: document.get(DEFAULT)? == Some(json!(name)),
+            cdi: document.get(CDI)? == Some(json!(true)),
+        }))
+    }
+
+    fn remove(&self, text: &str, backup: Option<&str>, name: &str) -> Result<String, Invalid> {
+        let mut document = Document::parse(text)?;
+        let before = backup.map(Document::parse).transpose()?;
+        document.remove(&[RUNTIMES, name])?;
+        remove_if_empty(&mut document, before.as_ref(), &[RUNTIMES])?;
+        if document.get(DEFAULT)? == Some(json!(name)) {
+            match default_before(&document, before.as_ref())? {
+                Some(default) => document.set(DEFAULT, &default)?,
+                None => document.remove(DEFAULT)?,
+            };
+        }
+        if let Some(before) = &before {
+            match before.get(CDI)? {
+                Some(cdi) => document.set(CDI, &cdi)?,
+                None => document.remove(CDI)?,
+            };
+            remove_if_empty(&mut document, Some(before), &["features"])?;
+        }
+        Ok(document.into_text())
+    }
+
+    fn is_blank(&self, text: &str) -> bool {
+        serde_json::from_str::<Value>(text).is_ok_and(|document| document == json!({}))
+    }
+}
+
+/// The default runtime of the backup, unless its entry is gone since.
+fn default_before(
+    document: &Document,
+    before: Option<&Document>,
+) -> Result<Option<Value>, Invalid> {
+    let Some(before) = before else {
+        return Ok(None);
+    };
+    let Some(default) = before.get(DEFAULT)? else {
+        return Ok(None);
+    };
+    let entry = [RUNTIMES, default.as_str().unwrap_or_default()];
+    let is_gone = before.get(&entry)?.is_some() && document.get(&entry)?.is_none();
+    Ok((!is_gone).then_some(default))
+}
+
+fn remove_if_empty(
+    document: &mut Document,
+    before: Option<&Document>,
+    path: &[&str],
+) -> Result<(), Invalid> {
+    let was_there = before
+        .map(|it| it.get(path))
+        .transpose()?
+        .flatten()
+        .is_some();
+    if !was_there && document.get(path)? == Some(json!({})) {
+        document.remove(path)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,66 @@
+//! podman: `containers.conf`. podman needs no runtime of another name: it calls the hooks of the directories listed there.
+
+use super::{Configuration, Handler};
+use crate::document::Invalid;
+use crate::document::toml::Document;
+
+const HOOKS_DIR: &[&str] = &["engine", "hooks_dir"];
+
+/// `containers.conf`, with a directory in its list of hook directories.
+pub struct Containers {
+    /// The directory with our hooks.
+    pub hooks_dir: String,
+    /// The directories that podman reads as long as the file lists none; the list replaces them.
+    pub default_dirs: Vec<String>,
+}
+
+impl Configuration for Containers {
+    fn add(&self, text: &str, _: &Handler) -> Result<String, Invalid> {
+        let mut document = Document::parse(text)?;
+        if document.strings(HOOKS_DIR)?.is_none() {
+            for directory in &self.default_dirs {
+                document.add_string(HOOKS_DIR, directory)?;
+            }
+        }
+        document.add_string(HOOKS_DIR, &self.hooks_dir)?;
+        Ok(document.into_text())
+    }
+
+    fn find(&self, text: &str, name: &str) -> Result<Option<Handler>, Invalid> {
+        let document = Document::parse(text)?;
+        let directories = document.strings(HOOKS_DIR)?.unwrap_or_default();
+        let is_listed = directories.contains(&self.hooks_dir.as_str());
+        Ok(is_listed.then(|| Handler {
+            name: name.to_owned(),
+            ..Handler::default()
+        }))
+    }
+
+    fn remove(&self, text: &str, backup: Option<&str>, _: &str) -> Result<String, Invalid> {
+        let mut document = Document::parse(text)?;
+        let backup = backup.map(Document::parse).transpose()?;
+        let before = match &backup {
+            Some(backup) => backup.strings(HOOKS_DIR)?.unwrap_or_default(),
+            None => Vec::new(),
+        };
+        if !before.contains(&self.hooks_dir.as_str()) {
+            document.remove_string(HOOKS_DIR, &self.hooks_dir)?;
+        }
+        let left = document.strings(HOOKS_DIR)?.unwrap_or_default();
+        let is_ours = before.is_empty()
+            && left
+                .iter()
+                .all(|it| self.default_dirs.iter().any(|dir| dir == it));
+        if is_ours {
+            document.remove(HOOKS_DIR)?;
+        }
+        Ok(document.into_text())
+    }
+
+    fn is_blank(&self, text: &str) -> bool {
+        Document::parse(text).is_ok_and(|document| document.has_only(&[]))
+    }
+}
+
+#[cfg(test)]
+mod tests;

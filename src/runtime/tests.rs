@@ -1,0 +1,331 @@
+//! What holds for every engine and every document: a second run changes nothing, undoing gives the same bytes, and what the
+//! admin wrote outlives both. Documents are made up by a generator with a seed.
+
+use crate::document::lines::unified_diff;
+use serde_json::{Value, json};
+
+use super::containerd::{Config, Imports, Version};
+use super::crio::Conf;
+use super::docker::Daemon;
+use super::podman::Containers;
+use super::*;
+
+const ROUNDS: u64 = 1000;
+
+/// A stream of random numbers: splitmix64.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut x = self.0;
+        x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        usize::try_from((x ^ (x >> 31)) % limit as u64).unwrap()
+    }
+
+    fn flip(&mut self) -> bool {
+        self.below(2) == 0
+    }
+
+    fn pick<'a>(&mut self, from: &[&'a str]) -> &'a str {
+        from[self.below(from.len())]
+    }
+
+    fn shuffle<T>(&mut self, items: &mut [T]) {
+        for last in (1..items.len()).rev() {
+            items.swap(last, self.below(last + 1));
+        }
+    }
+
+    /// Some of the lines, in any order.
+    fn some<'a>(&mut self, from: &[&'a str]) -> Vec<&'a str> {
+        let mut chosen: Vec<&str> = from.iter().copied().filter(|_| self.flip()).collect();
+        self.shuffle(&mut chosen);
+        chosen
+    }
+
+    /// Other line ends, a byte order mark, no end of the last line.
+    fn disguise(&mut self, text: &str) -> String {
+        let mut text = text.to_owned();
+        if self.below(4) == 0 {
+            text = text.replace('\n', "\r\n");
+        }
+        if self.below(4) == 0 {
+            text.truncate(text.trim_end_matches(['\r', '\n']).len());
+        }
+        if self.below(8) == 0 {
+            text.insert(0, '\u{feff}');
+        }
+        text
+    }
+}
+
+fn json_document(random: &mut Random) -> String {
+    let members = [
+        r#""zeta": 12345678901234567890"#,
+        r#""alpha": "<&>\u00e9\" }""#,
+        r#""log-opts": {"max-size": "100m", "x": [1e3, 1.50, {}]}"#,
+        "\"exec-opts\": [\n  \"native.cgroupdriver=systemd\"\n]",
+        r#""a" :	null"#,
+        "\"debug\":false",
+    ];
+    let mut members: Vec<String> = random
+        .some(&members)
+        .iter()
+        .map(|&it| it.to_owned())
+        .collect();
+    let features = [
+        "",
+        "\"containerd-snapshotter\": true",
+        "\"cdi\": false",
+        "\"cdi\":true",
+        "\n",
+    ];
+    members.push(format!("\"features\": {{{}}}", random.pick(&features)));
+    let runtimes = [
+        "",
+        r#""crun": {"path": "/usr/bin/crun", "runtimeArgs": ["--x"]}"#,
+        "\n    \"runc2\": {\n      \"path\": \"runc\"\n    }\n  ",
+        r#""nvidia": {"path": "/old", "runtimeArgs": []}"#,
+    ];
+    members.push(format!("\"runtimes\": {{{}}}", random.pick(&runtimes)));
+    members.push(format!(
+        "\"default-runtime\": \"{}\"",
+        random.pick(&["runc", "crun", "nvidia"])
+    ));
+    members.retain(|_| random.below(3) > 0);
+    random.shuffle(&mut members);
+    let (before, after) = [
+        ("\n  ", "\n"),
+        ("\n\t", "\n"),
+        ("\n\n    ", "\n\n"),
+        ("", ""),
+        (" ", " "),
+    ][random.below(5)];
+    let body = members.join(&format!(",{before}"));
+    let document = format!("{{{before}{body}{after}}}\n");
+    match random.below(20) {
+        0 => String::new(),
+        1 => "\n".to_owned(),
+        2 => "{}".to_owned(),
+        _ => random.disguise(&document),
+    }
+}
+
+fn toml_document(random: &mut Random, root: &[&str], tables: &[&str]) -> String {
+    let comments = ["# a comment", "", "  # \"x\" = '''", "#\t[table]"];
+    let mut lines = random.some(root);
+    let mut tables = random.some(tables);
+    lines.append(&mut tables);
+    let mut text = String::new();
+    for line in lines {
+        while random.below(4) == 0 {
+            text.push_str(random.pick(&comments));
+            text.push('\n');
+        }
+        text.push_str(line);
+        text.push('\n');
+    }
+    if random.flip() {
+        text.push_str(random.pick(&comments));
+        text.push('\n');
+    }
+    random.disguise(&text)
+}
+
+const CONTAINERD_ROOT: &[&str] = &[
+    "imports = ['/foo/*.toml'] # mine",
+    "imports=[ # mine\n  \"/a.toml\",\n  '/b.toml'\n]",
+    "root = '/x' # root",
+    "oom_score = -999",
+    "required_plugins = [\n\n]",
+    "a.b = {c = 1_000, d.e = inf}",
+    "text = '''\nversion = 7\n'''",
+];
+
+const CRI_TABLES: &[&str] = &[
+    "[debug]\n  level = \"info\"",
+    "[plugins.CRI]\n  sandbox_image = \"x/pause:3.9\" # pin\n  enable_cdi = false",
+    "[plugins.CRI.cni]\nbin_dir = '/opt/cni/bin'",
+    "[plugins.CRI.containerd]\n\tsnapshotter = 'zfs'\n\tdefault_runtime_name = \"crun\" # mine",
+    "[plugins.CRI.containerd.runtimes.runc] # runc\n  # the type\n  runtime_type = \"io.containerd.runc.v2\" # v2\n  pod_annotations = [ 'x', ]",
+    "[plugins.CRI.containerd.runtimes.runc.options]\n  SystemdCgroup = true # important",
+    "[plugins.CRI.containerd.runtimes.crun]\nruntime_type='io.containerd.runc.v2'\noptions = { BinaryName = '/usr/bin/crun' } # x",
+    "[plugins.CRI.containerd.runtimes.nvidia]\nruntime_type = \"\"\n[plugins.CRI.containerd.runtimes.nvidia.options]\nBinaryName = '/old' # mine",
+    "[[proxy]]\nname = 'x'",
+    "[\"plugins\".other]\nx = 1979-05-27",
+];
+
+const CRIO_ROOT: &[&str] = &["x = 1", "y = [1, 2] # mine"];
+
+const CRIO_TABLES: &[&str] = &[
+    "[crio]\nlog_dir = '/x'",
+    "[crio.runtime]\n  default_runtime = \"crun\" # mine\n  hooks_dir = [\n  ]",
+    "[crio.runtime.runtimes.crun]\n  runtime_path = \"/usr/bin/crun\" # path\n  allowed_annotations = [\n    \"a\", # b\n  ]",
+    "[crio.runtime.runtimes.runc]\nruntime_type = ''",
+    "[crio.runtime.runtimes.nvidia]\nruntime_path = '/old'",
+    "[crio.image]\npause_image = \"x\"",
+];
+
+const PODMAN_TABLES: &[&str] = &[
+    "[engine]\n# hooks_dir = []\nruntime = \"crun\"",
+    "[engine]\nhooks_dir = ['/x', # mine\n '/y']",
+    "[engine.runtimes]\ncrun = [\n  \"/usr/bin/crun\",\n]",
+    "[network]\n  default_subnet = \"10.88.0.0/16\"",
+];
+
+/// A document that its engine takes, and that engine.
+fn case(random: &mut Random) -> (Box<dyn Configuration>, String) {
+    match random.below(5) {
+        0 => (Box::new(Daemon), json_document(random)),
+        1 => {
+            let conf = Conf { base: Base::Own };
+            (
+                Box::new(conf),
+                toml_document(random, CRIO_ROOT, CRIO_TABLES),
+            )
+        }
+        2 => {
+            let containers = Containers {
+                hooks_dir: "/usr/share/containers/oci/hooks.d".into(),
+                default_dirs: vec!["/etc/containers/oci/hooks.d".into()],
+            };
+            (
+                Box::new(containers),
+                toml_document(random, &[], PODMAN_TABLES),
+            )
+        }
+        kind => {
+            let (number, plugin) = [
+                ("", "cri"),
+                ("version = 1 # one", "'cri'"),
+                ("version = 2", "\"io.containerd.grpc.v1.cri\""),
+                ("version=2 # two", "'io.containerd.grpc.v1.cri'"),
+                ("version = 0x3", "\"io.containerd.cri.v1.runtime\""),
+                ("version = 4", "\"io.containerd.cri.v1.runtime\""),
+            ][random.below(6)];
+            let tables: Vec<String> = CRI_TABLES
+                .iter()
+                .map(|it| it.replace("CRI", plugin))
+                .collect();
+            let tables: Vec<&str> = tables.iter().map(String::as_str).collect();
+            let text = toml_document(random, CONTAINERD_ROOT, &tables);
+            let (mark, rest) =
+                text.split_at(text.len() - text.trim_start_matches('\u{feff}').len());
+            let text = format!("{mark}{number}\n{rest}");
+            if kind == 3 {
+                let config = Config {
+                    new: Version::V2,
+                    base: Base::Own,
+                    copied: None,
+                };
+                (Box::new(config), text)
+            } else {
+                let imports = Imports {
+                    new: Version::V2,
+                    pattern: "/etc/containerd/conf.d/*.toml".into(),
+                };
+                (Box::new(imports), text)
+            }
+        }
+    }
+}
+
+/// The data of a document, to compare what is spelled in different ways.
+pub(super) fn data(text: &str) -> Value {
+    fn value(item: &Item) -> Value {
+        if let Some(table) = item.as_table_like() {
+            return table.iter().map(|(key, item)| (key, value(item))).collect();
+        }
+        match item.as_array() {
+            Some(array) => array
+                .iter()
+                .map(|it| it.to_string().trim().to_owned())
+                .collect(),
+            None => json!([item.as_str(), item.as_integer(), item.as_bool()]),
+        }
+    }
+    let text = text.trim_start_matches('\u{feff}');
+    match serde_json::from_str(text) {
+        Ok(json) => json,
+        Err(_) if text.trim().is_empty() => json!({}),
+        Err(_) => value(text.parse::<toml_edit::DocumentMut>().unwrap().as_item()),
+    }
+}
+
+/// Whether all of `part` is in `whole`, apart from tables that hold nothing.
+fn holds(whole: &Value, part: &Value) -> bool {
+    match (whole, part) {
+        (Value::Object(whole), Value::Object(part)) => part.iter().all(|(key, part)| {
+            let is_void = |it: &Value| it == &json!({});
+            whole
+                .get(key)
+                .map_or(is_void(part), |whole| holds(whole, part))
+        }),
+        _ => whole == part,
+    }
+}
+
+#[test]
+fn configure_and_unconfigure_are_inverse_and_idempotent() {
+    let mut tried = [0; 2];
+    for seed in 0..ROUNDS {
+        let mut random = Random(seed);
+        let (engine, text) = case(&mut random);
+        let handler = Handler {
+            name: "nvidia".into(),
+            path: random
+                .pick(&["/usr/bin/nvidia-container-runtime", "/opt/\"x\"/é"])
+                .into(),
+            is_default: random.flip(),
+            cdi: random.flip(),
+        };
+        tried[0] += 1;
+        let Ok(added) = engine.add(&text, &handler) else {
+            continue;
+        };
+        tried[1] += 1;
+        let show = || format!("seed {seed}\n---\n{text}\n---\n{added}\n---");
+        assert_eq!(engine.add(&added, &handler).unwrap(), added, "{}", show());
+        assert_eq!(
+            undo(&*engine, &added, Some(&text), "nvidia").unwrap(),
+            text,
+            "{}",
+            show()
+        );
+        assert!(
+            engine.find(&added, "nvidia").unwrap().is_some(),
+            "{}",
+            show()
+        );
+
+        // At most the lines of the default runtime, CDI, our own path, and those that get a comma are written anew.
+        let diff = unified_diff(&text, &added, "", "");
+        let gone = diff
+            .lines()
+            .skip(2)
+            .filter(|it| it.starts_with('-'))
+            .count();
+        assert!(gone <= 5, "{gone} {}", show());
+
+        // Entry by entry, too, all goes that came, and all stays that was there.
+        let had_one = engine.find(&text, "nvidia").unwrap().is_some();
+        let removed = engine.remove(&added, Some(&text), "nvidia").unwrap();
+        if !had_one {
+            assert!(
+                holds(&data(&removed), &data(&text)),
+                "{}\n{removed}",
+                show()
+            );
+            assert!(
+                holds(&data(&text), &data(&removed)),
+                "{}\n{removed}",
+                show()
+            );
+        }
+        let again = engine.remove(&removed, Some(&text), "nvidia").unwrap();
+        assert_eq!(again, removed, "{}", show());
+    }
+    assert!(tried[1] * 2 > tried[0], "{tried:?}");
+}
