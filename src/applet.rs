@@ -10,6 +10,7 @@ use log::LevelFilter;
 
 use crate::cli::{Normalised, normalise};
 use crate::command::install::{Install, Uninstall};
+use crate::command::runtime::Runtime;
 use crate::command::system::System;
 use crate::hook::Hook;
 use crate::log::{init, output};
@@ -49,6 +50,10 @@ pub const APPLETS: &[Applet] = &[
         name: "nvidia-ctk-ldcache",
         path: &["hook", "update-ldcache"],
     },
+    Applet {
+        name: "nvidia-ctk-runtime-configure",
+        path: &["runtime", "configure"],
+    },
 ];
 
 /// Prepare containers for NVIDIA GPUs.
@@ -79,6 +84,7 @@ struct NvidiaCtk {
 #[argh(subcommand)]
 enum Command {
     Hook(Hook),
+    Runtime(Runtime),
     Install(Install),
     Uninstall(Uninstall),
     System(System),
@@ -224,6 +230,7 @@ impl Command {
     fn run(&self) -> Result<()> {
         match self {
             Self::Hook(hook) => hook.run(),
+            Self::Runtime(runtime) => runtime.run(),
             Self::Install(install) => install.run(),
             Self::Uninstall(uninstall) => uninstall.run(),
             Self::System(system) => system.run(),

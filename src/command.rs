@@ -2,4 +2,5 @@
 
 pub mod install;
 pub mod print_ldcache;
+pub mod runtime;
 pub mod system;

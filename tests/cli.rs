@@ -8,12 +8,13 @@ use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
-const APPLETS: [&str; 5] = [
+const APPLETS: [&str; 6] = [
     "nvidia-ctk",
     "nvidia-cdi-hook",
     "nvidia-ctk-chmod",
     "nvidia-ctk-symlinks",
     "nvidia-ctk-ldcache",
+    "nvidia-ctk-runtime-configure",
 ];
 
 struct Run {

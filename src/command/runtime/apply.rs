@@ -1,0 +1,269 @@
+//! Edits are worked out for all files first, and only then printed or written.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, anyhow, ensure};
+
+use super::plan::{Request, Target};
+use crate::document::Invalid;
+use crate::document::lines::unified_diff;
+use crate::host::file;
+use crate::log::output;
+use crate::runtime::{Runtime, undo};
+
+/// What to do with the edits.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// Write the files.
+    Write,
+    /// Print the new documents.
+    Print,
+    /// Print what is different in them.
+    Diff,
+}
+
+impl Mode {
+    pub(super) fn new(dry_run: bool, diff: bool) -> Self {
+        match (dry_run, diff) {
+            (_, true) => Self::Diff,
+            (true, false) => Self::Print,
+            (false, false) => Self::Write,
+        }
+    }
+}
+
+/// A file as it is and as it shall be; none stands for a file that is not there.
+struct Edit {
+    path: PathBuf,
+    before: Option<String>,
+    after: Option<String>,
+    backup: Backup,
+}
+
+/// What happens to the copy of the file as it was before we touched it.
+enum Backup {
+    /// Nothing.
+    Leave,
+    /// It is made.
+    Make(PathBuf),
+    /// It has served.
+    Remove(PathBuf),
+}
+
+/// Puts the runtime into the documents.
+pub(super) fn add(targets: &[Target], request: &Request, mode: Mode) -> Result<()> {
+    let edits: Result<Vec<Edit>> = targets.iter().map(|it| edit_to_add(it, request)).collect();
+    carry_out(&edits?, request.runtime, mode)
+}
+
+/// Takes the runtime out of the documents.
+pub(super) fn remove(targets: &[Target], request: &Request, mode: Mode) -> Result<()> {
+    let name = &request.handler.name;
+    let edits: Result<Vec<Edit>> = targets.iter().map(|it| edit_to_remove(it, name)).collect();
+    carry_out(&edits?, request.runtime, mode)
+}
+
+fn edit_to_add(target: &Target, request: &Request) -> Result<Edit> {
+    let before = read(&target.path)?;
+    let text = before.clone().unwrap_or_default();
+    let after = target
+        .document
+        .add(&text, &request.handler)
+        .map_err(|err| target.invalid(&err))?;
+    // CRI-O reads every file in the directory of a drop-in, whatever its name is.
+    let backup = if target.is_drop_in || after == text {
+        None
+    } else {
+        backup_to_make(target, &text, &request.handler.name)?
+    };
+    Ok(Edit {
+        path: target.path.clone(),
+        before,
+        after: Some(after),
+        backup: backup.map_or(Backup::Leave, Backup::Make),
+    })
+}
+
+/// Where a copy is kept. It is made once, before our first edit, and never over a file that may be the admin's.
+fn backup_to_make(target: &Target, text: &str, name: &str) -> Result<Option<PathBuf>> {
+    let [usual, other] = backups_of(&target.path);
+    let there = read(&usual)?;
+    let is_configured = target
+        .document
+        .find(text, name)
+        .is_ok_and(|it| it.is_some());
+    Ok(match there {
+        None => Some(usual),
+        Some(copy) if copy == text || is_configured => None,
+        Some(_) => Some(other),
+    })
+}
+
+/// The copy that was made, and what is in it.
+fn backup_made(path: &Path) -> Result<Option<(PathBuf, String)>> {
+    let [usual, other] = backups_of(path);
+    for backup in [other, usual] {
+        if let Some(text) = read(&backup)? {
+            return Ok(Some((backup, text)));
+        }
+    }
+    Ok(None)
+}
+
+fn edit_to_remove(target: &Target, name: &str) -> Result<Edit> {
+    let before = read(&target.path)?;
+    let text = before.as_deref().unwrap_or_default();
+    let backup = if target.is_drop_in {
+        None
+    } else {
+        backup_made(&target.path)?.filter(|(_, copy)| copy != text)
+    };
+    let copy = match &backup {
+        Some((_, copy)) => Some(copy.as_str()),
+        None => target.is_drop_in.then_some(""),
+    };
+    let undone = undo(&*target.document, text, copy, name).map_err(|err| target.invalid(&err))?;
+    let has_changed = undone != text;
+    let is_void = undone.is_empty() && backup.is_none();
+    let is_left_over = target.is_drop_in && target.document.is_blank(&undone);
+    let after = if has_changed && (is_void || is_left_over) {
+        None
+    } else {
+        before.is_some().then_some(undone)
+    };
+    Ok(Edit {
+        path: target.path.clone(),
+        before,
+        after,
+        backup: match backup {
+            Some((path, _)) if has_changed => Backup::Remove(path),
+            _ => Backup::Leave,
+        },
+    })
+}
+
+/// Writes the file of a hook, or prints it.
+pub(super) fn write_hook(path: &Path, document: &str, mode: Mode) -> Result<()> {
+    let edit = Edit {
+        path: path.to_owned(),
+        before: read(path)?,
+        after: Some(document.to_owned()),
+        backup: Backup::Leave,
+    };
+    edit.carry_out(mode).map(drop)
+}
+
+/// Removes the file of a hook. Refuses one that somebody edited.
+pub(super) fn remove_hook(path: &Path, document: &str, mode: Mode) -> Result<()> {
+    let before = read(path)?;
+    ensure!(
+        before.as_deref().is_none_or(|text| text == document),
+        "{} is not as it was written; it stays",
+        path.display()
+    );
+    let edit = Edit {
+        path: path.to_owned(),
+        before,
+        after: None,
+        backup: Backup::Leave,
+    };
+    edit.carry_out(mode).map(drop)
+}
+
+fn carry_out(edits: &[Edit], runtime: Runtime, mode: Mode) -> Result<()> {
+    let mut has_changed = false;
+    for edit in edits {
+        has_changed |= edit.carry_out(mode)?;
+    }
+    if has_changed && mode == Mode::Write && runtime != Runtime::Podman {
+        log::info!("It is recommended that {runtime} daemon be restarted.");
+    }
+    Ok(())
+}
+
+impl Target {
+    fn invalid(&self, err: &Invalid) -> anyhow::Error {
+        anyhow!("{}:{err}", self.path.display())
+    }
+}
+
+impl Edit {
+    /// Returns whether the file changes.
+    fn carry_out(&self, mode: Mode) -> Result<bool> {
+        let has_changed = self.before != self.after;
+        match mode {
+            Mode::Write if has_changed => self.write()?,
+            Mode::Write if self.before.is_some() => {
+                log::info!("{} is unchanged", self.path.display());
+            }
+            Mode::Write => log::debug!("{} is not there", self.path.display()),
+            Mode::Print => self.print()?,
+            Mode::Diff => output(&self.diff())?,
+        }
+        Ok(has_changed)
+    }
+
+    fn write(&self) -> Result<()> {
+        let path = self.path.display();
+        if let Backup::Make(backup) = &self.backup
+            && self.before.is_some()
+        {
+            file::copy(&self.path, backup)
+                .with_context(|| format!("cannot copy {path} to {}", backup.display()))?;
+            log::info!("Kept the old config as {}", backup.display());
+        }
+        if let Some(text) = &self.after {
+            file::replace(&self.path, text.as_bytes())
+                .with_context(|| format!("cannot write {path}, which is as it was"))?;
+            log::info!("Wrote updated config to {path}");
+        } else {
+            file::remove(&self.path).with_context(|| format!("cannot remove {path}"))?;
+            log::info!("Removed {path}");
+        }
+        if let Backup::Remove(backup) = &self.backup {
+            file::remove(backup).with_context(|| format!("cannot remove {}", backup.display()))?;
+        }
+        Ok(())
+    }
+
+    fn print(&self) -> Result<()> {
+        match &self.after {
+            Some(text) => {
+                log::info!("{}:", self.path.display());
+                let end = if text.ends_with('\n') || text.is_empty() {
+                    ""
+                } else {
+                    "\n"
+                };
+                output(&format!("{text}{end}"))?;
+            }
+            None if self.before.is_some() => log::info!("{} would go", self.path.display()),
+            None => {}
+        }
+        Ok(())
+    }
+
+    fn diff(&self) -> String {
+        let name = |text: &Option<String>| match text {
+            Some(_) => self.path.to_string_lossy().into_owned(),
+            None => "/dev/null".to_owned(),
+        };
+        let text = |text: &Option<String>| text.clone().unwrap_or_default();
+        let (old, new) = (text(&self.before), text(&self.after));
+        unified_diff(&old, &new, &name(&self.before), &name(&self.after))
+    }
+}
+
+fn read(path: &Path) -> Result<Option<String>> {
+    file::read(path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+/// The usual name of the copy, and the one that it gets if that is taken.
+fn backups_of(path: &Path) -> [PathBuf; 2] {
+    [".bak", ".nvidia-ctk.bak"].map(|end| {
+        let mut name = OsString::from(path);
+        name.push(end);
+        name.into()
+    })
+}

@@ -1,0 +1,272 @@
+//! `runtime configure` and `runtime unconfigure`: what may be asked for.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use argh::{ArgsInfo, FromArgs};
+
+use super::apply::{self, Mode};
+use super::plan::{self, DropIn, Request, Source};
+use crate::runtime::{Handler, Runtime, oci_hook};
+
+const PROGRAM: &str = "nvidia-container-runtime";
+const PROGRAM_PATH: &str = "/usr/bin/nvidia-container-runtime";
+
+/// Add the NVIDIA runtime to the configuration of a container engine. Only the
+/// lines that this needs change, a second run changes nothing, and unconfigure
+/// takes it back.
+#[derive(FromArgs, ArgsInfo)]
+#[argh(subcommand, name = "configure", help_triggers("-h", "--help"))]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "argh wants one for each switch"
+)]
+pub(super) struct Configure {
+    /// engine: docker, containerd, crio or podman (default: docker)
+    #[argh(option, arg_name = "name", default = "Runtime::Docker")]
+    runtime: Runtime,
+    /// configuration file of the engine (default: the one in its manual)
+    #[argh(option, arg_name = "file")]
+    config: Option<String>,
+    /// file that the engine reads besides, for containerd and crio; "" to edit
+    /// the configuration file itself
+    #[argh(option, arg_name = "file")]
+    drop_in_config: Option<String>,
+    /// name of the runtime (default: nvidia)
+    #[argh(option, arg_name = "name", default = "String::from(\"nvidia\")")]
+    nvidia_runtime_name: String,
+    /// program of the runtime (default: nvidia-container-runtime); also
+    /// --runtime-path
+    #[argh(option, arg_name = "path", default = "String::from(PROGRAM)")]
+    nvidia_runtime_path: String,
+    /// make it the runtime of containers that name none; also --set-as-default
+    #[argh(switch)]
+    nvidia_set_as_default: bool,
+    /// let the engine resolve CDI devices; also --cdi.enabled
+    #[argh(switch)]
+    enable_cdi: bool,
+    /// where the settings of the new runtime come from: file, or command, which
+    /// asks the engine (default: file)
+    #[argh(option, arg_name = "source", default = "String::from(\"file\")")]
+    config_source: String,
+    /// program of the engine, for its version and for --config-source=command
+    #[argh(option, arg_name = "path")]
+    executable_path: Option<String>,
+    /// what to write: config-file, or oci-hook, a file for hooks.d (default:
+    /// config-file)
+    #[argh(option, arg_name = "mode", default = "String::new()")]
+    config_mode: String,
+    /// file to write with --config-mode=oci-hook (default: standard output)
+    #[argh(option, arg_name = "file")]
+    oci_hook_path: Option<String>,
+    /// program of that hook (default: /usr/bin/nvidia-container-runtime-hook)
+    #[argh(
+        option,
+        arg_name = "path",
+        default = "String::from(\"/usr/bin/nvidia-container-runtime-hook\")"
+    )]
+    nvidia_runtime_hook_path: String,
+    /// take back what configure did
+    #[argh(switch)]
+    remove: bool,
+    /// print the new documents and write nothing
+    #[argh(switch)]
+    dry_run: bool,
+    /// print what would change, as diff -u does, and write nothing
+    #[argh(switch)]
+    diff: bool,
+}
+
+/// Take back what configure did: the runtime goes, the default is again what it
+/// was. A file that nobody edited since is restored byte for byte.
+#[derive(FromArgs, ArgsInfo)]
+#[argh(subcommand, name = "unconfigure", help_triggers("-h", "--help"))]
+pub(super) struct Unconfigure {
+    /// engine: docker, containerd, crio or podman (default: docker)
+    #[argh(option, arg_name = "name", default = "Runtime::Docker")]
+    runtime: Runtime,
+    /// configuration file of the engine (default: the one in its manual)
+    #[argh(option, arg_name = "file")]
+    config: Option<String>,
+    /// file that the engine reads besides, for containerd and crio; "" if the
+    /// configuration file itself was edited
+    #[argh(option, arg_name = "file")]
+    drop_in_config: Option<String>,
+    /// name of the runtime (default: nvidia)
+    #[argh(option, arg_name = "name", default = "String::from(\"nvidia\")")]
+    nvidia_runtime_name: String,
+    /// print the new documents and write nothing
+    #[argh(switch)]
+    dry_run: bool,
+    /// print what would change, as diff -u does, and write nothing
+    #[argh(switch)]
+    diff: bool,
+}
+
+impl Configure {
+    /// Refuses what makes no sense before anything is read; what only has no effect gives a warning.
+    pub(super) fn run(&self) -> Result<()> {
+        let mode = Mode::new(self.dry_run, self.diff);
+        match self.config_mode.as_str() {
+            "" | "config" | "config-file" => {}
+            "hook" | "oci-hook" => return self.write_hook(mode),
+            unknown => log::warn!(
+                "Ignoring unsupported config mode for {}: \"{unknown}\"",
+                self.runtime
+            ),
+        }
+        let request = self.request()?;
+        if self.remove {
+            return apply::remove(&plan::remove(&request)?, &request, mode);
+        }
+        warn_if_missing(&request.handler.path);
+        apply::add(&plan::add(&request)?, &request, mode)
+    }
+
+    fn request(&self) -> Result<Request> {
+        let runtime = self.runtime;
+        let handler = Handler {
+            name: name(&self.nvidia_runtime_name)?,
+            path: self.program()?,
+            is_default: self.nvidia_set_as_default,
+            cdi: self.enable_cdi,
+        };
+        self.warn_of_what_is_ignored();
+        let source = match (self.config_source.as_str(), runtime) {
+            ("file", _) => Source::File,
+            ("command", Runtime::Containerd | Runtime::Crio) => Source::Command,
+            ("command", _) => {
+                log::warn!("A command Config Source is not supported for {runtime}; using file");
+                Source::File
+            }
+            (unknown, _) => bail!("unrecognized Config Source: {unknown}; known are file, command"),
+        };
+        Ok(Request {
+            runtime,
+            handler,
+            config: config(self.config.as_deref(), runtime)?,
+            drop_in: drop_in(self.drop_in_config.as_deref(), runtime)?,
+            source,
+            executable: self.executable_path.clone(),
+            hook: self.oci_hook_path.clone().map(PathBuf::from),
+        })
+    }
+
+    fn program(&self) -> Result<String> {
+        let path = self.nvidia_runtime_path.as_str();
+        ensure!(!path.is_empty(), "the NVIDIA runtime path is empty");
+        match self.runtime {
+            // Docker looks a bare name up in its PATH; the others do not.
+            Runtime::Docker if !path.contains('/') => Ok(path.to_owned()),
+            Runtime::Containerd | Runtime::Crio if path == PROGRAM => Ok(PROGRAM_PATH.to_owned()),
+            Runtime::Podman => Ok(path.to_owned()),
+            _ => {
+                ensure!(
+                    path.starts_with('/'),
+                    "the NVIDIA runtime path \"{path}\" is not an absolute path"
+                );
+                Ok(path.to_owned())
+            }
+        }
+    }
+
+    fn warn_of_what_is_ignored(&self) {
+        let runtime = self.runtime;
+        let is_podman = runtime == Runtime::Podman;
+        if self.enable_cdi && (is_podman || runtime == Runtime::Crio) {
+            log::warn!("Ignoring cdi.enabled flag for {runtime}");
+        }
+        if self.nvidia_set_as_default && is_podman {
+            log::warn!(
+                "Ignoring nvidia-set-as-default flag for podman: it has hooks, not a runtime"
+            );
+        }
+        if let Some(path) = &self.executable_path
+            && matches!(runtime, Runtime::Docker | Runtime::Podman)
+        {
+            log::warn!("Ignoring executable-path=\"{path}\" flag for {runtime}");
+        }
+    }
+
+    fn write_hook(&self, mode: Mode) -> Result<()> {
+        log::warn!("The \"oci-hook\" config-mode is deprecated");
+        let program = self.nvidia_runtime_hook_path.as_str();
+        ensure!(
+            program.starts_with('/'),
+            "the NVIDIA runtime hook path \"{program}\" is not an absolute path"
+        );
+        let document = oci_hook::document(program);
+        match &self.oci_hook_path {
+            Some(path) if self.remove => apply::remove_hook(Path::new(path), &document, mode),
+            Some(path) => {
+                warn_if_missing(program);
+                apply::write_hook(Path::new(path), &document, mode)
+            }
+            None if self.remove => {
+                bail!("--remove with --config-mode=oci-hook needs --oci-hook-path")
+            }
+            None => Ok(crate::log::output(&document)?),
+        }
+    }
+}
+
+impl Unconfigure {
+    pub(super) fn run(&self) -> Result<()> {
+        let request = Request {
+            runtime: self.runtime,
+            handler: Handler {
+                name: name(&self.nvidia_runtime_name)?,
+                ..Handler::default()
+            },
+            config: config(self.config.as_deref(), self.runtime)?,
+            drop_in: drop_in(self.drop_in_config.as_deref(), self.runtime)?,
+            source: Source::File,
+            executable: None,
+            hook: None,
+        };
+        let mode = Mode::new(self.dry_run, self.diff);
+        apply::remove(&plan::remove(&request)?, &request, mode)
+    }
+}
+
+fn name(name: &str) -> Result<String> {
+    ensure!(!name.is_empty(), "the NVIDIA runtime name is empty");
+    Ok(name.to_owned())
+}
+
+fn config(path: Option<&str>, runtime: Runtime) -> Result<PathBuf> {
+    let path = path.filter(|path| !path.is_empty());
+    let path = path.unwrap_or_else(|| runtime.default_config());
+    std::path::absolute(path).with_context(|| format!("cannot find {path}"))
+}
+
+fn drop_in(path: Option<&str>, runtime: Runtime) -> Result<DropIn> {
+    match path {
+        None => Ok(DropIn::Default),
+        Some("") => Ok(DropIn::InPlace),
+        Some(_) if runtime.default_drop_in().is_none() => {
+            bail!("runtime {runtime} does not support drop-in configs")
+        }
+        Some(path) => {
+            ensure!(
+                path.starts_with('/'),
+                "the drop-in-config path \"{path}\" is not an absolute path"
+            );
+            Ok(DropIn::File(path.into()))
+        }
+    }
+}
+
+/// The engine would only say so when the first container starts.
+#[expect(clippy::disallowed_methods, reason = "a program of the host")]
+fn warn_if_missing(program: &str) {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let is_there = if program.contains('/') {
+        Path::new(program).is_file()
+    } else {
+        std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+    };
+    if !is_there {
+        log::warn!("{program} is not there: containers that ask for it will not start");
+    }
+}

@@ -1,0 +1,212 @@
+//! containerd: the main file itself, or a file beside it that it imports.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use toml_edit::Table;
+
+use super::{DropIn, Request, Source, Target, is_in, settings};
+use crate::document::toml::unindent;
+use crate::host::program;
+use crate::runtime::containerd::{Config, Imports, Main, Version};
+use crate::runtime::{Base, Runtime};
+
+/// Which of the two depends on the version of the file and on the containerd that is installed.
+pub(super) fn add(request: &Request) -> Result<Vec<Target>> {
+    let text = request.read_config()?;
+    let installed = installed_version(request);
+    let new = if installed >= Some(2) {
+        Version::V3
+    } else {
+        Version::V2
+    };
+    let main = Main::read(&text, new).map_err(|err| request.invalid(&err))?;
+    ensure!(
+        main.version > Version::V1 || installed < Some(2),
+        "{} has version 1, from which containerd 2.x takes no runtimes; bring it to version 2 or 3 first",
+        request.config.display()
+    );
+    let base = match request.source {
+        Source::File => main.base.clone(),
+        Source::Command => ask_containerd(request, text.is_empty(), new)?.base,
+    };
+    let base = settings(base, || main.version.plain());
+    let is_merged = main.version >= Version::V3 || installed >= Some(2);
+    match drop_in(request, main.version, is_merged)? {
+        Some(path) if is_merged => merged(request, &main, base, path),
+        Some(path) => copied(request, main, base, path),
+        None => {
+            let base = match request.source {
+                Source::File => Base::Own,
+                Source::Command => Base::Other(base),
+            };
+            let config = config(main.version, base, None);
+            Ok(vec![Target::main(request, config)])
+        }
+    }
+}
+
+/// The file beside the main one; none if that is edited itself.
+fn drop_in(request: &Request, version: Version, is_merged: bool) -> Result<Option<PathBuf>> {
+    match (&request.drop_in, version) {
+        (DropIn::File(path), Version::V1) => bail!(
+            "{} has version 1, which imports no other files; without --drop-in-config {} it is edited itself",
+            request.config.display(),
+            path.display()
+        ),
+        (_, Version::V1) => Ok(None),
+        // The section in the drop-in would replace that of the main file.
+        (DropIn::Default, _) if !is_merged => Ok(None),
+        _ => Ok(request.drop_in_file()),
+    }
+}
+
+fn merged(request: &Request, main: &Main, mut base: Table, path: PathBuf) -> Result<Vec<Target>> {
+    unindent(&mut base);
+    let config = config(main.version, Base::Followed(base), None);
+    beside(request, main, path, config)
+}
+
+fn copied(request: &Request, mut main: Main, base: Table, path: PathBuf) -> Result<Vec<Target>> {
+    log::warn!(
+        "containerd 1.x takes the CRI settings from {0} and not from {1}: they are copied, so run this again after each edit of {1}",
+        path.display(),
+        request.config.display()
+    );
+    let section = main.cri.take().unwrap_or_default();
+    let config = config(main.version, Base::Followed(base), Some(section));
+    beside(request, &main, path, config)
+}
+
+/// The drop-in first, and then the main file that imports it, unless it does.
+fn beside(request: &Request, main: &Main, path: PathBuf, config: Config) -> Result<Vec<Target>> {
+    let imports = Imports {
+        new: main.version,
+        pattern: pattern(&path)?,
+    };
+    let mut patterns = main.imports.iter();
+    let is_imported = patterns.any(|it| covers(it, &request.config, &path));
+    let mut targets = vec![Target::drop_in(path, config)];
+    if !is_imported {
+        targets.push(Target::main(request, imports));
+    }
+    Ok(targets)
+}
+
+fn config(new: Version, base: Base, copied: Option<Table>) -> Config {
+    Config { new, base, copied }
+}
+
+/// The first number of the version of the containerd that is installed; none if it does not tell.
+fn installed_version(request: &Request) -> Option<u32> {
+    let answer = program::ask(request.program(), &["--version"])
+        .inspect_err(|err| log::debug!("the version of containerd is not known: {err:#}"))
+        .ok()?;
+    major_version(&answer)
+}
+
+/// From `containerd github.com/containerd/containerd v1.6.20 2806fc1`.
+fn major_version(answer: &str) -> Option<u32> {
+    let version = answer.split_whitespace().nth(2)?;
+    let version = version.strip_prefix('v').unwrap_or(version);
+    version.split('.').next()?.parse().ok()
+}
+
+/// What containerd says that its settings are. Versions before 2.0 fail without a configuration file; then those built in.
+fn ask_containerd(request: &Request, is_blank: bool, new: Version) -> Result<Main> {
+    let action = if is_blank { "default" } else { "dump" };
+    let config = request.config.to_string_lossy();
+    let is_usual = *config == *Runtime::Containerd.default_config();
+    let args: &[&str] = if is_usual || is_blank {
+        &["config", action]
+    } else {
+        &["--config", &config, "config", action]
+    };
+    let answer = program::ask(request.program(), args)?;
+    Main::read(&answer, new).map_err(|err| anyhow!("the answer of {}: {err}", request.program()))
+}
+
+/// The file that the runtime is in, and with a drop-in the main file, from which it is imported.
+pub(super) fn remove(request: &Request) -> Result<Vec<Target>> {
+    let text = request.read_config()?;
+    let new = Version::read(&text, Version::V2).map_err(|err| request.invalid(&err))?;
+    let config = || config(new, Base::Own, None);
+    Ok(match request.drop_in_file() {
+        Some(path) if is_in(request, &path, &config())? => {
+            let pattern = pattern(&path)?;
+            let main = Target::main(request, Imports { new, pattern });
+            vec![main, Target::drop_in(path, config())]
+        }
+        _ => vec![Target::main(request, config())],
+    })
+}
+
+/// What the main file imports for the sake of the drop-in.
+fn pattern(drop_in: &Path) -> Result<String> {
+    let folder = drop_in.parent().and_then(Path::to_str);
+    let folder = folder.with_context(|| format!("{} is not UTF-8", drop_in.display()))?;
+    Ok(format!("{}/*.toml", folder.trim_end_matches('/')))
+}
+
+/// Whether a pattern of the main file's imports matches the drop-in. One star is understood, in the file's name.
+fn covers(pattern: &str, main: &Path, drop_in: &Path) -> bool {
+    let pattern = main.parent().unwrap_or(main).join(pattern);
+    let (Some(wanted), Some(name)) = (pattern.file_name(), drop_in.file_name()) else {
+        return false;
+    };
+    let (wanted, name) = (wanted.to_string_lossy(), name.to_string_lossy());
+    let matches = match wanted.split_once('*') {
+        Some((head, tail)) => {
+            name.len() >= head.len() + tail.len() && name.starts_with(head) && name.ends_with(tail)
+        }
+        None => wanted == name,
+    };
+    matches && pattern.parent() == drop_in.parent()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_found_in_what_containerd_prints() {
+        for (answer, version) in [
+            (
+                "containerd github.com/containerd/containerd v1.6.20 2806fc1",
+                Some(1),
+            ),
+            (
+                "containerd github.com/containerd/containerd 1.6.20~ds1 1.6.20~ds1-1",
+                Some(1),
+            ),
+            (
+                "containerd github.com/containerd/containerd/v2 2.1.9-1 x\n",
+                Some(2),
+            ),
+            ("containerd", None),
+            ("a b c", None),
+            ("", None),
+        ] {
+            assert_eq!(major_version(answer), version, "{answer}");
+        }
+    }
+
+    #[test]
+    fn imports_are_recognised() {
+        let main = Path::new("/etc/containerd/config.toml");
+        let drop_in = Path::new("/etc/containerd/conf.d/99-nvidia.toml");
+        for (pattern, expected) in [
+            ("/etc/containerd/conf.d/*.toml", true),
+            ("conf.d/*.toml", true),
+            ("conf.d/*", true),
+            ("./conf.d/9*.toml", true),
+            ("/etc/containerd/conf.d/99-nvidia.toml", true),
+            ("/etc/containerd/*.toml", false),
+            ("conf.d/*.conf", false),
+            ("conf.d/99-nvidia.toml*99-nvidia.toml", false),
+            ("", false),
+        ] {
+            assert_eq!(covers(pattern, main, drop_in), expected, "{pattern}");
+        }
+    }
+}

@@ -1,0 +1,520 @@
+//! `runtime configure` and `unconfigure`: the real binary on trees of files, and what the engines say of the result.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "test code, on files that it made itself"
+)]
+
+#[path = "common/host.rs"]
+mod host;
+
+use std::env;
+use std::fs;
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use host::{Host, Run, can_run, private, tree};
+
+fn copy(from: &Path, to: &Path) {
+    for (name, text) in tree(from) {
+        let path = to.join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+}
+
+fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/configure")
+}
+
+/// Each folder of the fixtures holds the arguments and the files before and after. With `BLESS` in the environment, what comes
+/// out is what was wanted.
+#[test]
+fn the_files_of_the_fixtures() {
+    let mut cases = 0;
+    for entry in fs::read_dir(fixtures()).unwrap() {
+        let case = entry.unwrap().path();
+        let Ok(arguments) = fs::read_to_string(case.join("arguments")) else {
+            continue;
+        };
+        let host = Host::new();
+        copy(&case.join("before"), host.root.path());
+        let before = tree(host.root.path());
+        let line = format!("runtime configure {arguments}");
+        let dry = host.succeed(&format!("{line} --dry-run"));
+        assert!(!dry.stdout.is_empty(), "{line}");
+        let diff = host.succeed(&format!("{line} --diff"));
+        assert!(diff.stdout.contains("\n+"), "{line}");
+        assert_eq!(tree(host.root.path()), before, "{line}");
+
+        host.succeed(&line);
+        let mut after = tree(host.root.path());
+        after.retain(|path, _| path.extension().is_none_or(|it| it != "bak"));
+        for text in after.values_mut() {
+            *text = text.replace(host.root.path().to_str().unwrap(), "@ROOT@");
+        }
+        if env::var_os("BLESS").is_some() {
+            for (name, text) in &after {
+                let path = case.join("after").join(name);
+                fs::create_dir_all(path.parent().unwrap()).unwrap();
+                fs::write(path, text).unwrap();
+            }
+        }
+        assert_eq!(after, tree(&case.join("after")), "{line}");
+
+        let times = mtimes(host.root.path());
+        let again = host.succeed(&line);
+        assert!(!again.stderr.contains("restarted"), "{line}");
+        assert_eq!(mtimes(host.root.path()), times, "{line}");
+
+        host.succeed(&format!("{line} --remove"));
+        assert_eq!(tree(host.root.path()), before, "{line}");
+        let gone = host.succeed(&format!("{line} --remove"));
+        assert!(!gone.stderr.contains("restarted"), "{line}");
+        cases += 1;
+    }
+    assert!(cases >= 15, "{cases}");
+}
+
+fn mtimes(folder: &Path) -> Vec<(i64, i64, u64)> {
+    let times = |path: PathBuf| {
+        let metadata = fs::metadata(folder.join(path)).unwrap();
+        (metadata.mtime(), metadata.mtime_nsec(), metadata.ino())
+    };
+    tree(folder).into_keys().map(times).collect()
+}
+
+#[test]
+fn the_other_name_and_the_other_command() {
+    let host = Host::new();
+    let applet = host.path("nvidia-ctk-runtime-configure");
+    symlink(env!("CARGO_BIN_EXE_nvidia-ctk"), &applet).unwrap();
+    let config = host.write("daemon.json", "{\"debug\": true}\n");
+    let output = Command::new(applet).arg("--config").arg(&config).output();
+    assert_eq!(Run::from(output.unwrap()).code, 0);
+    assert!(
+        host.read("daemon.json")
+            .contains("nvidia-container-runtime")
+    );
+    host.succeed("runtime unconfigure --config @ROOT@/daemon.json");
+    assert_eq!(host.read("daemon.json"), "{\"debug\": true}\n");
+    assert!(!host.path("daemon.json.bak").exists());
+}
+
+#[test]
+fn the_file_stays_what_it_is() {
+    let host = Host::new();
+    let real = host.write("real/daemon.json", "{\n  \"debug\": true\n}\n");
+    fs::set_permissions(&real, fs::Permissions::from_mode(0o600)).unwrap();
+    symlink("real/daemon.json", host.path("daemon.json")).unwrap();
+    let run = host.succeed("runtime configure --config @ROOT@/daemon.json");
+    assert!(
+        run.stderr.contains("Wrote updated config to"),
+        "{}",
+        run.stderr
+    );
+    assert!(
+        run.stderr
+            .contains("It is recommended that docker daemon be restarted.")
+    );
+    let backup = host.path("daemon.json.bak");
+    assert!(
+        run.stderr
+            .contains(&format!("Kept the old config as {}", backup.display()))
+    );
+    assert!(
+        fs::symlink_metadata(host.path("daemon.json"))
+            .unwrap()
+            .is_symlink()
+    );
+    for path in [real, backup] {
+        assert_eq!(fs::metadata(path).unwrap().mode() & 0o7777, 0o600);
+    }
+    // The copy is of the first state, whatever is configured later.
+    host.succeed("runtime configure --config @ROOT@/daemon.json --set-as-default");
+    assert_eq!(host.read("daemon.json.bak"), "{\n  \"debug\": true\n}\n");
+    host.succeed("runtime unconfigure --config @ROOT@/daemon.json");
+    assert_eq!(host.read("real/daemon.json"), "{\n  \"debug\": true\n}\n");
+}
+
+#[test]
+fn a_copy_of_the_admin_is_left_alone() {
+    let host = Host::new();
+    host.write("daemon.json", "{\"default-runtime\": \"x\"}");
+    host.write("daemon.json.bak", "mine");
+    host.succeed("runtime configure --config @ROOT@/daemon.json --set-as-default");
+    let copy = host.read("daemon.json.nvidia-ctk.bak");
+    assert_eq!(copy, "{\"default-runtime\": \"x\"}");
+    host.succeed("runtime unconfigure --config @ROOT@/daemon.json");
+    assert_eq!(host.read("daemon.json"), "{\"default-runtime\": \"x\"}");
+    assert_eq!(host.read("daemon.json.bak"), "mine");
+    assert_eq!(tree(host.root.path()).len(), 2);
+}
+
+#[test]
+fn what_the_admin_edited_since_stays() {
+    let host = Host::new();
+    let configure = "runtime configure --config @ROOT@/daemon.json --set-as-default --cdi.enabled";
+    for (before, edited) in [
+        (
+            "{\"default-runtime\": \"x\"}",
+            "{\"default-runtime\": \"x\", \"debug\": true}",
+        ),
+        ("{\"debug\": true}", "{\"debug\": true, \"debug\": true}"),
+    ] {
+        host.write("daemon.json", before);
+        host.succeed(configure);
+        let text = host.read("daemon.json");
+        let end = text.len() - 1;
+        host.write(
+            "daemon.json",
+            &format!("{}, \"debug\": true}}", &text[..end]),
+        );
+        host.succeed("runtime unconfigure --config @ROOT@/daemon.json");
+        assert_eq!(host.read("daemon.json"), edited);
+        assert_eq!(tree(host.root.path()).len(), 1);
+    }
+}
+
+#[test]
+fn a_runtime_of_the_main_file_stays_when_ours_goes() {
+    let host = Host::new();
+    let main = "[crio.runtime.runtimes.nvidia]\nruntime_path = \"/old\"\n";
+    host.write("crio.conf", main);
+    let configure = "runtime configure --runtime crio --config @ROOT@/crio.conf";
+    host.succeed(configure);
+    assert!(
+        host.read("crio.conf.d/99-nvidia.toml")
+            .contains("/usr/bin/nvidia-container-runtime")
+    );
+    host.succeed(&format!("{configure} --remove"));
+    assert_eq!(host.read("crio.conf"), main);
+    assert!(!host.path("crio.conf.d/99-nvidia.toml").exists());
+    host.succeed(&format!("{configure} --remove"));
+    assert!(!host.path("crio.conf").exists());
+}
+
+#[test]
+fn what_cannot_be_done_changes_nothing() {
+    let host = Host::new();
+    host.write("comment.json", "{\n  // mine\n}\n");
+    host.write("off.toml", "version = 2\ndisabled_plugins = [\"cri\"]\n");
+    host.write("v1.toml", "root = '/x'\n");
+    host.write("v9.toml", "version = 9\n");
+    let docker = "runtime configure --config @ROOT@/comment.json";
+    let containerd =
+        "runtime configure --runtime containerd --executable-path /nowhere --config @ROOT@";
+    for (line, message) in [
+        (docker, "@ROOT@/comment.json:2:3: comments are not JSON"),
+        ("runtime configure --config @ROOT@", "cannot read @ROOT@: "),
+        (
+            "runtime configure --runtime invalid",
+            "unrecognized runtime 'invalid'; known are docker, containerd, crio, podman",
+        ),
+        (
+            &format!("{docker} --drop-in-config /x"),
+            "runtime docker does not support drop-in configs",
+        ),
+        (
+            &format!("{docker} --runtime-path ./x"),
+            "the NVIDIA runtime path \\\"./x\\\" is not an absolute path",
+        ),
+        (
+            &format!("{docker} --runtime-path="),
+            "the NVIDIA runtime path is empty",
+        ),
+        (
+            &format!("{docker} --nvidia-runtime-name="),
+            "the NVIDIA runtime name is empty",
+        ),
+        (
+            &format!("{docker} extra"),
+            "configure has no use for 'extra'",
+        ),
+        (
+            &format!("{docker} --enable-cdi-in-runtime"),
+            "flag provided but not defined",
+        ),
+        (
+            &format!("{docker} --config-source=x"),
+            "unrecognized Config Source: x; known are file, command",
+        ),
+        (
+            &format!("{containerd}/new.toml --drop-in-config x"),
+            "the drop-in-config path \\\"x\\\" is not an absolute path",
+        ),
+        (
+            &format!("{containerd}/off.toml"),
+            "@ROOT@/off.toml:2:20: the CRI plugin is off",
+        ),
+        (
+            &format!("{containerd}/v9.toml"),
+            "@ROOT@/v9.toml:1:11: the version is not",
+        ),
+        (
+            &format!("{containerd}/v1.toml --drop-in-config @ROOT@/x.toml"),
+            "v1.toml has version 1, which imports no other files",
+        ),
+        (
+            &format!("{containerd}/new.toml --config-source=command"),
+            "cannot run /nowhere config default: No such file or directory",
+        ),
+        (
+            "runtime configure --runtime containerd --config @ROOT@/v1.toml --executable-path @BIN@/containerd-2.1",
+            "v1.toml has version 1, from which containerd 2.x takes no runtimes",
+        ),
+        (
+            "runtime configure --runtime crio --config @ROOT@/x --config-source=command --executable-path /nowhere",
+            "cannot run /nowhere status config: No such file",
+        ),
+        (
+            "runtime configure --runtime podman --config @ROOT@/x --oci-hook-path @ROOT@/no/x.json",
+            "@ROOT@/no is not there",
+        ),
+        (
+            "runtime configure --config-mode hook --nvidia-runtime-hook-path x",
+            "the NVIDIA runtime hook path \\\"x\\\" is not an absolute path",
+        ),
+    ] {
+        host.fail(line, message);
+    }
+}
+
+#[test]
+fn settings_can_come_from_the_engine() {
+    let host = Host::new();
+    let dump = "version = 2\n[plugins.'io.containerd.grpc.v1.cri'.containerd.runtimes.runc]\nruntime_type = 'io.containerd.runc.v2'\nsnapshotter = 'from-the-engine'\n";
+    let answer = host.write("dump.toml", dump);
+    host.program("engine", &format!("cat {}", answer.display()));
+    host.write("config.toml", "version = 2\n");
+    host.succeed(
+        "runtime configure --runtime containerd --config @ROOT@/config.toml --config-source command --executable-path @BIN@/engine \
+         --drop-in-config @ROOT@/conf.d/x.toml",
+    );
+    assert!(host.read("conf.d/x.toml").contains("from-the-engine"));
+    assert!(host.read("config.toml").contains("/conf.d/*.toml"));
+
+    fs::write(
+        &answer,
+        "[crio.runtime.runtimes.crun]\nruntime_root = '/from-the-engine'\n",
+    )
+    .unwrap();
+    let crio = "runtime configure --runtime crio --config @ROOT@/crio.conf --config-source command --executable-path @BIN@/engine";
+    host.succeed(crio);
+    assert!(
+        host.read("crio.conf.d/99-nvidia.toml")
+            .contains("from-the-engine")
+    );
+    assert!(!host.path("crio.conf").exists());
+
+    host.program("engine", "echo broken >&2; exit 1");
+    host.fail(
+        crio,
+        "engine status config failed with exit status: 1: broken; cannot run crio-status config: ",
+    );
+}
+
+#[test]
+fn containerd_reads_what_is_written() {
+    if !can_run(&["containerd"]) {
+        return;
+    }
+    let host = Host::new();
+    let dump = || {
+        let config = host.path("config.toml");
+        let mut command = Command::new("containerd");
+        let output = command
+            .arg("--config")
+            .arg(config)
+            .args(["config", "dump"])
+            .output();
+        let run = Run::from(output.unwrap());
+        assert_eq!(run.code, 0, "{}", run.stderr);
+        run.stdout.replace('\'', "\"")
+    };
+    let version = Command::new("containerd").arg("--version").output();
+    let is_2 = Run::from(version.unwrap()).stdout.contains("containerd/v2");
+    let v2 = fs::read_to_string(fixtures().join("containerd-in-place/before/config.toml")).unwrap();
+    let v1 =
+        fs::read_to_string(fixtures().join("containerd-version-1/before/config.toml")).unwrap();
+    let configure =
+        "runtime configure --runtime containerd --config @ROOT@/config.toml --set-as-default";
+    for (text, arguments, is_followed) in [
+        (v2.as_str(), "", true),
+        (&v2, "--drop-in-config=", true),
+        (&v2, "--drop-in-config @ROOT@/conf.d/x.toml", false),
+        (&v1, "", true),
+        (&v2.replace('\n', "\r\n"), "", true),
+        ("version = 2\n", "--config-source command", true),
+    ] {
+        host.write("config.toml", text);
+        if is_2 && text == v1 {
+            host.fail(
+                configure,
+                "has version 1, from which containerd 2.x takes no runtimes",
+            );
+            continue;
+        }
+        host.succeed(&format!("{configure} {arguments}"));
+        let dumped = dump();
+        assert!(
+            dumped.contains("BinaryName = \"/usr/bin/nvidia-container-runtime\""),
+            "{arguments}: {dumped}"
+        );
+        assert!(
+            dumped.contains("default_runtime_name = \"nvidia\""),
+            "{arguments}: {dumped}"
+        );
+        for setting in [
+            "stream_server_port = \"10010\"",
+            "SystemdCgroup = true",
+            "snapshotter = \"zfs\"",
+        ] {
+            assert!(
+                !text.contains(setting) || dumped.contains(setting),
+                "{arguments}: {setting}: {dumped}"
+            );
+        }
+        let edited = host.read("config.toml").replace("10010", "10011");
+        host.write("config.toml", &edited);
+        if is_followed {
+            assert_eq!(
+                edited.contains("10011"),
+                dump().contains("10011"),
+                "{arguments}"
+            );
+        } else {
+            host.succeed(&format!("{configure} {arguments}"));
+            assert!(dump().contains("10011"), "{arguments}");
+        }
+        host.succeed(&format!(
+            "runtime unconfigure --runtime containerd --config @ROOT@/config.toml {}",
+            arguments.replace("--config-source command", "")
+        ));
+        assert_eq!(
+            host.read("config.toml"),
+            text.replace("10010", "10011"),
+            "{arguments}"
+        );
+        assert!(!dump().contains("nvidia"), "{arguments}");
+    }
+}
+
+#[test]
+fn dockerd_reads_what_is_written() {
+    if !can_run(&["dockerd", "containerd", "runc", "unshare"]) {
+        return;
+    }
+    let host = Host::new();
+    host.program("nvidia-container-runtime", "exec runc \"$@\"");
+    let config = host.write(
+        "daemon.json",
+        "{\n  \"debug\": false,\n  \"features\": {\"buildkit\": true}\n}\n",
+    );
+    host.succeed(
+        "runtime configure --config @ROOT@/daemon.json --set-as-default --runtime-path @BIN@/nvidia-container-runtime",
+    );
+    // dockerd 20.10 cannot validate a file: it has to start.
+    let script = r#"
+        ! dockerd --help | grep -q -- --validate || dockerd --validate --config-file "$1"
+        dockerd --config-file "$1" --data-root "$2/data" --exec-root "$2/exec" --pidfile "$2/pid" --host "unix://$2/socket" \
+            --iptables=false --ip6tables=false --bridge=none &
+        while kill -0 $! && [ ! -e "$2/stop" ]; do sleep 0.1; done
+        kill $!
+        wait $!"#;
+    let mut daemon = private(script, &[&config, host.root.path()]);
+    let daemon = daemon
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let answer = (0..200).find_map(|_| {
+        std::thread::sleep(Duration::from_millis(100));
+        info(&host.path("socket")).ok()
+    });
+    host.write("stop", "");
+    let run = Run::from(daemon.wait_with_output().unwrap());
+    let answer = answer.unwrap_or_else(|| panic!("{}", run.stderr));
+    assert!(answer.contains("\"DefaultRuntime\":\"nvidia\""), "{answer}");
+    let entry = host.expand("\"nvidia\":{\"path\":\"@BIN@/nvidia-container-runtime\"");
+    assert!(answer.contains(&entry), "{answer}");
+    assert_eq!(run.code, 0, "{}", run.stderr);
+}
+
+/// What dockerd says of itself.
+fn info(socket: &Path) -> io::Result<String> {
+    let mut socket = UnixStream::connect(socket)?;
+    socket.write_all(b"GET /info HTTP/1.0\r\n\r\n")?;
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer)?;
+    Ok(answer)
+}
+
+#[test]
+fn podman_reads_what_is_written() {
+    if !can_run(&["podman"]) {
+        return;
+    }
+    let host = Host::new();
+    host.write("hooks.d/x.json", "{}");
+    let config = host.write(
+        "containers.conf",
+        "[engine]\nhooks_dir = [\n  '/x', # mine\n]\n",
+    );
+    host.succeed("runtime configure --runtime podman --config @ROOT@/containers.conf --oci-hook-path @ROOT@/hooks.d/x.json");
+    let output = Command::new("podman")
+        .arg("--help")
+        .env("CONTAINERS_CONF", config)
+        .output();
+    let help = Run::from(output.unwrap()).stdout;
+    assert!(help.contains(&host.expand("[/x,@ROOT@/hooks.d]")), "{help}");
+}
+
+#[test]
+fn a_full_disk_leaves_the_old_file() {
+    if !can_run(&["unshare", "mount"]) {
+        return;
+    }
+    let host = Host::new();
+    let filler = "x".repeat(20_000);
+    let config = host.write(
+        "daemon.json",
+        &format!("{{\n  \"labels\": [\"{filler}\"]\n}}\n"),
+    );
+    // First there is no room for the copy, then none for the file itself.
+    let script = r#"
+        mkdir "$2/disk"
+        mount -t tmpfs -o size=64k,mode=755 tmpfs "$2/disk"
+        cd "$2/disk"
+        cp "$1" daemon.json
+        head -c 30000 /dev/zero >filler
+        for file in daemon.json.bak filler; do
+            ls -A >before
+            code=0
+            "$3" runtime configure --config "$2/disk/daemon.json" || code=$?
+            [ $code = 1 ]
+            cmp "$1" daemon.json
+            ls -A | cmp - before
+            head -c 20000 /dev/zero >filler
+            cp "$1" daemon.json.bak
+        done
+        rm filler daemon.json.bak
+        "$3" runtime configure --config "$2/disk/daemon.json"
+        grep -q nvidia daemon.json
+        cmp "$1" daemon.json.bak"#;
+    let binary = Path::new(env!("CARGO_BIN_EXE_nvidia-ctk"));
+    let output = private(script, &[&config, host.root.path(), binary]).output();
+    let run = Run::from(output.unwrap());
+    assert_eq!(run.code, 0, "{}{}", run.stdout, run.stderr);
+    assert_eq!(
+        run.stderr.matches("No space left on device").count(),
+        2,
+        "{}",
+        run.stderr
+    );
+}
