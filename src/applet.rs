@@ -9,6 +9,7 @@ use argh::{ArgsInfo, EarlyExit, FromArgs};
 use log::LevelFilter;
 
 use crate::cli::{Normalised, normalise};
+use crate::command::config::Config;
 use crate::command::install::{Install, Uninstall};
 use crate::command::runtime::Runtime;
 use crate::command::system::System;
@@ -85,6 +86,7 @@ struct NvidiaCtk {
 enum Command {
     Hook(Hook),
     Runtime(Runtime),
+    Config(Config),
     Install(Install),
     Uninstall(Uninstall),
     System(System),
@@ -231,6 +233,7 @@ impl Command {
         match self {
             Self::Hook(hook) => hook.run(),
             Self::Runtime(runtime) => runtime.run(),
+            Self::Config(config) => config.run(),
             Self::Install(install) => install.run(),
             Self::Uninstall(uninstall) => uninstall.run(),
             Self::System(system) => system.run(),

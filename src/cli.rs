@@ -16,7 +16,8 @@ use std::iter::{empty, once};
 use argh::{CommandInfoWithArgs, FlagInfoKind};
 
 use environment::{Setting, settings};
-use flag::{HELP, nearest_flag, parse_bool, split_flag};
+pub(crate) use flag::parse_bool;
+use flag::{HELP, nearest_flag, split_flag};
 use level::Level;
 
 /// How many arguments a line may have, both before its lists are split and after.

@@ -1,5 +1,6 @@
 //! Commands for the host's admin.
 
+pub mod config;
 pub mod install;
 pub mod print_ldcache;
 pub mod runtime;

@@ -16,6 +16,7 @@
 pub mod applet;
 pub mod cli;
 pub mod command;
+pub mod config;
 pub mod document;
 pub mod elf;
 pub mod hook;
@@ -26,6 +27,7 @@ pub mod oci;
 pub mod rootfs;
 pub mod runtime;
 pub mod sandbox;
+mod spelling;
 pub mod sys;
 
 pub use applet::run;

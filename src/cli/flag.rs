@@ -2,6 +2,8 @@
 
 use argh::FlagInfo;
 
+use crate::spelling::distance_if_near;
+
 /// The flag that argh adds to every command.
 pub(super) const HELP: &str = "--help";
 
@@ -31,7 +33,7 @@ fn long_name<'a>(flag: &FlagInfo<'a>) -> &'a str {
 }
 
 /// The words of Go's `strconv.ParseBool`.
-pub(super) fn parse_bool(word: &str) -> Option<bool> {
+pub(crate) fn parse_bool(word: &str) -> Option<bool> {
     match word {
         "1" | "t" | "T" | "TRUE" | "true" | "True" => Some(true),
         "0" | "f" | "F" | "FALSE" | "false" | "False" => Some(false),
@@ -44,23 +46,8 @@ pub(super) fn nearest_flag<'a>(
     name: &str,
     flags: impl Iterator<Item = &'a FlagInfo<'a>>,
 ) -> Option<&'a FlagInfo<'a>> {
-    let (distance, flag) = flags
-        .map(|flag| (distance(name, long_name(flag)), flag))
-        .min_by_key(|(distance, _)| *distance)?;
-    (distance * 2 <= long_name(flag).len()).then_some(flag)
-}
-
-/// Levenshtein's distance: how many letters to add, drop or replace make one name the other.
-fn distance(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (1..=b.chars().count()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let (mut diagonal, mut left) = (i, i + 1);
-        for (above, y) in row.iter_mut().zip(b.chars()) {
-            let nearest = diagonal.min(*above).min(left);
-            let cell = if x == y { diagonal } else { nearest + 1 };
-            diagonal = std::mem::replace(above, cell);
-            left = cell;
-        }
-    }
-    row.last().copied().unwrap_or_default()
+    flags
+        .filter_map(|flag| Some((distance_if_near(name, long_name(flag))?, flag)))
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, flag)| flag)
 }

@@ -1,0 +1,12 @@
+//! The toolkit's configuration file, `config.toml`, as text: what its keys are, how one is set, what the default is.
+//!
+//! An edit replaces the bytes that it is about; all others stay, comments and line ends too. No input and output.
+
+mod default;
+mod document;
+mod key;
+mod setting;
+
+pub use default::{HostValues, default_document};
+pub use document::check;
+pub use setting::Setting;

@@ -1,0 +1,51 @@
+//! The document that `nvidia-ctk config default` prints.
+
+use anyhow::Result;
+
+use super::document;
+use super::key;
+
+/// The document with the values of a host where nothing is found.
+const DEFAULT: &str = include_str!("default.toml");
+
+/// Whether `line` comments out the default of a key with this name.
+pub(super) fn is_commented_default(line: &str, name: &str) -> bool {
+    commented_out(line).is_some_and(|content| {
+        content.starts_with(&format!("{name} = "))
+            && DEFAULT
+                .lines()
+                .any(|known| commented_out(known) == Some(content))
+    })
+}
+
+fn commented_out(line: &str) -> Option<&str> {
+    line.trim().strip_prefix('#').map(str::trim)
+}
+
+/// What the default document takes from the host; nothing where it has nothing to tell.
+#[derive(Default, Debug)]
+pub struct HostValues {
+    /// The ldconfig to run, with `@` before it.
+    pub ldconfig: Option<String>,
+    /// The user that device files belong to, where it is not root.
+    pub user: Option<String>,
+    /// Where the runtime's hook is installed.
+    pub runtime_hook: Option<String>,
+    /// Where nvidia-ctk is installed.
+    pub nvidia_ctk: Option<String>,
+}
+
+/// The toolkit's default configuration, for this host.
+pub fn default_document(host: &HostValues) -> Result<String> {
+    [
+        ("nvidia-container-cli.ldconfig", &host.ldconfig),
+        ("nvidia-container-cli.user", &host.user),
+        ("nvidia-container-runtime-hook.path", &host.runtime_hook),
+        ("nvidia-ctk.path", &host.nvidia_ctk),
+    ]
+    .into_iter()
+    .filter_map(|(path, value)| Some((key::find(path)?, value.as_deref()?)))
+    .try_fold(DEFAULT.to_owned(), |text, (key, value)| {
+        document::set(&text, key, &value.into())
+    })
+}
