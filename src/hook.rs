@@ -4,7 +4,6 @@
 
 pub mod chmod;
 pub mod create_symlinks;
-mod driver_libraries;
 pub mod update_ldcache;
 
 use anyhow::{Result, ensure};

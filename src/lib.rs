@@ -18,6 +18,7 @@ pub mod cli;
 pub mod command;
 pub mod config;
 pub mod document;
+pub mod driver;
 pub mod elf;
 pub mod hook;
 pub mod host;

@@ -11,10 +11,10 @@ mod stat;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, OFlag, openat};
+use nix::fcntl::{AT_FDCWD, OFlag, openat, readlinkat};
 use nix::sys::stat::{FchmodatFlags, FileStat, Mode, fchmodat, fstat, mkdirat};
 use pathrs::error::ErrorKind;
 use pathrs::flags::OpenFlags;
@@ -97,6 +97,18 @@ impl ContainerRoot {
     pub fn stat(&self, path: &Path) -> io::Result<FileStat> {
         let handle = retry(|| self.root.resolve(inside(path)))?;
         Ok(fstat(&handle)?)
+    }
+
+    /// The path without links of what `path` leads to, as seen from this root. To be shown, not to be opened: it may change.
+    pub fn real_path(&self, path: &Path) -> io::Result<PathBuf> {
+        let handle = retry(|| self.root.resolve(inside(path)))?;
+        let on_host = |fd: BorrowedFd<'_>| {
+            let itself = format!("/proc/self/fd/{}", fd.as_raw_fd());
+            readlinkat(AT_FDCWD, itself.as_str()).map(PathBuf::from)
+        };
+        let (root, path) = (on_host(self.root.as_fd())?, on_host(handle.as_fd())?);
+        let below = path.strip_prefix(&root).map_err(io::Error::other)?;
+        Ok(Path::new("/").join(below))
     }
 
     /// Opens the directory `path`.

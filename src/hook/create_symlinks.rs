@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use argh::{ArgsInfo, FromArgs};
 
-use super::driver_libraries::{self, DriverDirectory};
+use crate::driver::directories::{self, DriverDirectory};
 use crate::elf::{Head, Object, OpenFile};
 use crate::ldcache::{Ldconfig, check_soname};
 use crate::rootfs::{ContainerRoot, Kind, is_obstacle};
@@ -201,7 +201,7 @@ fn read_link(host: &ContainerRoot, path: &Path) -> Option<PathBuf> {
 /// Makes the links that NVIDIA's installer would make, in every directory with driver libraries. What is not a link stays.
 fn link_driver_libraries(root: &ContainerRoot) {
     let search_path = Ldconfig::new(root).search_path([]);
-    for driver in driver_libraries::find(root, &search_path) {
+    for driver in directories::find(root, &search_path) {
         let vdpau = root.directory(&driver.path.join(VDPAU)).ok();
         let vdpau = vdpau.map(|directory| DriverDirectory {
             path: driver.path.join(VDPAU),

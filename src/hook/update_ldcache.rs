@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use argh::{ArgsInfo, FromArgs};
 use nix::sys::stat::Mode;
 
-use super::driver_libraries;
+use crate::driver::directories;
 use crate::ldcache::{Ldconfig, SearchPath};
 use crate::rootfs::{ContainerRoot, is_obstacle};
 use crate::sandbox::Mounts;
@@ -85,7 +85,7 @@ impl UpdateLdcache {
         let configured = ldconfig.search_path([]);
         let mut folders: Vec<PathBuf> = self.folder.iter().map(Into::into).collect();
         if self.find_driver {
-            let drivers = driver_libraries::find(root, &configured);
+            let drivers = directories::find(root, &configured);
             if drivers.is_empty() && folders.is_empty() {
                 log::debug!("no driver libraries in the container: nothing is done");
                 return Ok(());

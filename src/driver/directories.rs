@@ -1,4 +1,4 @@
-//! Driver libraries in the container, wherever the runtime mounted them.
+//! Directories with driver libraries below a root: a container's, wherever the runtime mounted them, or the host's.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -33,18 +33,18 @@ const USUAL_PLACES: [&str; 16] = [
 ];
 
 /// A directory with libraries of a driver.
-pub(super) struct DriverDirectory {
+pub(crate) struct DriverDirectory {
     /// Its path in the container.
-    pub(super) path: PathBuf,
+    pub(crate) path: PathBuf,
     /// The open directory.
-    pub(super) directory: Directory,
+    pub(crate) directory: Directory,
     /// The driver's version, as at the end of the libraries' names; the newest one if there are several.
-    pub(super) version: OsString,
+    pub(crate) version: OsString,
 }
 
 impl DriverDirectory {
     /// The regular files that belong to the driver: `lib*.so.VERSION`.
-    pub(super) fn libraries(&self) -> impl Iterator<Item = OsString> {
+    pub(crate) fn libraries(&self) -> impl Iterator<Item = OsString> {
         let suffix = [b".so.", self.version.as_bytes()].concat();
         let entries = self.directory.entries().unwrap_or_default();
         entries
@@ -58,7 +58,7 @@ impl DriverDirectory {
 }
 
 /// Finds the directories with driver libraries: those of the cache, of the search path, and the usual places.
-pub(super) fn find(root: &ContainerRoot, search_path: &SearchPath<'_>) -> Vec<DriverDirectory> {
+pub(crate) fn find(root: &ContainerRoot, search_path: &SearchPath<'_>) -> Vec<DriverDirectory> {
     let cached = ldcache::cached_paths(root)
         .into_iter()
         .filter(|path| path.file_name().is_some_and(is_witness))

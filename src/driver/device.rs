@@ -1,0 +1,162 @@
+//! Device nodes, and the numbers that they have to have.
+
+use std::path::{Path, PathBuf};
+
+use nix::sys::stat::{FileStat, major, minor};
+
+use super::read_text;
+use crate::rootfs::{ContainerRoot, Kind};
+
+const PROC_DEVICES: &str = "/proc/devices";
+const DEV: &str = "/dev";
+/// Directories of /dev with nodes of the driver.
+const SUBDIRECTORIES: [&str; 2] = ["nvidia-caps", "nvidia-caps-imex-channels"];
+/// The number that GPUs and their control devices have on every host.
+const MAJOR: u64 = 195;
+
+/// The major numbers that the kernel gave to the driver's devices, with their names.
+#[derive(Debug)]
+pub struct Majors(Vec<(String, u64)>);
+
+/// A device node of the driver.
+#[derive(Debug)]
+pub struct DeviceNode {
+    /// Its path.
+    pub path: PathBuf,
+    /// Its numbers; none if it is no character device.
+    pub number: Option<(u64, u64)>,
+    /// The numbers that it has to have, as far as the kernel tells.
+    pub expected: (Option<u64>, Option<u64>),
+    /// Permission bits.
+    pub mode: u32,
+}
+
+impl Majors {
+    pub(super) fn read(root: &ContainerRoot) -> Self {
+        Self::parse(&read_text(root, PROC_DEVICES).unwrap_or_default())
+    }
+
+    fn parse(text: &str) -> Self {
+        let lines = text
+            .lines()
+            .skip_while(|line| *line != "Character devices:")
+            .take_while(|line| !line.is_empty());
+        let device = |line: &str| {
+            let (number, name) = line.trim().split_once(' ')?;
+            name.starts_with("nvidia")
+                .then(|| Some((name.to_owned(), number.parse().ok()?)))?
+        };
+        Self(lines.filter_map(device).collect())
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.0.iter().map(|(name, major)| (name.as_str(), *major))
+    }
+
+    fn of(&self, name: &str) -> Option<u64> {
+        self.iter()
+            .find(|(it, _)| *it == name)
+            .map(|(_, major)| major)
+    }
+
+    /// The numbers of the node at this path below /dev.
+    fn expected(&self, path: &Path) -> (Option<u64>, Option<u64>) {
+        let text = path.to_str().unwrap_or_default();
+        let number = |prefix| text.strip_prefix(prefix)?.parse().ok();
+        match text {
+            "nvidiactl" => (Some(MAJOR), Some(255)),
+            "nvidia-modeset" => (Some(MAJOR), Some(254)),
+            "nvidia-uvm" => (self.of("nvidia-uvm"), Some(0)),
+            "nvidia-uvm-tools" => (self.of("nvidia-uvm"), Some(1)),
+            _ if text.starts_with("nvidia-caps/") => {
+                (self.of("nvidia-caps"), number("nvidia-caps/nvidia-cap"))
+            }
+            _ if text.starts_with("nvidia-caps-imex-channels/") => (
+                self.of("nvidia-caps-imex-channels"),
+                number("nvidia-caps-imex-channels/channel"),
+            ),
+            _ => match number("nvidia") {
+                Some(minor) => (Some(MAJOR), Some(minor)),
+                None => (None, None),
+            },
+        }
+    }
+}
+
+impl DeviceNode {
+    /// Whether the kernel would find the device by it.
+    #[must_use]
+    pub fn is_right(&self) -> bool {
+        let (expected_major, expected_minor) = self.expected;
+        self.number.is_some_and(|(major, minor)| {
+            expected_major.is_none_or(|it| it == major)
+                && expected_minor.is_none_or(|it| it == minor)
+        })
+    }
+}
+
+/// The numbers of a character device.
+#[must_use]
+pub fn number(stat: &FileStat) -> Option<(u64, u64)> {
+    (Kind::of(stat) == Kind::CharacterDevice).then(|| (major(stat.st_rdev), minor(stat.st_rdev)))
+}
+
+pub(super) fn nodes(root: &ContainerRoot, majors: &Majors) -> Vec<DeviceNode> {
+    let mut paths = names(root, Path::new(""));
+    paths.extend(
+        SUBDIRECTORIES
+            .iter()
+            .flat_map(|it| names(root, Path::new(it))),
+    );
+    let node = |path: PathBuf| {
+        let full = Path::new(DEV).join(&path);
+        let stat = root.stat(&full).ok()?;
+        (Kind::of(&stat) != Kind::Directory).then(|| DeviceNode {
+            number: number(&stat),
+            expected: majors.expected(&path),
+            mode: stat.st_mode & 0o7777,
+            path: full,
+        })
+    };
+    paths.into_iter().filter_map(node).collect()
+}
+
+/// The names of the driver in a directory of /dev, sorted: numbers by their value.
+fn names(root: &ContainerRoot, directory: &Path) -> Vec<PathBuf> {
+    let entries = root
+        .directory(&Path::new(DEV).join(directory))
+        .and_then(|it| it.entries())
+        .unwrap_or_default();
+    let mut names: Vec<_> = entries
+        .into_iter()
+        .filter_map(|entry| entry.name.into_string().ok())
+        .filter(|name| directory != Path::new("") || name.starts_with("nvidia"))
+        .collect();
+    names.sort_by(|a, b| (a.len(), a).cmp(&(b.len(), b)));
+    names.iter().map(|name| directory.join(name)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_of_nodes() {
+        let majors = Majors::parse(
+            "Character devices:\n  1 mem\n195 nvidia\n195 nvidiactl\n508 nvidia-uvm\n236 nvidia-caps\n\nBlock devices:\n 99 nvidia-x\n",
+        );
+        assert_eq!(majors.iter().count(), 4);
+        for (path, major, minor) in [
+            ("nvidia0", Some(195), Some(0)),
+            ("nvidia12", Some(195), Some(12)),
+            ("nvidiactl", Some(195), Some(255)),
+            ("nvidia-uvm-tools", Some(508), Some(1)),
+            ("nvidia-caps/nvidia-cap2", Some(236), Some(2)),
+            ("nvidia-caps-imex-channels/channel3", None, Some(3)),
+            ("nvidia-other", None, None),
+        ] {
+            assert_eq!(majors.expected(Path::new(path)), (major, minor), "{path}");
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! The GPUs.
+
+use std::path::Path;
+
+use super::read_text;
+use crate::rootfs::ContainerRoot;
+
+const GPUS: &str = "/proc/driver/nvidia/gpus";
+const PCI_DEVICES: &str = "/sys/bus/pci/devices";
+const NVIDIA_VENDOR: &str = "0x10de";
+/// First byte of the PCI class of display controllers.
+const DISPLAY_CLASS: &str = "0x03";
+
+/// A GPU, as the kernel module describes it.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Gpu {
+    /// PCI address.
+    pub bus_id: String,
+    /// Product name.
+    pub model: Option<String>,
+    /// UUID; the module knows it once the GPU has been initialised.
+    pub uuid: Option<String>,
+    /// Minor number of its device node.
+    pub minor: Option<u32>,
+    /// Version of the firmware that runs on it.
+    pub firmware: Option<String>,
+    /// Whether the driver was told to leave it alone.
+    pub excluded: bool,
+}
+
+pub(super) fn read(root: &ContainerRoot) -> Vec<Gpu> {
+    let entries = root
+        .directory(Path::new(GPUS))
+        .and_then(|directory| directory.entries())
+        .unwrap_or_default();
+    let mut gpus: Vec<_> = entries
+        .into_iter()
+        .filter_map(|entry| {
+            let bus_id = entry.name.into_string().ok()?;
+            let text = read_text(root, format!("{GPUS}/{bus_id}/information"))?;
+            Some(parse(bus_id, &text))
+        })
+        .collect();
+    gpus.sort_by(|a, b| a.bus_id.cmp(&b.bus_id));
+    gpus
+}
+
+fn parse(bus_id: String, text: &str) -> Gpu {
+    let mut gpu = Gpu {
+        bus_id,
+        ..Gpu::default()
+    };
+    let lines = text.lines().filter_map(|line| line.split_once(':'));
+    for (name, value) in lines {
+        let value = value.trim();
+        // What the module does not know yet has question marks in it.
+        let known = (!value.contains("??") && value != "N/A").then(|| value.to_owned());
+        match name.trim() {
+            "Model" => gpu.model = known,
+            "GPU UUID" => gpu.uuid = known,
+            "Device Minor" => gpu.minor = value.parse().ok(),
+            "GPU Firmware" => gpu.firmware = known,
+            "GPU Excluded" | "Blacklisted" => gpu.excluded = value == "Yes",
+            _ => {}
+        }
+    }
+    gpu
+}
+
+pub(super) fn count_on_pci(root: &ContainerRoot) -> usize {
+    let entries = root
+        .directory(Path::new(PCI_DEVICES))
+        .and_then(|directory| directory.entries())
+        .unwrap_or_default();
+    let starts_with = |path: &Path, start: &str| {
+        read_text(root, path).is_some_and(|text| text.starts_with(start))
+    };
+    entries
+        .iter()
+        .map(|entry| Path::new(PCI_DEVICES).join(&entry.name))
+        .filter(|device| {
+            starts_with(&device.join("vendor"), NVIDIA_VENDOR)
+                && starts_with(&device.join("class"), DISPLAY_CLASS)
+        })
+        .count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn information() {
+        let text = "Model: \t\t NVIDIA GeForce RTX 3090\nIRQ:   \t\t 77\n\
+            GPU UUID: \t GPU-eaf23aa1-4d3d-596c-da66-b86b0e5db584\nVideo BIOS: \t 94.02.26.40.81\n\
+            Bus Location: \t 0000:01:00.0\nDevice Minor: \t 5\nGPU Firmware: \t 590.48.01\nGPU Excluded:\t No\n";
+        assert_eq!(
+            parse("0000:01:00.0".into(), text),
+            Gpu {
+                bus_id: "0000:01:00.0".into(),
+                model: Some("NVIDIA GeForce RTX 3090".into()),
+                uuid: Some("GPU-eaf23aa1-4d3d-596c-da66-b86b0e5db584".into()),
+                minor: Some(5),
+                firmware: Some("590.48.01".into()),
+                excluded: false,
+            }
+        );
+        let text = "Model: \t Tesla K80\nGPU UUID: \t GPU-????????-????-????-????-????????????\n\
+            GPU Firmware: \t N/A\nBlacklisted:\t Yes\nDevice Minor: \t x\n\nbroken\n";
+        let gpu = parse("a".into(), text);
+        assert_eq!((gpu.uuid, gpu.minor, gpu.firmware), (None, None, None));
+        assert!(gpu.excluded);
+    }
+}

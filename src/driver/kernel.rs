@@ -1,0 +1,104 @@
+//! The kernel modules.
+
+use super::read_text;
+use crate::rootfs::ContainerRoot;
+
+const VERSION: &str = "/proc/driver/nvidia/version";
+
+/// The driver's modules, the one that drives the GPUs first.
+const MODULES: [&str; 6] = [
+    "nvidia",
+    "nvidia_uvm",
+    "nvidia_modeset",
+    "nvidia_drm",
+    "nvidia_fs",
+    "nvidia_peermem",
+];
+
+/// The module that drives the GPUs.
+#[derive(Debug, PartialEq, Eq)]
+pub struct KernelModule {
+    /// The driver's version.
+    pub version: String,
+    /// Whether it is the open one.
+    pub open: bool,
+}
+
+/// A loaded module.
+#[derive(Debug)]
+pub struct Module {
+    /// Its name.
+    pub name: &'static str,
+    /// Its version, if it tells one.
+    pub version: Option<String>,
+}
+
+pub(super) fn read(root: &ContainerRoot) -> Option<KernelModule> {
+    parse_version(&read_text(root, VERSION)?)
+}
+
+/// `NVRM version: NVIDIA UNIX x86_64 Kernel Module  384.81  Wed …` or `… Open Kernel Module for x86_64  565.57.01  Release …`
+fn parse_version(text: &str) -> Option<KernelModule> {
+    let line = text
+        .lines()
+        .find(|line| line.starts_with("NVRM version:"))?;
+    let (before, after) = line.split_once("Kernel Module")?;
+    let version = after.split_whitespace().find(|word| is_version(word))?;
+    Some(KernelModule {
+        version: version.to_owned(),
+        open: before.trim_end().ends_with("Open"),
+    })
+}
+
+/// Whether it is numbers with dots between.
+pub(super) fn is_version(text: &str) -> bool {
+    let is_number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    text.contains('.') && text.split('.').all(is_number)
+}
+
+pub(super) fn modules(root: &ContainerRoot) -> Vec<Module> {
+    let module = |name: &'static str| {
+        let folder = format!("/sys/module/{name}");
+        root.directory(folder.as_ref()).ok()?;
+        let version = read_text(root, folder + "/version").map(|text| text.trim().to_owned());
+        Some(Module { name, version })
+    };
+    MODULES.into_iter().filter_map(module).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_of_all_flavours() {
+        for (text, version, open) in [
+            (
+                "NVRM version: NVIDIA UNIX x86_64 Kernel Module  384.81  Wed Aug 17 22:24:07 PDT 2016\nGCC version:  gcc version 4.8.5\n",
+                "384.81",
+                false,
+            ),
+            (
+                "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  565.57.01  Release Build  (dvs-builder@U16-A24-9-2)  Thu\n",
+                "565.57.01",
+                true,
+            ),
+            (
+                "NVRM version: NVIDIA UNIX Open Kernel Module for aarch64  35.3.1  Release Build  (b@m)  Sun Mar 19\n",
+                "35.3.1",
+                true,
+            ),
+        ] {
+            let version = version.to_owned();
+            assert_eq!(parse_version(text), Some(KernelModule { version, open }));
+        }
+        for text in [
+            "",
+            "NVRM version: x",
+            "NVRM version: Kernel Module none",
+            "GCC version: 4.8",
+        ] {
+            assert_eq!(parse_version(text), None, "{text}");
+        }
+    }
+}
