@@ -14,6 +14,7 @@
 #![cfg_attr(test, allow(clippy::disallowed_methods))] // tests prepare trees by path
 
 pub mod applet;
+pub mod cdi;
 pub mod cli;
 pub mod command;
 pub mod config;
