@@ -1,0 +1,50 @@
+//! CRI-O's `crio.conf` and its drop-ins.
+
+use std::path::Path;
+
+use anyhow::Result;
+use toml_edit::Item;
+
+use super::{Engine, members};
+use crate::document::toml::Document;
+use crate::rootfs::{ContainerRoot, Kind};
+
+const CONFIG: &str = "/etc/crio/crio.conf";
+const DROP_INS: &str = "/etc/crio/crio.conf.d";
+
+pub(super) fn read(root: &ContainerRoot) -> Engine {
+    let mut engine = Engine {
+        name: "CRI-O",
+        cdi: Some(true),
+        ..Engine::default()
+    };
+    let mut look = |path: &Path| engine.look(root, path, read_config);
+    look(Path::new(CONFIG));
+    let entries = root
+        .directory(Path::new(DROP_INS))
+        .and_then(|directory| directory.entries());
+    let mut drop_ins = entries.unwrap_or_default();
+    drop_ins.retain(|entry| matches!(entry.kind, Kind::File | Kind::Link));
+    drop_ins.sort_by(|a, b| a.name.cmp(&b.name));
+    for drop_in in drop_ins {
+        look(&Path::new(DROP_INS).join(drop_in.name));
+    }
+    engine
+}
+
+fn read_config(engine: &mut Engine, text: &str) -> Result<()> {
+    let document = Document::parse(text)?;
+    let Some(runtime) = document.get(&["crio", "runtime"])? else {
+        return Ok(());
+    };
+    for (name, entry) in members(runtime, &["runtimes"]) {
+        if let Some(path) = entry.get("runtime_path").and_then(Item::as_str) {
+            engine.meet_runtime(name, path);
+        }
+    }
+    let default = runtime.get("default_runtime").and_then(Item::as_str);
+    engine.default_runtime = default.map(str::to_owned).or(engine.default_runtime.take());
+    let manager = runtime.get("cgroup_manager").and_then(Item::as_str);
+    engine.systemd_cgroup = manager.map(|it| it == "systemd").or(engine.systemd_cgroup);
+    Ok(())
+}
