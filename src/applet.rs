@@ -10,6 +10,7 @@ use log::LevelFilter;
 
 use crate::cli::{Normalised, normalise};
 use crate::command::config::Config;
+use crate::command::info::Info;
 use crate::command::install::{Install, Uninstall};
 use crate::command::runtime::Runtime;
 use crate::command::system::System;
@@ -87,6 +88,7 @@ enum Command {
     Hook(Hook),
     Runtime(Runtime),
     Config(Config),
+    Info(Info),
     Install(Install),
     Uninstall(Uninstall),
     System(System),
@@ -234,6 +236,7 @@ impl Command {
             Self::Hook(hook) => hook.run(),
             Self::Runtime(runtime) => runtime.run(),
             Self::Config(config) => config.run(),
+            Self::Info(info) => info.run(),
             Self::Install(install) => install.run(),
             Self::Uninstall(uninstall) => uninstall.run(),
             Self::System(system) => system.run(),

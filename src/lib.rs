@@ -25,6 +25,7 @@ pub mod engine;
 pub mod hook;
 pub mod hooks_dir;
 pub mod host;
+pub mod inventory;
 pub mod ldcache;
 pub mod log;
 pub mod oci;

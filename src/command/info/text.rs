@@ -1,0 +1,197 @@
+//! For a person: one screen.
+
+use std::fmt::Write;
+
+use crate::cdi::SpecFile;
+use crate::driver::Driver;
+use crate::driver::device::DeviceNode;
+use crate::driver::gpu::Gpu;
+use crate::driver::library::{Libraries, Library};
+use crate::elf::Class;
+use crate::engine::Engine;
+use crate::hooks_dir::HookFile;
+use crate::inventory::{Inventory, Program};
+
+/// Libraries that are shown one by one; the others are counted.
+const SHOWN: [&str; 2] = ["libcuda.so", "libnvidia-ml.so"];
+/// Where the right column begins, and how wide it is.
+const INDENT: usize = 11;
+const WIDTH: usize = 80 - INDENT;
+
+pub(super) fn of(host: &Inventory) -> String {
+    let version = concat!("nvidia-ctk ", env!("CARGO_PKG_VERSION"), "\n").to_owned();
+    [
+        ("Programs", host.programs.iter().map(program).collect()),
+        ("Driver", vec![driver(&host.driver)]),
+        (
+            "Modules",
+            joined(host.driver.modules.iter().map(|it| it.name.to_owned())),
+        ),
+        ("GPUs", host.driver.gpus.iter().map(gpu).collect()),
+        ("Devices", joined(host.driver.nodes.iter().map(node))),
+        ("Libraries", libraries(&host.driver.libraries)),
+        ("Engines", host.engines.iter().map(engine).collect()),
+        ("CDI specs", host.specs.iter().flat_map(spec).collect()),
+        ("Hooks", host.hooks.iter().map(hook).collect()),
+    ]
+    .into_iter()
+    .fold(version, |text, (title, lines)| {
+        text + &section(title, lines)
+    })
+}
+
+fn section(title: &str, mut lines: Vec<String>) -> String {
+    if lines.is_empty() {
+        lines.push("none".to_owned());
+    }
+    let mut text = String::new();
+    let mut title = title;
+    for line in lines {
+        let _ = writeln!(text, "{title:INDENT$}{line}");
+        title = "";
+    }
+    text
+}
+
+/// The words in lines that fit, with commas between.
+fn joined(words: impl Iterator<Item = String>) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in words {
+        match lines.last_mut() {
+            Some(line) if line.len() + word.len() + ", ,".len() <= WIDTH => {
+                line.push_str(", ");
+                line.push_str(&word);
+            }
+            Some(line) => {
+                line.push(',');
+                lines.push(word);
+            }
+            None => lines.push(word),
+        }
+    }
+    lines
+}
+
+fn program(program: &Program) -> String {
+    let path = program.path.display();
+    let missing = if program.exists {
+        ""
+    } else {
+        ", which is not there"
+    };
+    match &program.target {
+        Some(target) => format!("{path} -> {}{missing}", target.display()),
+        None => path.to_string(),
+    }
+}
+
+fn driver(driver: &Driver) -> String {
+    match &driver.kernel {
+        Some(kernel) => {
+            let kind = if kernel.open { "open" } else { "proprietary" };
+            format!("{}, {kind} kernel module", kernel.version)
+        }
+        None => match driver.pci_devices {
+            0 => "no NVIDIA kernel module is loaded; no NVIDIA GPU on the PCI bus".to_owned(),
+            count => {
+                format!("no NVIDIA kernel module is loaded; NVIDIA GPUs on the PCI bus: {count}")
+            }
+        },
+    }
+}
+
+fn gpu(gpu: &Gpu) -> String {
+    let minor = gpu.minor.map_or("?".to_owned(), |minor| minor.to_string());
+    let model = gpu.model.as_deref().unwrap_or("unknown model");
+    let uuid = gpu.uuid.as_deref().unwrap_or("not initialised yet");
+    let excluded = if gpu.excluded { ", excluded" } else { "" };
+    format!(
+        "/dev/nvidia{minor}: {model}, {uuid}, {}{excluded}",
+        gpu.bus_id
+    )
+}
+
+fn node(node: &DeviceNode) -> String {
+    let path = node.path.display();
+    let Some((major, minor)) = node.number else {
+        return format!("{path} (no device)");
+    };
+    if node.is_right() {
+        return format!("{path} {major}:{minor}");
+    }
+    let number = |it: Option<u64>| it.map_or("*".to_owned(), |it| it.to_string());
+    let (expected_major, expected_minor) = node.expected;
+    let (expected_major, expected_minor) = (number(expected_major), number(expected_minor));
+    format!("{path} {major}:{minor} (must be {expected_major}:{expected_minor})")
+}
+
+fn libraries(libraries: &Libraries) -> Vec<String> {
+    let is_shown = |library: &&Library| SHOWN.iter().any(|name| library.soname.starts_with(name));
+    let (shown, others): (Vec<_>, Vec<_>) = libraries.cached.iter().partition(is_shown);
+    let mut lines: Vec<_> = shown.into_iter().map(library).collect();
+    if !others.is_empty() {
+        lines.push(format!("and {} more in ld.so.cache", others.len()));
+    } else if lines.is_empty() {
+        let outside = libraries.directories.iter();
+        lines.extend(outside.map(|(path, version)| {
+            format!(
+                "{version} in {}, which is not in ld.so.cache",
+                path.display()
+            )
+        }));
+    }
+    lines
+}
+
+fn library(library: &Library) -> String {
+    let class = match library.class {
+        Class::Bits32 => "32-bit",
+        Class::Bits64 => "64-bit",
+    };
+    format!("{} {class} {}", library.soname, library.path.display())
+}
+
+fn engine(engine: &Engine) -> String {
+    let runtime = match &engine.nvidia_runtime {
+        Some(path) => format!("nvidia runtime {}", path.display()),
+        None => "no nvidia runtime".to_owned(),
+    };
+    let cdi = match engine.cdi {
+        Some(true) => "on",
+        Some(false) => "off",
+        None => "as its version has it",
+    };
+    let program = if engine.program.is_some() {
+        ""
+    } else {
+        " (not installed)"
+    };
+    let error = engine.error.as_ref().map(|it| format!("; broken: {it}"));
+    format!(
+        "{}{program}: {runtime}, CDI {cdi}{}",
+        engine.name,
+        error.unwrap_or_default()
+    )
+}
+
+fn spec(file: &SpecFile) -> Vec<String> {
+    let path = file.path.display();
+    match &file.spec {
+        Ok(spec) => {
+            let names = joined(spec.devices.iter().map(|device| device.name.clone()));
+            let first = format!("{path}: {}", spec.kind);
+            std::iter::once(first)
+                .chain(names.into_iter().map(|line| format!("  {line}")))
+                .collect()
+        }
+        Err(err) => vec![format!("{path}: broken: {err}")],
+    }
+}
+
+fn hook(file: &HookFile) -> String {
+    let path = file.path.display();
+    match &file.program {
+        Ok(program) => format!("{path} -> {}", program.display()),
+        Err(err) => format!("{path}: broken: {err}"),
+    }
+}

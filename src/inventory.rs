@@ -1,0 +1,93 @@
+//! All that the commands for the admin look at on a host, read once.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use crate::cdi::{self, SpecFile};
+use crate::driver::Driver;
+use crate::engine::{self, Engine};
+use crate::hooks_dir::{self, HookFile};
+use crate::rootfs::{ContainerRoot, Kind};
+
+/// Where this program and its links are installed.
+const PROGRAM_DIRECTORIES: [&str; 4] = [
+    "/usr/bin",
+    "/usr/local/bin",
+    "/usr/libexec",
+    "/usr/local/libexec",
+];
+
+/// A host.
+pub struct Inventory {
+    /// Its root directory.
+    pub root: ContainerRoot,
+    /// The NVIDIA driver.
+    pub driver: Driver,
+    /// Container engines.
+    pub engines: Vec<Engine>,
+    /// CDI specs, lowest precedence first.
+    pub specs: Vec<SpecFile>,
+    /// OCI hooks of hooks.d.
+    pub hooks: Vec<HookFile>,
+    /// `nvidia-ctk`, its hooks, and its other names.
+    pub programs: Vec<Program>,
+}
+
+/// An installed name of this program or of the toolkit's.
+pub struct Program {
+    /// Its path.
+    pub path: PathBuf,
+    /// What it is a link to.
+    pub target: Option<PathBuf>,
+    /// Whether there is a file in the end.
+    pub exists: bool,
+}
+
+impl Inventory {
+    /// Reads the host whose root directory is `root`.
+    pub fn read(root: &Path) -> Result<Self> {
+        let root = ContainerRoot::open(root)
+            .with_context(|| format!("cannot open the root directory {}", root.display()))?;
+        Ok(Self {
+            driver: Driver::read(&root),
+            engines: engine::read_all(&root),
+            specs: cdi::read_all(&root),
+            hooks: hooks_dir::read_all(&root),
+            programs: programs(&root),
+            root,
+        })
+    }
+}
+
+fn programs(root: &ContainerRoot) -> Vec<Program> {
+    let mut programs = Vec::new();
+    for folder in PROGRAM_DIRECTORIES.map(Path::new) {
+        let Ok(directory) = root.directory(folder) else {
+            continue;
+        };
+        let mut entries = directory.entries().unwrap_or_default();
+        entries.retain(|entry| is_ours(&entry.name.to_string_lossy()));
+        entries.sort_by(|a, b| a.name.cmp(&b.name));
+        programs.extend(entries.iter().map(|entry| {
+            let path = folder.join(&entry.name);
+            Program {
+                target: directory.read_link(&entry.name).ok(),
+                exists: root
+                    .stat(&path)
+                    .is_ok_and(|stat| Kind::of(&stat) == Kind::File),
+                path,
+            }
+        }));
+    }
+    programs
+}
+
+fn is_ours(name: &str) -> bool {
+    ["nvidia-ctk", "nvidia-cdi-hook", "nvidia-container-runtime"]
+        .iter()
+        .any(|ours| {
+            name.strip_prefix(ours)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with(['-', '.']))
+        })
+}
