@@ -10,6 +10,7 @@ use log::LevelFilter;
 
 use crate::cli::{Normalised, normalise};
 use crate::command::config::Config;
+use crate::command::doctor::Doctor;
 use crate::command::info::Info;
 use crate::command::install::{Install, Uninstall};
 use crate::command::runtime::Runtime;
@@ -88,6 +89,7 @@ enum Command {
     Hook(Hook),
     Runtime(Runtime),
     Config(Config),
+    Doctor(Doctor),
     Info(Info),
     Install(Install),
     Uninstall(Uninstall),
@@ -157,13 +159,13 @@ fn parse_and_run(applet: &Applet, line: &Normalised) -> ExitCode {
         Err(EarlyExit {
             output: help,
             status: Ok(()),
-        }) => print_help(applet, &help),
+        }) => print_help(applet, &help).map(|()| ExitCode::SUCCESS),
         Err(EarlyExit {
             output: message, ..
         }) => Err(anyhow::Error::msg(message.trim_end().to_owned())),
     };
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(err) => {
             log::error!("{err:#}");
             ExitCode::FAILURE
@@ -216,31 +218,34 @@ impl NvidiaCtk {
         }
     }
 
-    fn run(&self) -> Result<()> {
+    fn run(&self) -> Result<ExitCode> {
         match self {
-            Self { version: true, .. } => Ok(output(VERSION)?),
-            Self { list: true, .. } => Ok(output(&names())?),
+            Self { version: true, .. } => output(VERSION)?,
+            Self { list: true, .. } => output(&names())?,
             Self {
                 command: Some(command),
                 ..
-            } => command.run(),
+            } => return command.run(),
             // Not reached: without a subcommand the line was rewritten to --help.
-            Self { command: None, .. } => Ok(()),
+            Self { command: None, .. } => {}
         }
+        Ok(ExitCode::SUCCESS)
     }
 }
 
 impl Command {
-    fn run(&self) -> Result<()> {
+    fn run(&self) -> Result<ExitCode> {
         match self {
             Self::Hook(hook) => hook.run(),
             Self::Runtime(runtime) => runtime.run(),
             Self::Config(config) => config.run(),
+            Self::Doctor(doctor) => return doctor.run(),
             Self::Info(info) => info.run(),
             Self::Install(install) => install.run(),
             Self::Uninstall(uninstall) => uninstall.run(),
             Self::System(system) => system.run(),
-        }
+        }?;
+        Ok(ExitCode::SUCCESS)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Commands for the host's admin.
 
 pub mod config;
+pub mod doctor;
 pub mod info;
 pub mod install;
 pub mod print_ldcache;

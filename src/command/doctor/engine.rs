@@ -1,0 +1,119 @@
+//! Container engines.
+
+use std::path::{Path, PathBuf};
+
+use super::{Finding, few};
+use crate::driver::device;
+use crate::engine::Engine;
+use crate::hooks_dir::is_program;
+use crate::inventory::Inventory;
+
+/// Where programs without a directory are looked up.
+const PATH: [&str; 6] = [
+    "/usr/local/sbin",
+    "/usr/local/bin",
+    "/usr/sbin",
+    "/usr/bin",
+    "/sbin",
+    "/bin",
+];
+
+pub(super) fn configs_are_valid(host: &Inventory) -> Vec<Finding> {
+    let errors = host
+        .engines
+        .iter()
+        .filter_map(|engine| Some((engine, engine.error.as_ref()?)));
+    errors
+        .map(|(engine, err)| {
+            Finding::error(
+                "engine-config-invalid",
+                err.clone(),
+                "the file was damaged by an edit",
+                format!("mend the file: {} does not start with it", engine.name),
+            )
+        })
+        .collect()
+}
+
+pub(super) fn runtimes_are_there(host: &Inventory) -> Vec<Finding> {
+    let is_there = |path: &Path| {
+        let candidates: Vec<PathBuf> = if path.components().count() > 1 {
+            vec![path.to_owned()]
+        } else {
+            PATH.iter()
+                .map(|directory| Path::new(directory).join(path))
+                .collect()
+        };
+        candidates
+            .iter()
+            .any(|path| is_program(&host.root, path).is_ok())
+    };
+    let runtimes = host
+        .engines
+        .iter()
+        .filter_map(|engine| Some((engine, engine.nvidia_runtime.as_ref()?)));
+    runtimes
+        .filter(|(_, path)| !is_there(path))
+        .map(|(engine, path)| {
+            Finding::error(
+                "engine-runtime-missing",
+                format!(
+                    "{} is to use the runtime {}, which is not there",
+                    engine.name,
+                    path.display()
+                ),
+                "the runtime was removed, or the configuration was written for another host",
+                format!(
+                    "install it, or take it out of {}",
+                    few(engine.configs.iter().map(|it| it.display()))
+                ),
+            )
+        })
+        .collect()
+}
+
+pub(super) fn device_links_are_there(host: &Inventory) -> Vec<Finding> {
+    let Some(engine) = host
+        .engines
+        .iter()
+        .find(|engine| uses_systemd_cgroup(host, engine))
+    else {
+        return Vec::new();
+    };
+    let numbers = host
+        .driver
+        .nodes
+        .iter()
+        .filter_map(|node| Some((node, node.number?)));
+    let missing: Vec<_> = numbers
+        .filter(|(_, (major, minor))| {
+            let link = format!("/dev/char/{major}:{minor}");
+            let stat = host.root.stat(Path::new(&link));
+            stat.ok().and_then(|stat| device::number(&stat)) != Some((*major, *minor))
+        })
+        .map(|(node, (major, minor))| (format!("/dev/char/{major}:{minor}"), node.path.display()))
+        .collect();
+    let Some((link, node)) = missing.first() else {
+        return Vec::new();
+    };
+    vec![Finding::warning(
+        "dev-char-links-missing",
+        format!(
+            "{} lets systemd manage cgroups, but there is no {}",
+            engine.name,
+            few(missing.iter().map(|(link, _)| link))
+        ),
+        "the driver's devices are not known to udev: containers lose them at 'systemctl daemon-reload'",
+        format!("at each start run 'ln -s {node} {link}', and so on, or use the cgroupfs driver"),
+    )]
+}
+
+fn uses_systemd_cgroup(host: &Inventory, engine: &Engine) -> bool {
+    engine.systemd_cgroup.unwrap_or_else(|| match engine.name {
+        "CRI-O" => true,
+        "docker" => ["/run/systemd/system", "/sys/fs/cgroup/cgroup.controllers"]
+            .iter()
+            .all(|path| host.root.stat(Path::new(path)).is_ok()),
+        _ => false,
+    })
+}

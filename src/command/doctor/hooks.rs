@@ -1,0 +1,37 @@
+//! hooks.d, and the names under which this program is installed.
+
+use super::{Finding, few};
+use crate::inventory::Inventory;
+
+pub(super) fn hooks_dir_is_valid(host: &Inventory) -> Vec<Finding> {
+    let errors = host
+        .hooks
+        .iter()
+        .filter_map(|file| Some((file, file.program.as_ref().err()?)));
+    errors
+        .map(|(file, err)| {
+            Finding::error(
+                "hooks-dir-invalid",
+                format!("{}: {err}", file.path.display()),
+                "one wrong file in the directory keeps podman and CRI-O from starting any container",
+                "mend or remove the file; for the hooks of this program run 'nvidia-ctk install'",
+            )
+        })
+        .collect()
+}
+
+pub(super) fn links_lead_somewhere(host: &Inventory) -> Vec<Finding> {
+    let dangling: Vec<_> = host.programs.iter().filter(|it| !it.exists).collect();
+    if dangling.is_empty() {
+        return Vec::new();
+    }
+    vec![Finding::error(
+        "program-link-dangling",
+        format!(
+            "no file is behind {}",
+            few(dangling.iter().map(|it| it.path.display()))
+        ),
+        "the program was moved or removed, its names were not",
+        "run 'nvidia-ctk install', or remove the links",
+    )]
+}
