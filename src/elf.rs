@@ -30,7 +30,7 @@ const MAX_PIECE: u64 = 64 << 10;
 /// How much of a segment with constants is read: libc's code and constants together have 2 MiB.
 const MAX_CONSTANTS: u64 = 4 << 20;
 /// How much of it is read at once.
-const CHUNK: usize = 64 << 10;
+const CHUNK: usize = 16 << 10;
 /// How long a constant is found for sure.
 const MAX_CONSTANT: usize = 1 << 10;
 /// Longest name that is read: `NAME_MAX` and its NUL.

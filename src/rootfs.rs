@@ -1,10 +1,11 @@
 //! The container's root: the only door to files that an image's author wrote.
 //!
-//! Every path is resolved below the root's descriptor by `pathrs`, as openat2(2) does with `RESOLVE_IN_ROOT` and
-//! `RESOLVE_NO_MAGICLINKS`: absolute links and `..` stay inside. From there on work goes on a [`Directory`] and one name in it,
+//! Every path is resolved below the root's descriptor, by openat2(2) with `RESOLVE_IN_ROOT` and `RESOLVE_NO_MAGICLINKS`: absolute
+//! links and `..` stay inside. From there on work goes on a [`Directory`] and one name in it,
 //! which is never followed if it is a link. No path of the root is ever handed to the kernel as a string from `/`.
 
 mod directory;
+mod lookup;
 mod mount;
 mod stat;
 
@@ -16,15 +17,11 @@ use std::path::{Component, Path, PathBuf};
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, openat, readlinkat};
 use nix::sys::stat::{FchmodatFlags, FileStat, Mode, fchmodat, fstat, mkdirat};
-use pathrs::error::ErrorKind;
-use pathrs::flags::OpenFlags;
 use rustix::fs::{StatVfsMountFlags, fstatvfs};
 
 pub use directory::Directory;
 pub use stat::{Entry, FileId, FileVersion, Kind};
 
-/// How often a lookup that a rename disturbed is tried again.
-const MAX_RETRIES: usize = 64;
 /// How many dangling links [`ContainerRoot::create_directory`] goes through, as the kernel's own limit.
 const MAX_LINKS: usize = 40;
 const DIRECTORY_MODE: Mode = Mode::from_bits_truncate(0o755);
@@ -48,7 +45,7 @@ impl ContainerRoot {
 
     /// Opens the directory `path` below this root as a root of its own.
     pub fn open_root(&self, path: &Path) -> io::Result<Self> {
-        let handle = retry(|| self.root.resolve(inside(path)))?;
+        let handle = lookup::find(&self.root, inside(path))?;
         require(&fstat(&handle)?, Kind::Directory)?;
         Ok(Self {
             root: pathrs::Root::from_fd(handle),
@@ -72,7 +69,7 @@ impl ContainerRoot {
             let fs = fstatvfs(&directory);
             fs.is_ok_and(|fs| fs.f_flag.contains(StatVfsMountFlags::RDONLY))
         };
-        self.may_mount && retry(|| self.root.resolve(inside(path))).is_ok_and(is_read_only)
+        self.may_mount && lookup::find(&self.root, inside(path)).is_ok_and(is_read_only)
     }
 
     /// Mounts a read-only file with these bytes over the regular file `path`; returns whether it did not have them already.
@@ -81,7 +78,7 @@ impl ContainerRoot {
         if self.read(path, size).is_ok_and(|there| there == bytes) {
             return Ok(false);
         }
-        let target = retry(|| self.root.resolve(inside(path)))?;
+        let target = lookup::find(&self.root, inside(path))?;
         require(&fstat(&target)?, Kind::File)?;
         let name = path.file_name().ok_or(Errno::EINVAL)?;
         mount::cover(target, name, bytes, mode.bits())?;
@@ -95,13 +92,13 @@ impl ContainerRoot {
 
     /// What `path` leads to, with links followed inside the root.
     pub fn stat(&self, path: &Path) -> io::Result<FileStat> {
-        let handle = retry(|| self.root.resolve(inside(path)))?;
+        let handle = lookup::find(&self.root, inside(path))?;
         Ok(fstat(&handle)?)
     }
 
     /// The path without links of what `path` leads to, as seen from this root. To be shown, not to be opened: it may change.
     pub fn real_path(&self, path: &Path) -> io::Result<PathBuf> {
-        let handle = retry(|| self.root.resolve(inside(path)))?;
+        let handle = lookup::find(&self.root, inside(path))?;
         let on_host = |fd: BorrowedFd<'_>| {
             let itself = format!("/proc/self/fd/{}", fd.as_raw_fd());
             readlinkat(AT_FDCWD, itself.as_str()).map(PathBuf::from)
@@ -113,8 +110,8 @@ impl ContainerRoot {
 
     /// Opens the directory `path`.
     pub fn directory(&self, path: &Path) -> io::Result<Directory> {
-        let file = retry(|| self.root.open_subpath(inside(path), OpenFlags::O_DIRECTORY))?;
-        Ok(Directory { fd: file.into() })
+        let fd = lookup::open_directory(&self.root, inside(path))?;
+        Ok(Directory { fd })
     }
 
     /// Opens the directory `path`, making what is missing with mode 0755; where a link dangles, what it points to is made.
@@ -152,7 +149,7 @@ impl ContainerRoot {
 
     /// Opens the regular file that `path` leads to, for reading. Anything else is refused without being opened.
     pub fn open_file(&self, path: &Path) -> io::Result<(File, FileStat)> {
-        let handle = retry(|| self.root.resolve(inside(path)))?;
+        let handle = lookup::find(&self.root, inside(path))?;
         let stat = fstat(&handle)?;
         require(&stat, Kind::File)?;
         let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
@@ -168,7 +165,7 @@ impl ContainerRoot {
 
     /// Sets the mode bits 07777 of what `path` leads to; returns whether they were different before.
     pub fn chmod(&self, path: &Path, mode: Mode) -> io::Result<bool> {
-        let handle = retry(|| self.root.resolve(inside(path)))?;
+        let handle = lookup::find(&self.root, inside(path))?;
         let stat = fstat(&handle)?;
         if stat.st_mode & 0o7777 == mode.bits() {
             return Ok(false);
@@ -258,26 +255,4 @@ fn is_no_directory(err: &io::Error) -> bool {
     [Errno::ENOTDIR, Errno::ENOENT]
         .iter()
         .any(|&errno| err.raw_os_error() == Some(errno as i32))
-}
-
-/// Tries a lookup again as long as something moved under it: either the kernel says so, or `pathrs`, which where there is no
-/// openat2(2) finds out at the end that it has not come to where it should be. Nothing of a failed lookup is used.
-fn retry<T>(lookup: impl Fn() -> Result<T, pathrs::error::Error>) -> io::Result<T> {
-    let mut tries = 0;
-    loop {
-        let err = match lookup() {
-            Ok(found) => return Ok(found),
-            Err(err) => err,
-        };
-        let moved = err.kind() == ErrorKind::SafetyViolation;
-        if tries < MAX_RETRIES && (moved || err.kind().can_retry()) {
-            tries += 1;
-            continue;
-        }
-        return Err(match err.kind() {
-            ErrorKind::OsError(Some(errno)) => io::Error::from_raw_os_error(errno),
-            _ if moved => io::Error::other("directories on the way to it are being moved"),
-            _ => io::Error::other(err.to_string()),
-        });
-    }
 }
