@@ -66,11 +66,12 @@ const LIBEXEC_IN_HOOKS: &str = "/usr/libexec";
 const PROGRAM: &str = "nvidia-ctk";
 /// Other names of the program in its own directory.
 const NAMES_IN_BIN: [&str; 1] = ["nvidia-cdi-hook"];
-/// Names of the program in libexec, which hooks.d files call.
-const NAMES_IN_LIBEXEC: [&str; 3] = [
+/// Names of the program in libexec: those that hooks.d files call, in their order, and one for scripts.
+const NAMES_IN_LIBEXEC: [&str; 4] = [
     "nvidia-ctk-chmod",
     "nvidia-ctk-symlinks",
     "nvidia-ctk-ldcache",
+    "nvidia-ctk-runtime-configure",
 ];
 const HOOKS: [(&str, &str); 3] = [
     (
@@ -101,7 +102,7 @@ impl Install {
         umask(Mode::empty());
         let program = own_program()?;
         let system = System::open(&self.root, self.dry_run)?;
-        let layout = Layout::new(&self.bindir, &self.libexecdir, &self.hooksdir)?;
+        let layout = Layout::new(&system.root, &self.bindir, &self.libexecdir, &self.hooksdir)?;
         system.install_program(&layout.program(), &program)?;
         for (link, target) in layout.links() {
             system.install_link(&link, &target)?;
@@ -117,7 +118,7 @@ impl Uninstall {
     /// Removes in the opposite order. What is not as install made it stays.
     pub fn run(&self) -> Result<()> {
         let system = System::open(&self.root, self.dry_run)?;
-        let layout = Layout::new(&self.bindir, &self.libexecdir, &self.hooksdir)?;
+        let layout = Layout::new(&system.root, &self.bindir, &self.libexecdir, &self.hooksdir)?;
         for (path, text) in layout.hooks() {
             system.remove_if(&path, |directory, name| {
                 directory
@@ -138,11 +139,13 @@ impl Uninstall {
 struct Layout {
     bin: PathBuf,
     libexec: PathBuf,
+    /// The same without links: from there relative links lead on.
+    real_libexec: PathBuf,
     hooks: PathBuf,
 }
 
 impl Layout {
-    fn new(bin: &str, libexec: &str, hooks: &str) -> Result<Self> {
+    fn new(root: &ContainerRoot, bin: &str, libexec: &str, hooks: &str) -> Result<Self> {
         for directory in [bin, libexec, hooks] {
             let is_plain = |it| matches!(it, Component::RootDir | Component::Normal(_));
             ensure!(
@@ -153,6 +156,9 @@ impl Layout {
         Ok(Self {
             bin: bin.into(),
             libexec: libexec.into(),
+            real_libexec: root
+                .real_path(Path::new(libexec))
+                .unwrap_or_else(|_| libexec.into()),
             hooks: hooks.into(),
         })
     }
@@ -164,7 +170,7 @@ impl Layout {
     /// Each link and its relative target.
     fn links(&self) -> impl Iterator<Item = (PathBuf, PathBuf)> {
         let in_bin = NAMES_IN_BIN.map(|name| (self.bin.join(name), PROGRAM.into()));
-        let target = relative(&self.libexec, &self.program());
+        let target = relative(&self.real_libexec, &self.program());
         let in_libexec = NAMES_IN_LIBEXEC.map(|name| (self.libexec.join(name), target.clone()));
         in_bin.into_iter().chain(in_libexec)
     }
@@ -370,7 +376,9 @@ mod tests {
 
     #[test]
     fn hooks_call_what_is_installed() {
-        let layout = Layout::new("/usr/bin", "/opt/a \"b\"", HOOKS_DIRECTORY).unwrap();
+        let root = tempfile::tempdir().unwrap();
+        let root = ContainerRoot::open(root.path()).unwrap();
+        let layout = Layout::new(&root, "/usr/bin", "/opt/a \"b\"", HOOKS_DIRECTORY).unwrap();
         let called: Vec<_> = layout
             .hooks()
             .map(|(_, text)| {
@@ -380,8 +388,8 @@ mod tests {
             })
             .collect();
         let links: Vec<_> = layout.links().map(|(link, _)| link).collect();
-        assert_eq!(called, links[1..]);
-        assert!(Layout::new("usr/bin", "/a", "/b").is_err());
-        assert!(Layout::new("/usr/../bin", "/a", "/b").is_err());
+        assert_eq!(called, links[1..=HOOKS.len()]);
+        assert!(Layout::new(&root, "usr/bin", "/a", "/b").is_err());
+        assert!(Layout::new(&root, "/usr/../bin", "/a", "/b").is_err());
     }
 }
