@@ -166,7 +166,12 @@ fn read_entry(
 }
 
 /// Applies `work` to the items, part by part, on several processors where there are many; returns all results in order.
-fn on_processors<I: Sync, R: Send>(items: &[I], work: impl Fn(&[I]) -> Vec<R> + Sync) -> Vec<R> {
+fn on_processors<I, R, W>(items: &[I], work: W) -> impl Iterator<Item = R> + use<I, R, W>
+where
+    I: Sync,
+    R: Send,
+    W: Fn(&[I]) -> Vec<R> + Sync,
+{
     let next = AtomicUsize::new(0);
     let parts: Vec<_> = items.chunks(PART).collect();
     // Each thread takes the next part, so that one which starts late holds up nobody.
@@ -201,7 +206,7 @@ fn on_processors<I: Sync, R: Send>(items: &[I], work: impl Fn(&[I]) -> Vec<R> + 
         done
     });
     done.sort_unstable_by_key(|(index, _)| *index);
-    done.into_iter().flat_map(|(_, results)| results).collect()
+    done.into_iter().flat_map(|(_, results)| results)
 }
 
 /// The processors beside this thread's own that it may run on, as many as are used.
@@ -236,7 +241,7 @@ mod tests {
         for count in [0, 1, PART, PART * MANY_PARTS, 10_007] {
             let items: Vec<usize> = (0..count).collect();
             let doubled = on_processors(&items, |part| part.iter().map(|it| it * 2).collect());
-            assert!(doubled.iter().copied().eq(items.iter().map(|it| it * 2)));
+            assert!(doubled.eq(items.iter().map(|it| it * 2)));
         }
     }
 }

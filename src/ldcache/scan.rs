@@ -316,19 +316,19 @@ impl<'s> Scan<'s> {
             .filter_map(|name| self.candidate(directory, name))
             .collect();
         candidates.sort_by(|a, b| a.soname.cmp(b.soname));
-        let mut best: Vec<Candidate<'_>> = Vec::with_capacity(candidates.len());
-        for candidate in candidates {
-            match best.last_mut().filter(|it| it.soname == candidate.soname) {
-                None => best.push(candidate),
-                Some(there) if self.is_better(&candidate, there) => {
-                    // ldconfig keeps the flags of the first one it saw.
-                    let flags = there.flags;
-                    *there = Candidate { flags, ..candidate };
-                }
-                Some(_) => {}
+        candidates.dedup_by(|candidate, there| {
+            let is_same = candidate.soname == there.soname;
+            if is_same && self.is_better(candidate, there) {
+                // ldconfig keeps the flags of the first one it saw.
+                let flags = there.flags;
+                *there = Candidate {
+                    flags,
+                    ..*candidate
+                };
             }
-        }
-        best
+            is_same
+        });
+        candidates
     }
 
     /// The file under the SONAME that it counts for in this directory.
