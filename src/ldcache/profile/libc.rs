@@ -1,0 +1,273 @@
+//! The root's C library and its dynamic loader: the first tells its version in a banner, the second the built-in directories in a
+//! row of strings.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use memchr::memmem;
+
+use super::CURRENT_MINOR;
+use crate::elf::{Endian, Head, Object, OpenFile};
+use crate::ldcache::arch::Abi;
+use crate::rootfs::ContainerRoot;
+
+/// Where a `libc.so.6` is looked for, together with the multiarch directories in the last two.
+const LIBC_DIRECTORIES: [&str; 4] = ["/usr/lib64", "/lib64", "/usr/lib", "/lib"];
+/// Longest banner.
+const MAX_BANNER: usize = 256;
+
+/// A `libc.so.6` of the root.
+pub(super) struct Libc {
+    pub(super) abi: Abi,
+    pub(super) endian: Endian,
+    /// Directory in which it was found.
+    directory: PathBuf,
+    /// From `(` to the version number: `(Debian GLIBC 2.36-9) stable release version 2.36`.
+    pub(super) banner: Vec<u8>,
+    interpreter: PathBuf,
+}
+
+/// What the dynamic loader tells.
+#[derive(Default)]
+pub(super) struct Loader {
+    /// The built-in library directories.
+    pub(super) directories: Option<Vec<PathBuf>>,
+    pub(super) knows_hwcaps: bool,
+}
+
+impl Loader {
+    /// Looks for what is known of a loader in a piece of it; returns something when nothing is left to look for.
+    fn learn(&mut self, bytes: &[u8], firsts: usize) -> Option<()> {
+        let holds = |needle: &[u8]| memmem::find(bytes, needle).is_some();
+        self.knows_hwcaps |= holds(b"--glibc-hwcaps-mask") || holds(b"ld.so (");
+        let is_row = |row: &Vec<PathBuf>| row.len() > 1;
+        if !self.directories.as_ref().is_some_and(is_row) {
+            let row = directory_row(bytes, firsts, 2);
+            // One directory alone counts where there is no row at all.
+            self.directories = row.or_else(|| {
+                self.directories
+                    .take()
+                    .or_else(|| directory_row(bytes, firsts, 1))
+            });
+        }
+        (self.knows_hwcaps && self.directories.as_ref().is_some_and(is_row)).then_some(())
+    }
+}
+
+impl Libc {
+    fn read(root: &ContainerRoot, directory: PathBuf) -> Option<Self> {
+        let (file, stat) = root.open_file(&directory.join("libc.so.6")).ok()?;
+        let source = OpenFile::new(file, &stat);
+        let mut head = Head::default();
+        let object = Object::read(&source, &mut head).ok()?;
+        let banner = object.find_constant(find_banner)?;
+        let interpreter = object.interpreter().ok()??;
+        Some(Self {
+            abi: Abi::of(&object),
+            endian: object.endian(),
+            directory,
+            banner,
+            interpreter: OsStr::from_bytes(&interpreter).into(),
+        })
+    }
+
+    /// Reads the loader that libc names, if that one is of libc's own kind.
+    pub(super) fn read_loader(&self, root: &ContainerRoot) -> Loader {
+        let mut loader = Loader::default();
+        let Ok((file, stat)) = root.open_file(&self.interpreter) else {
+            return loader;
+        };
+        let source = OpenFile::new(file, &stat);
+        let mut head = Head::default();
+        let Ok(object) = Object::read(&source, &mut head) else {
+            return loader;
+        };
+        if (object.class(), object.machine(), object.endian())
+            == (self.abi.class, self.abi.machine, self.endian)
+        {
+            object.find_constant(|bytes, firsts| loader.learn(bytes, firsts));
+        }
+        loader
+    }
+
+    /// The built-in directories of a loader that does not tell them.
+    pub(super) fn usual_directories(&self) -> Vec<PathBuf> {
+        let multiarch = self
+            .directory
+            .file_name()
+            .filter(|_| is_multiarch(&self.directory));
+        let own = multiarch
+            .into_iter()
+            .flat_map(|triplet| ["/lib", "/usr/lib"].map(|parent| Path::new(parent).join(triplet)));
+        own.chain(["/lib".into(), "/usr/lib".into()]).collect()
+    }
+}
+
+/// All of the root's C libraries, in the order of the directories in which they are looked for.
+pub(super) fn find_libcs(root: &ContainerRoot) -> Vec<Libc> {
+    let mut seen = Vec::new();
+    let mut libcs = Vec::new();
+    for path in LIBC_DIRECTORIES.map(Path::new) {
+        let Ok(directory) = root.directory(path) else {
+            continue;
+        };
+        // With a merged /usr, /lib is /usr/lib.
+        let Ok(id) = directory.id() else { continue };
+        if seen.contains(&id) {
+            continue;
+        }
+        seen.push(id);
+        let Ok(entries) = directory.entries() else {
+            continue;
+        };
+        if entries.iter().any(|entry| entry.name == "libc.so.6") {
+            libcs.extend(Libc::read(root, path.into()));
+        }
+        let mut multiarch: Vec<_> = entries
+            .into_iter()
+            .filter(|entry| is_triplet(&entry.name))
+            .map(|entry| path.join(entry.name))
+            .collect();
+        multiarch.sort_unstable();
+        libcs.extend(
+            multiarch
+                .into_iter()
+                .filter_map(|path| Libc::read(root, path)),
+        );
+    }
+    libcs
+}
+
+/// Finds `GNU C Library (…) … release version 2.N` and returns it from the parenthesis on.
+fn find_banner(bytes: &[u8], firsts: usize) -> Option<Vec<u8>> {
+    const START: &[u8] = b"GNU C Library (";
+    const VERSION: &[u8] = b"release version ";
+    let mut starts = memmem::find_iter(bytes, START).take_while(|&start| start < firsts);
+    starts.find_map(|start| {
+        let from = start + START.len() - 1;
+        let text = bytes.get(from..)?;
+        let text = text.get(..MAX_BANNER).unwrap_or(text);
+        let number = memmem::find(text, VERSION)? + VERSION.len();
+        let length = text
+            .get(number..)?
+            .iter()
+            .take_while(|byte| byte.is_ascii_digit() || **byte == b'.')
+            .count();
+        let banner = text.get(..number + length)?;
+        Some(banner.strip_suffix(b".").unwrap_or(banner).to_vec())
+    })
+}
+
+/// The first run of at least `least` strings with a NUL behind each that name library directories with a slash at the end.
+fn directory_row(bytes: &[u8], firsts: usize, least: usize) -> Option<Vec<PathBuf>> {
+    let mut starts = memmem::find_iter(bytes, b"/lib").take_while(|&start| start < firsts);
+    starts.find_map(|found| {
+        let with_usr = found.checked_sub(4).filter(|&start| {
+            bytes
+                .get(start..)
+                .is_some_and(|bytes| bytes.starts_with(b"/usr"))
+        });
+        let mut rest = bytes.get(with_usr.unwrap_or(found)..)?;
+        let mut row = Vec::new();
+        while let Some((directory, behind)) = split_directory(rest) {
+            row.push(PathBuf::from(OsStr::from_bytes(directory)));
+            rest = behind;
+        }
+        (row.len() >= least).then_some(row)
+    })
+}
+
+/// Splits off a string like `/usr/lib64/` or `/lib/x86_64-linux-gnu/` and its NUL; returns it without the last slash.
+fn split_directory(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    const LONGEST: usize = 64;
+    let end = bytes.iter().take(LONGEST).position(|&byte| byte == 0)?;
+    let (string, behind) = (bytes.get(..end)?, bytes.get(end + 1..)?);
+    let directory = string.strip_suffix(b"/")?;
+    let inner = directory.strip_prefix(b"/usr").unwrap_or(directory);
+    let mut parts = inner.strip_prefix(b"/lib")?.split(|&byte| byte == b'/');
+    let qualifier = parts.next()?;
+    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"_.-".contains(byte);
+    let valid = qualifier
+        .iter()
+        .all(|byte| byte.is_ascii_digit() || byte.is_ascii_lowercase())
+        && parts
+            .next()
+            .is_none_or(|triplet| !triplet.is_empty() && triplet.iter().all(is_plain))
+        && parts.next().is_none();
+    valid.then_some((directory, behind))
+}
+
+/// Whether the path is like `/lib/x86_64-linux-gnu`.
+pub(super) fn is_multiarch(path: &Path) -> bool {
+    path.file_name().is_some_and(is_triplet)
+}
+
+fn is_triplet(name: &OsStr) -> bool {
+    memmem::find(name.as_bytes(), b"-linux-gnu").is_some()
+}
+
+/// `N` of the version `2.N` at the end of the banner.
+pub(super) fn minor_version(banner: &[u8]) -> u32 {
+    let version = banner.rsplit(|&byte| byte == b' ').next();
+    version
+        .and_then(|version| std::str::from_utf8(version).ok())
+        .and_then(|version| version.split('.').nth(1))
+        .and_then(|minor| minor.parse().ok())
+        .unwrap_or(CURRENT_MINOR)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn banners_are_cut_behind_the_version() {
+        for (text, banner, minor) in [
+            (
+                "..GNU C Library (Debian GLIBC 2.36-9+deb12u14) stable release version 2.36.\nCopyright",
+                "(Debian GLIBC 2.36-9+deb12u14) stable release version 2.36",
+                36,
+            ),
+            (
+                "GNU C Library (GNU libc) stable release version 2.39 (git ID).\n",
+                "(GNU libc) stable release version 2.39",
+                39,
+            ),
+            (
+                "GNU C Library (x) stable release version 2.17, by Roland McGrath et al.",
+                "(x) stable release version 2.17",
+                17,
+            ),
+        ] {
+            let found = find_banner(text.as_bytes(), text.len()).unwrap();
+            assert_eq!(String::from_utf8_lossy(&found), banner);
+            assert_eq!(minor_version(&found), minor);
+        }
+        assert_eq!(find_banner(b"GNU C Library (x) release version", 100), None);
+    }
+
+    #[test]
+    fn directories_are_a_row_of_strings() {
+        let row = |bytes: &[u8], least| {
+            directory_row(bytes, bytes.len(), least).map(|row| {
+                row.iter()
+                    .map(|path| path.to_str().unwrap().to_owned())
+                    .collect::<Vec<_>>()
+                    .join(":")
+            })
+        };
+        let debian =
+            b"\x80\x01/lib/x86_64-linux-gnu/\0/usr/lib/x86_64-linux-gnu/\0/lib/\0/usr/lib/\0\x05";
+        assert_eq!(
+            row(debian, 2).unwrap(),
+            "/lib/x86_64-linux-gnu:/usr/lib/x86_64-linux-gnu:/lib:/usr/lib"
+        );
+        assert_eq!(row(b"/usr/lib/\0/lib64", 2), None);
+        assert_eq!(row(b"/usr/lib/\0/lib64", 1).unwrap(), "/usr/lib");
+        assert_eq!(
+            row(b"/usr/lib/gcc/arm/\0/lib/\0/lib/a b/\0", 1).unwrap(),
+            "/lib"
+        );
+    }
+}
