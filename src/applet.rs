@@ -1,4 +1,4 @@
-//! Which applet runs: by the basename of argv[0], then by argv[1..].
+//! Which applet runs: by the basename of `argv[0]`, then by `argv[1..]`.
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
@@ -22,7 +22,7 @@ const VERSION: &str = concat!("nvidia-ctk version ", env!("CARGO_PKG_VERSION"), 
 
 /// A name under which the binary is called, and the subcommands that this name stands for.
 pub struct Applet {
-    /// Basename of argv[0].
+    /// Basename of `argv[0]`.
     pub name: &'static str,
     /// The subcommands of `nvidia-ctk` that come before the caller's arguments.
     pub path: &'static [&'static str],
@@ -129,7 +129,7 @@ pub fn understand(applet: &Applet, words: &[OsString]) -> Result<(), String> {
     }
 }
 
-/// The applet that argv[0] names; login shells put a dash before it, the toolkit's installer a `.real` behind.
+/// The applet that `argv[0]` names; login shells put a dash before it, the toolkit's installer a `.real` behind.
 fn lookup(argv0: &OsStr) -> &'static Applet {
     let name = Path::new(argv0)
         .file_name()

@@ -218,7 +218,7 @@ impl<'s, S: Source + ?Sized> Object<'s, S> {
 
     /// Looks through what is loaded and not writable, where a program's constants are, until `find` finds something. It gets one
     /// piece after the other, and how many bytes of it may be a constant's first: what begins later comes again in the next
-    /// piece. So a constant of up to [`MAX_CONSTANT`] bytes is never cut.
+    /// piece. So a constant of up to 1 KiB is never cut.
     ///
     /// Segments without code come first, the last one of them before the others: there the constants are since linkers put code
     /// into a segment of its own.
@@ -289,12 +289,12 @@ impl<'s, S: Source + ?Sized> Object<'s, S> {
         Err(Error::Malformed("no end of the dynamic section"))
     }
 
-    /// `DT_SONAME`, at most [`MAX_NAME`] bytes of it.
+    /// `DT_SONAME`, at most 256 bytes of it.
     pub fn soname(&self, dynamic: &DynamicSection) -> Result<Option<Vec<u8>>, Error> {
         Ok(self.names(dynamic, dynamic.soname.as_slice())?.pop())
     }
 
-    /// `DT_SONAME` and all of `DT_NEEDED`, at most [`MAX_NAME`] bytes of each.
+    /// `DT_SONAME` and all of `DT_NEEDED`, at most 256 bytes of each.
     pub fn soname_and_needed(&self, dynamic: &DynamicSection) -> Result<Names, Error> {
         let mut indices = dynamic.needed.clone();
         indices.extend(dynamic.soname);

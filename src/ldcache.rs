@@ -1,6 +1,6 @@
 //! `ld.so.cache`: reading it, and writing it as the root's own ldconfig would.
 //!
-//! [`format`] is the file's format and does no input or output. The other parts follow the way of the data: what the root's C
+//! [`mod@format`] is the file's format and does no input or output. The other parts follow the way of the data: what the root's C
 //! library writes ([`profile`]), which directories are searched, what is found in them, in which order it is written.
 
 pub mod arch;

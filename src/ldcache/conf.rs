@@ -99,7 +99,7 @@ fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t'..=b'\r')
 }
 
-/// Whether the path component is a pattern for [`matches`] and not just a name.
+/// Whether the path component is a pattern for [`matches()`] and not just a name.
 #[must_use]
 pub fn is_pattern(component: &OsStr) -> bool {
     component
