@@ -16,7 +16,7 @@ use crate::command::install::{Install, Uninstall};
 use crate::command::runtime::Runtime;
 use crate::command::system::System;
 use crate::hook::Hook;
-use crate::log::{init, output};
+use crate::log::{init, output, set_hook};
 
 const VERSION: &str = concat!("nvidia-ctk version ", env!("CARGO_PKG_VERSION"), "\n");
 
@@ -105,6 +105,9 @@ pub fn run(mut argv: impl Iterator<Item = OsString>) -> ExitCode {
         Ok(line) => parse_and_run(applet, &line),
         Err(usage) => {
             init(LevelFilter::Info);
+            if applet.path.first() == Some(&"hook") {
+                set_hook(applet.name);
+            }
             log::error!("{}", usage.message);
             ExitCode::from(usage.exit_code)
         }

@@ -135,6 +135,10 @@ fn the_line_is_there_before_a_container_is_known() {
     let said = lines(&socket);
     let start = "<27>nvidia-ctk[PID]: chmod: container -: cannot read the OCI state";
     assert!(said.len() == 1 && said[0].starts_with(start), "{said:?}");
+    syslog.hook("chmod --path /f").fails(&["--mode"]);
+    let said = lines(&socket);
+    let start = "<27>nvidia-ctk[PID]: nvidia-cdi-hook: container -: ";
+    assert!(said.len() == 1 && said[0].starts_with(start), "{said:?}");
     run("{\"id\":\"a\\nb\"}").fails(&["names no bundle"]);
     let said = lines(&socket);
     let start = "<27>nvidia-ctk[PID]: chmod: container a\\nb: the OCI state names no bundle";
