@@ -135,8 +135,10 @@ impl State {
     }
 
     fn mount_namespace(&self) -> MountNamespace {
-        if !proc_shows_our_pid_namespace() {
-            return MountNamespace::Own;
+        match proc_shows_our_pid_namespace() {
+            None => return MountNamespace::Unknown,
+            Some(false) => return MountNamespace::Own,
+            Some(true) => {}
         }
         let namespace = |process: &str| host_link(&Path::new("/proc").join(process).join("ns/mnt"));
         let (pid, ours) = (self.pid.to_string(), namespace("self"));
@@ -174,8 +176,10 @@ enum MountNamespace {
 }
 
 /// In a createContainer hook /proc is the host's, but a pid is one of the container's namespace, and means nothing there.
-fn proc_shows_our_pid_namespace() -> bool {
-    host_link(Path::new("/proc/self")).is_some_and(|link| link == *std::process::id().to_string())
+/// Without /proc nothing can be told.
+fn proc_shows_our_pid_namespace() -> Option<bool> {
+    let link = host_link(Path::new("/proc/self"))?;
+    Some(link == *std::process::id().to_string())
 }
 
 /// Whether a mount begins at the directory: so it is with the working directory of runc's createContainer hooks, the container's
