@@ -5,10 +5,10 @@
 
 mod notes;
 
-use std::borrow::Cow;
 use std::fmt;
 use std::fs::File;
 use std::io;
+use std::ops::{Deref, Range};
 use std::os::unix::fs::FileExt;
 
 use goblin::container::{Container, Ctx};
@@ -21,16 +21,18 @@ pub use goblin::container::Endian;
 
 /// Read at once from the file's start: it nearly always holds all program headers and notes.
 const HEAD: usize = 1024;
+/// Room on the stack for a piece; nearly all dynamic sections and rows of strings fit.
+const SHORT: usize = 1024;
 /// Span of strings that are read at once.
-const WINDOW: u64 = 4096;
+const WINDOW: u64 = (SHORT - MAX_NAME) as u64;
 /// More program headers than any library has.
 const MAX_SEGMENTS: u16 = 512;
 /// Largest dynamic section or note segment that is read.
 const MAX_PIECE: u64 = 64 << 10;
-/// How much of a segment with constants is read: libc's code and constants together have 2 MiB.
-const MAX_CONSTANTS: u64 = 4 << 20;
-/// How much of it is read at once.
+/// How much of the segments with constants is read at once.
 const CHUNK: usize = 16 << 10;
+/// How many such pieces are read: libc's code and constants together have 2 MiB.
+const MAX_CONSTANTS: usize = 512;
 /// How long a constant is found for sure.
 const MAX_CONSTANT: usize = 1 << 10;
 /// Longest name that is read: `NAME_MAX` and its NUL.
@@ -217,47 +219,73 @@ impl<'s, S: Source + ?Sized> Object<'s, S> {
     }
 
     /// Looks through what is loaded and not writable, where a program's constants are, until `find` finds something. It gets one
-    /// piece after the other, and how many bytes of it may be a constant's first: what begins later comes again in the next
+    /// piece after the other, and how many bytes of it may be a constant's first: what begins later comes again in another
     /// piece. So a constant of up to 1 KiB is never cut.
     ///
     /// Segments without code come first, the last one of them before the others: there the constants are since linkers put code
     /// into a segment of its own.
-    pub fn find_constant<T>(&self, mut find: impl FnMut(&[u8], usize) -> Option<T>) -> Option<T> {
+    pub fn find_constant<T>(&self, find: impl FnMut(&[u8], usize) -> Option<T>) -> Option<T> {
+        self.find_in(self.constants(), find)
+    }
+
+    /// The same, but the pieces come in the order of their distance from an offset of the file.
+    pub fn find_constant_near<T>(
+        &self,
+        offset: u64,
+        find: impl FnMut(&[u8], usize) -> Option<T>,
+    ) -> Option<T> {
+        let mut ranges: Vec<_> = self.constants().collect();
+        ranges.sort_by_key(|range| range.start.abs_diff(offset));
+        self.find_in(ranges, find)
+    }
+
+    fn find_in<T>(
+        &self,
+        ranges: impl IntoIterator<Item = Range<u64>>,
+        mut find: impl FnMut(&[u8], usize) -> Option<T>,
+    ) -> Option<T> {
+        let mut buffer = vec![0; CHUNK];
+        ranges.into_iter().find_map(|range| {
+            let length = usize::try_from(range.end - range.start).ok()?;
+            let piece = buffer.get_mut(..length)?;
+            let read = self.source.read_at(range.start, piece).ok()?;
+            let is_last = read < CHUNK;
+            let firsts = if is_last { read } else { CHUNK - MAX_CONSTANT };
+            find(piece.get(..read)?, firsts)
+        })
+    }
+
+    /// Where constants are in the file: overlapping pieces; only the last one of a segment is shorter than the others.
+    fn constants(&self) -> impl Iterator<Item = Range<u64>> {
         let (mut readable, mut executable): (Vec<_>, Vec<_>) = self
             .loaded()
             .filter(|segment| !segment.is_write())
             .partition(|segment| !segment.is_executable());
         readable.reverse();
         readable.append(&mut executable);
-        let mut buffer = vec![0; CHUNK];
-        for segment in readable {
-            let size = segment.p_filesz.min(MAX_CONSTANTS);
-            for start in (0..size).step_by(CHUNK - MAX_CONSTANT) {
-                let length = usize::try_from(size - start).unwrap_or(CHUNK).min(CHUNK);
-                let piece = buffer.get_mut(..length)?;
-                let offset = segment.p_offset.checked_add(start)?;
-                let read = self.source.read_at(offset, piece).ok()?;
-                // The file may end before its segment does.
-                let is_last = read < length || start + length as u64 >= size;
-                let firsts = if is_last { read } else { CHUNK - MAX_CONSTANT };
-                if let Some(found) = find(piece.get(..read)?, firsts) {
-                    return Some(found);
-                }
-                if is_last {
-                    break;
-                }
-            }
-        }
-        None
+        let file = self.source.size();
+        readable
+            .into_iter()
+            .flat_map(move |segment| {
+                let end = segment.p_offset.saturating_add(segment.p_filesz).min(file);
+                let starts = (segment.p_offset..end).step_by(CHUNK - MAX_CONSTANT);
+                starts.map(move |start| start..end.min(start + CHUNK as u64))
+            })
+            .take(MAX_CONSTANTS)
     }
 
     /// The path in `PT_INTERP`.
     pub fn interpreter(&self) -> Result<Option<Vec<u8>>, Error> {
-        self.segments
-            .iter()
-            .rfind(|segment| segment.p_type == PT_INTERP)
-            .map(|segment| self.name(segment.p_offset))
+        self.interpreter_offset()
+            .map(|offset| self.name(offset))
             .transpose()
+    }
+
+    /// Where in the file that path is.
+    #[must_use]
+    pub fn interpreter_offset(&self) -> Option<u64> {
+        let segment = self.segments.iter().rfind(|it| it.p_type == PT_INTERP)?;
+        Some(segment.p_offset)
     }
 
     /// The dynamic section: of several, the last one counts, and it ends at `DT_NULL`, whatever the segment's size is.
@@ -291,33 +319,33 @@ impl<'s, S: Source + ?Sized> Object<'s, S> {
 
     /// `DT_SONAME`, at most 256 bytes of it.
     pub fn soname(&self, dynamic: &DynamicSection) -> Result<Option<Vec<u8>>, Error> {
-        Ok(self.names(dynamic, dynamic.soname.as_slice())?.pop())
+        Ok(self.names(dynamic, dynamic.soname.into_iter())?.pop())
     }
 
     /// `DT_SONAME` and all of `DT_NEEDED`, at most 256 bytes of each.
     pub fn soname_and_needed(&self, dynamic: &DynamicSection) -> Result<Names, Error> {
-        let mut indices = dynamic.needed.clone();
-        indices.extend(dynamic.soname);
-        let mut needed = self.names(dynamic, &indices)?;
+        let indices = dynamic.needed.iter().copied().chain(dynamic.soname);
+        let mut needed = self.names(dynamic, indices)?;
         let soname = dynamic.soname.and_then(|_| needed.pop());
         Ok(Names { soname, needed })
     }
 
     /// Strings of the string table; the linker puts those of the dynamic section side by side, so that they are read at once.
-    fn names(&self, dynamic: &DynamicSection, indices: &[u64]) -> Result<Vec<Vec<u8>>, Error> {
+    fn names(
+        &self,
+        dynamic: &DynamicSection,
+        indices: impl Iterator<Item = u64> + Clone,
+    ) -> Result<Vec<Vec<u8>>, Error> {
         let strings = self.strings(dynamic)?;
-        let offsets: Vec<_> = indices
-            .iter()
-            .map(|&index| strings.wrapping_add(index))
-            .collect();
-        let (Some(&first), Some(&last)) = (offsets.iter().min(), offsets.iter().max()) else {
+        let offsets = indices.map(|index| strings.wrapping_add(index));
+        let (Some(first), Some(last)) = (offsets.clone().min(), offsets.clone().max()) else {
             return Ok(Vec::new());
         };
         if last - first > WINDOW {
-            return offsets.iter().map(|&offset| self.name(offset)).collect();
+            return offsets.map(|offset| self.name(offset)).collect();
         }
         let bytes = self.read_up_to(first, last - first + MAX_NAME as u64)?;
-        let name = |&offset: &u64| {
+        let name = |offset| {
             let start = usize::try_from(offset - first).ok()?;
             bytes
                 .get(start..)
@@ -325,7 +353,6 @@ impl<'s, S: Source + ?Sized> Object<'s, S> {
                 .map(until_nul)
         };
         offsets
-            .iter()
             .map(|offset| name(offset).ok_or(BEYOND_END))
             .collect()
     }
@@ -396,7 +423,7 @@ impl<'s, S: Source + ?Sized> Object<'s, S> {
         Ok(until_nul(&bytes))
     }
 
-    fn piece(&self, offset: u64, size: u64) -> Result<Cow<'_, [u8]>, Error> {
+    fn piece(&self, offset: u64, size: u64) -> Result<Piece<'_>, Error> {
         let bytes = self.read_up_to(offset, size)?;
         if bytes.len() as u64 == size {
             return Ok(bytes);
@@ -404,19 +431,44 @@ impl<'s, S: Source + ?Sized> Object<'s, S> {
         Err(Error::Malformed("a table beyond the end of the file"))
     }
 
-    fn read_up_to(&self, offset: u64, size: u64) -> Result<Cow<'_, [u8]>, Error> {
+    fn read_up_to(&self, offset: u64, size: u64) -> Result<Piece<'_>, Error> {
         let there = self.source.size().saturating_sub(offset).min(size);
         let size = usize::try_from(there).map_err(|_| Error::Malformed("size"))?;
         let in_head = usize::try_from(offset)
             .ok()
             .and_then(|start| self.head.get(start..start.checked_add(size)?));
         if let Some(bytes) = in_head {
-            return Ok(Cow::Borrowed(bytes));
+            return Ok(Piece::Head(bytes));
         }
-        let mut bytes = vec![0; size];
-        let read = self.source.read_at(offset, &mut bytes).map_err(Error::Io)?;
-        bytes.truncate(read);
-        Ok(Cow::Owned(bytes))
+        let mut room = [0; SHORT];
+        if let Some(short) = room.get_mut(..size) {
+            let read = self.source.read_at(offset, short).map_err(Error::Io)?;
+            return Ok(Piece::Short(room, read));
+        }
+        let mut long = vec![0; size];
+        let read = self.source.read_at(offset, &mut long).map_err(Error::Io)?;
+        long.truncate(read);
+        Ok(Piece::Long(long))
+    }
+}
+
+/// Bytes of a file. A hook reads three pieces of each library: what is short costs no allocation.
+#[expect(clippy::large_enum_variant, reason = "that is what it is for")]
+enum Piece<'h> {
+    Head(&'h [u8]),
+    Short([u8; SHORT], usize),
+    Long(Vec<u8>),
+}
+
+impl Deref for Piece<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Head(bytes) => bytes,
+            Self::Short(room, length) => room.get(..*length).unwrap_or_default(),
+            Self::Long(bytes) => bytes,
+        }
     }
 }
 

@@ -63,6 +63,7 @@ fn write_below(root: &ContainerRoot) -> Result<RulesetStatus, RulesetError> {
         .handle_access(writing)?
         .create()?
         .add_rule(PathBeneath::new(root, writing))?
+        .no_new_privs(false) // it is set already
         .restrict_self()?;
     Ok(status.ruleset)
 }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use nix::sched::{CpuSet, sched_getaffinity, sched_getcpu, sched_setaffinity};
+use nix::sched::{CloneFlags, CpuSet, sched_getaffinity, sched_getcpu, sched_setaffinity, unshare};
 use nix::unistd::Pid;
 
 use super::library::{self, Parsed};
@@ -193,6 +193,8 @@ where
     let mut done = thread::scope(|scope| {
         let start = |&processor| {
             let helper = move || {
+                // With a table of open files of its own, no thread waits for another to open one.
+                let _ = unshare(CloneFlags::CLONE_FILES);
                 move_to(processor);
                 run()
             };

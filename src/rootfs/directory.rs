@@ -4,16 +4,18 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{self, Write};
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag, openat, readlinkat, renameat};
+use nix::fcntl::{AtFlags, OFlag, openat, renameat};
 use nix::sys::stat::{FileStat, Mode, fchmod, fstat, fstatat};
 use nix::unistd::{UnlinkatFlags, symlinkat, unlinkat};
 use rustix::fs::{
-    FileType, FlockOperation, RawDir, SeekFrom, XattrFlags, fgetxattr, flock, fsetxattr, seek,
+    FileType, FlockOperation, RawDir, SeekFrom, XattrFlags, fgetxattr, flock, fsetxattr,
+    readlinkat_raw, seek,
 };
 
 use super::stat::{Entry, FileId, Kind};
@@ -110,20 +112,18 @@ impl Directory {
 
     /// The target of the link `name`.
     pub fn read_link(&self, name: &OsStr) -> io::Result<PathBuf> {
-        Ok(readlinkat(&self.fd, single_component(name)?)?.into())
+        let mut room = [MaybeUninit::uninit(); libc::PATH_MAX as usize];
+        let (target, _) = readlinkat_raw(&self.fd, single_component(name)?, &mut room)?;
+        Ok(OsStr::from_bytes(target).into())
     }
 
     /// Makes `name` a link to `target`, atomically in the place of a file or link that is there; returns whether it was not
     /// already.
     pub fn symlink(&self, target: &OsStr, name: &OsStr) -> io::Result<bool> {
-        if self
-            .read_link(name)
-            .is_ok_and(|there| there.as_os_str() == target)
-        {
-            return Ok(false);
-        }
+        let is_there = || self.read_link(name).is_ok_and(|there| there == target);
         match symlinkat(target, &self.fd, single_component(name)?) {
             Ok(()) => return Ok(true),
+            Err(_) if is_there() => return Ok(false),
             Err(Errno::EEXIST) => {}
             Err(errno) => return Err(errno.into()),
         }

@@ -61,8 +61,9 @@ impl Libc {
         let source = OpenFile::new(file, &stat);
         let mut head = Head::default();
         let object = Object::read(&source, &mut head).ok()?;
-        let banner = object.find_constant(find_banner)?;
         let interpreter = object.interpreter().ok()??;
+        // Linkers put the two near each other.
+        let banner = object.find_constant_near(object.interpreter_offset()?, find_banner)?;
         Some(Self {
             abi: Abi::of(&object),
             endian: object.endian(),
