@@ -1,8 +1,14 @@
 #!/bin/sh
 # Runs all tests on a Debian or Ubuntu machine that has Rust and gcc, and installs the other programs that they need:
-#   sh tests/run.sh
+#   sh tests/run.sh [--long]
+# With --long it goes on with the scripts of tests/long, which fetch more and take longer.
 # Tests with containers need root. With CI=true in the environment a test that cannot run fails; else it says SKIPPED.
 set -u
+case $#:${1-} in
+0:) long= ;;
+1:--long) long=yes ;;
+*) echo 'usage: sh tests/run.sh [--long]' >&2; exit 2 ;;
+esac
 cd "$(dirname "$0")/.." || exit 1
 PATH=$PATH:/usr/sbin:/sbin:$HOME/.cargo/bin
 
@@ -29,6 +35,9 @@ part packages sh tests/fixtures/install.sh gcc tar zstd ldconfig=libc-bin runc c
   part build cargo build --release --locked && {
   part tests cargo test --locked
   part demo sh packaging/demo.sh
+  if [ -n "$long" ]; then
+    for script in tests/long/*.sh; do part "$(basename "$script" .sh)" sh "$script"; done
+  fi
 }
 
 printf '\n== summary\n'

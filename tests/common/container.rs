@@ -73,7 +73,7 @@ impl Ended {
 
 /// Why no container can be started here, if so.
 fn obstacle(program: &str) -> Option<String> {
-    let missing = missing(&["busybox", "dpkg-query", "gcc", "unshare", program]).or_else(not_root);
+    let missing = missing(&["busybox", "gcc", "unshare", program]).or_else(not_root);
     if missing.is_some() {
         return missing;
     }
