@@ -7,7 +7,7 @@ use super::{Invalid, lines, split_mark};
 /// A TOML document, perhaps with a byte order mark.
 pub struct Document {
     text: String,
-    /// The comments of a document that has nothing else: what is added comes below them.
+    /// The comments of the document itself, ahead of what it holds: what is added comes below them.
     head: String,
     tree: DocumentMut,
     /// How `toml_edit` writes the document without a change.
@@ -18,21 +18,16 @@ impl Document {
     /// Refuses what is not TOML.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         let (_, rest) = split_mark(text);
-        let mut tree = rest.parse::<DocumentMut>().map_err(|err| {
+        let (head, body) = rest.split_at(head_len(rest));
+        let tree = body.parse::<DocumentMut>().map_err(|err| {
             let offset = err.span().map_or(0, |span| span.start);
-            Invalid::at(rest, offset, one_line(err.message()))
+            Invalid::at(rest, head.len() + offset, one_line(err.message()))
         })?;
-        let printed = tree.to_string();
-        let mut head = String::new();
-        if tree.is_empty() {
-            head.push_str(&printed);
-            tree.set_trailing("");
-        }
         Ok(Self {
             text: text.to_owned(),
-            head,
+            head: head.to_owned(),
+            printed: format!("{head}{tree}"),
             tree,
-            printed,
         })
     }
 
@@ -245,6 +240,21 @@ impl Document {
         }
         Ok(item)
     }
+}
+
+/// The length of the comments that belong to the document: of all lines before the first key or header those up to the last
+/// empty one. What stands below that is about the key or header. Of a document without any it is the whole.
+fn head_len(text: &str) -> usize {
+    let (mut head, mut position) = (0, 0);
+    for line in text.split_inclusive('\n') {
+        position += line.len();
+        match line.trim_start().bytes().next() {
+            None => head = position,
+            Some(b'#') => {}
+            Some(_) => return head,
+        }
+    }
+    text.len()
 }
 
 /// A copy of a table without its comments, as a table with a header, indented as the original.

@@ -32,9 +32,23 @@ fn a_key_changes_its_line_only() {
         ("  a = 1 # x\n", "  a = 1 # x\n  k = \"v\"\n"),
         ("# c\nk = 'w' # x\na = 1\n", "# c\nk = \"v\" # x\na = 1\n"),
         ("k = 'v' # x\n", "k = 'v' # x\n"),
+        (
+            "# file\n\n# more\n\n# table\n[t]\n",
+            "# file\n\n# more\n\nk = \"v\"\n# table\n[t]\n",
+        ),
+        ("# table\n[t]\n", "k = \"v\"\n# table\n[t]\n"),
+        ("\n# file\r\n\r\n[t]", "\n# file\r\n\r\nk = \"v\"\r\n[t]"),
     ] {
         assert_eq!(edit(before, |it| it.set(&["k"], "v").unwrap()), after);
     }
+}
+
+#[test]
+fn the_comments_of_the_file_outlive_its_first_key() {
+    let removed = edit("# file\n\n# key\nk = 1\na = 1\n", |it| {
+        it.remove(&["k"]).unwrap();
+    });
+    assert_eq!(removed, "# file\n\na = 1\n");
 }
 
 #[test]
@@ -94,6 +108,7 @@ fn errors_have_a_place() {
             "a = \n",
             "1:5: string values must be quoted, expected literal string",
         ),
+        ("# file\n\n# x\na = 1\na = 2\n", "5:1: duplicate key"),
         ("\u{feff}[a\n", "1:3: unclosed table, expected `]`"),
     ] {
         let found = Document::parse(text).map(|_| ()).unwrap_err();
