@@ -41,12 +41,12 @@ impl Runtime {
         }
     }
 
-    /// Our own file among those that it reads besides, relative to the folder of its configuration.
+    /// The folder of the files that it reads besides, in the folder of its configuration file.
     #[must_use]
-    pub fn default_drop_in(self) -> Option<&'static str> {
+    pub fn drop_in_folder(self) -> Option<&'static str> {
         match self {
-            Self::Containerd => Some("conf.d/99-nvidia.toml"),
-            Self::Crio => Some("crio.conf.d/99-nvidia.toml"),
+            Self::Containerd => Some("conf.d"),
+            Self::Crio => Some("crio.conf.d"),
             Self::Docker | Self::Podman => None,
         }
     }

@@ -13,6 +13,7 @@ use memmap2::Mmap;
 use nix::sys::stat::{Mode, umask};
 use oci_spec::runtime::Hook;
 
+use crate::hooks_dir;
 use crate::log::output;
 use crate::rootfs::{ContainerRoot, Directory, Kind};
 use crate::sys;
@@ -59,7 +60,7 @@ pub struct Uninstall {
     pub dry_run: bool,
 }
 
-const HOOKS_DIRECTORY: &str = "/usr/share/containers/oci/hooks.d";
+const HOOKS_DIRECTORY: &str = hooks_dir::DIRECTORIES[0];
 /// Where the hooks.d files of the source tree say that the hooks are.
 const LIBEXEC_IN_HOOKS: &str = "/usr/libexec";
 

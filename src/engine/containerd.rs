@@ -9,8 +9,8 @@ use toml_edit::Item;
 use super::{Engine, at, members};
 use crate::document::toml::Document;
 use crate::rootfs::ContainerRoot;
+use crate::runtime::Runtime;
 
-const CONFIG: &str = "/etc/containerd/config.toml";
 /// The CRI plugin's names in the versions 3, 2 and 1 of the file.
 const PLUGINS: [&str; 3] = [
     "io.containerd.cri.v1.runtime",
@@ -25,7 +25,7 @@ pub(super) fn read(root: &ContainerRoot) -> Engine {
         name: "containerd",
         ..Engine::default()
     };
-    let mut queue = VecDeque::from([PathBuf::from(CONFIG)]);
+    let mut queue = VecDeque::<PathBuf>::from([Runtime::Containerd.default_config().into()]);
     while let Some(path) = queue.pop_front()
         && engine.configs.len() < MAX_FILES
     {

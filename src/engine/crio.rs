@@ -8,9 +8,7 @@ use toml_edit::Item;
 use super::{Engine, members};
 use crate::document::toml::Document;
 use crate::rootfs::{ContainerRoot, Kind};
-
-const CONFIG: &str = "/etc/crio/crio.conf";
-const DROP_INS: &str = "/etc/crio/crio.conf.d";
+use crate::runtime::Runtime;
 
 pub(super) fn read(root: &ContainerRoot) -> Engine {
     let mut engine = Engine {
@@ -19,15 +17,17 @@ pub(super) fn read(root: &ContainerRoot) -> Engine {
         ..Engine::default()
     };
     let mut look = |path: &Path| engine.look(root, path, read_config);
-    look(Path::new(CONFIG));
+    let config = Path::new(Runtime::Crio.default_config());
+    look(config);
+    let drop_in_folder = config.with_file_name(Runtime::Crio.drop_in_folder().unwrap_or_default());
     let entries = root
-        .directory(Path::new(DROP_INS))
+        .directory(&drop_in_folder)
         .and_then(|directory| directory.entries());
     let mut drop_ins = entries.unwrap_or_default();
     drop_ins.retain(|entry| matches!(entry.kind, Kind::File | Kind::Link));
     drop_ins.sort_by(|a, b| a.name.cmp(&b.name));
     for drop_in in drop_ins {
-        look(&Path::new(DROP_INS).join(drop_in.name));
+        look(&drop_in_folder.join(drop_in.name));
     }
     engine
 }

@@ -7,8 +7,8 @@ use serde_json::{Map, Value};
 
 use super::Engine;
 use crate::rootfs::ContainerRoot;
+use crate::runtime::Runtime;
 
-const CONFIG: &str = "/etc/docker/daemon.json";
 const CGROUP_DRIVER: &str = "native.cgroupdriver=";
 
 pub(super) fn read(root: &ContainerRoot) -> Engine {
@@ -16,7 +16,8 @@ pub(super) fn read(root: &ContainerRoot) -> Engine {
         name: "docker",
         ..Engine::default()
     };
-    engine.look(root, Path::new(CONFIG), read_config);
+    let config = Path::new(Runtime::Docker.default_config());
+    engine.look(root, config, read_config);
     engine
 }
 

@@ -244,7 +244,7 @@ fn drop_in(path: Option<&str>, runtime: Runtime) -> Result<DropIn> {
     match path {
         None => Ok(DropIn::Default),
         Some("") => Ok(DropIn::InPlace),
-        Some(_) if runtime.default_drop_in().is_none() => {
+        Some(_) if runtime.drop_in_folder().is_none() => {
             bail!("runtime {runtime} does not support drop-in configs")
         }
         Some(path) => {

@@ -9,16 +9,14 @@ use toml_edit::Table;
 
 use crate::document::Invalid;
 use crate::document::toml::unindent;
+use crate::hooks_dir;
 use crate::host::{file, program};
 use crate::runtime::docker::Daemon;
 use crate::runtime::podman::Containers;
 use crate::runtime::{Base, Configuration, Handler, Runtime, crio};
 
-/// Where podman looks for hooks as long as nothing else is configured.
-const HOOKS_DIRS: [&str; 2] = [
-    "/usr/share/containers/oci/hooks.d",
-    "/etc/containers/oci/hooks.d",
-];
+/// The name of our file among those that an engine reads besides.
+const DROP_IN: &str = "99-nvidia.toml";
 
 /// What is asked for.
 pub(super) struct Request {
@@ -87,7 +85,7 @@ impl Request {
             DropIn::File(path) => Some(path.clone()),
             DropIn::Default => {
                 let folder = self.config.parent()?;
-                Some(folder.join(self.runtime.default_drop_in()?))
+                Some(folder.join(self.runtime.drop_in_folder()?).join(DROP_IN))
             }
         }
     }
@@ -200,12 +198,12 @@ fn settings(base: Option<Table>, plain: impl FnOnce() -> Table) -> Table {
 }
 
 fn containers(request: &Request) -> Containers {
-    let [default, _] = HOOKS_DIRS;
+    let [default, _] = hooks_dir::DIRECTORIES;
     let folder = request.hook.as_deref().and_then(Path::parent);
     let hooks_dir = folder.map_or(default.into(), Path::to_string_lossy);
     Containers {
         hooks_dir: hooks_dir.into_owned(),
-        default_dirs: HOOKS_DIRS
+        default_dirs: hooks_dir::DIRECTORIES
             .into_iter()
             .filter(|directory| is_directory(directory))
             .map(str::to_owned)
