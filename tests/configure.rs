@@ -107,6 +107,37 @@ fn the_other_name_and_the_other_command() {
 }
 
 #[test]
+fn the_file_of_a_hook_goes_unless_it_was_edited() {
+    let host = Host::new();
+    let hook = "--config-mode oci-hook --oci-hook-path @ROOT@/hooks.d/x.json";
+    let unconfigure = format!("runtime unconfigure {hook}");
+    host.succeed(&format!(
+        "runtime configure {hook} --nvidia-runtime-hook-path /opt/hook"
+    ));
+    host.fail(
+        &unconfigure,
+        "x.json is not as it was written, for this program; it stays",
+    );
+    host.fail(
+        "runtime unconfigure --config-mode hook",
+        "which file? --oci-hook-path names the one that was written",
+    );
+    host.succeed(&format!(
+        "{unconfigure} --nvidia-runtime-hook-path /opt/hook"
+    ));
+    assert!(!host.path("hooks.d/x.json").exists());
+    host.succeed(&unconfigure);
+
+    // podman's list of directories has the one of that file.
+    let podman =
+        "--runtime podman --config @ROOT@/containers.conf --oci-hook-path @ROOT@/hooks.d/x.json";
+    host.succeed(&format!("runtime configure {podman}"));
+    assert!(host.read("containers.conf").contains("/hooks.d"));
+    host.succeed(&format!("runtime unconfigure {podman}"));
+    assert!(!host.path("containers.conf").exists());
+}
+
+#[test]
 fn the_file_stays_what_it_is() {
     let host = Host::new();
     let real = host.write("real/daemon.json", "{\n  \"debug\": true\n}\n");

@@ -159,7 +159,7 @@ pub(super) fn remove_hook(path: &Path, document: &str, mode: Mode) -> Result<()>
     let before = read(path)?;
     ensure!(
         before.as_deref().is_none_or(|text| text == document),
-        "{} is not as it was written; it stays",
+        "{} is not as it was written, for this program; it stays",
         path.display()
     );
     let edit = Edit {

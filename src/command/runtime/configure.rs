@@ -11,6 +11,7 @@ use crate::runtime::{Handler, Runtime, oci_hook};
 
 const PROGRAM: &str = "nvidia-container-runtime";
 const PROGRAM_PATH: &str = "/usr/bin/nvidia-container-runtime";
+const HOOK_PROGRAM: &str = "/usr/bin/nvidia-container-runtime-hook";
 
 /// Add the NVIDIA runtime to the configuration of a container engine. Only the
 /// lines that this needs change, a second run changes nothing, and unconfigure
@@ -60,11 +61,7 @@ pub(super) struct Configure {
     #[argh(option, arg_name = "file")]
     oci_hook_path: Option<String>,
     /// program of that hook (default: /usr/bin/nvidia-container-runtime-hook)
-    #[argh(
-        option,
-        arg_name = "path",
-        default = "String::from(\"/usr/bin/nvidia-container-runtime-hook\")"
-    )]
+    #[argh(option, arg_name = "path", default = "String::from(HOOK_PROGRAM)")]
     nvidia_runtime_hook_path: String,
     /// take back what configure did
     #[argh(switch)]
@@ -95,6 +92,16 @@ pub(super) struct Unconfigure {
     /// name of the runtime (default: nvidia)
     #[argh(option, arg_name = "name", default = "String::from(\"nvidia\")")]
     nvidia_runtime_name: String,
+    /// what was written: config-file, or oci-hook, a file for hooks.d (default:
+    /// config-file)
+    #[argh(option, arg_name = "mode", default = "String::new()")]
+    config_mode: String,
+    /// file that --config-mode=oci-hook wrote
+    #[argh(option, arg_name = "file")]
+    oci_hook_path: Option<String>,
+    /// program of that hook (default: /usr/bin/nvidia-container-runtime-hook)
+    #[argh(option, arg_name = "path", default = "String::from(HOOK_PROGRAM)")]
+    nvidia_runtime_hook_path: String,
     /// print the new documents and write nothing
     #[argh(switch)]
     dry_run: bool,
@@ -107,13 +114,8 @@ impl Configure {
     /// Refuses what makes no sense before anything is read; what only has no effect gives a warning.
     pub(super) fn run(&self) -> Result<()> {
         let mode = Mode::new(self.dry_run, self.diff);
-        match self.config_mode.as_str() {
-            "" | "config" | "config-file" => {}
-            "hook" | "oci-hook" => return self.write_hook(mode),
-            unknown => log::warn!(
-                "Ignoring unsupported config mode for {}: \"{unknown}\"",
-                self.runtime
-            ),
+        if is_hook_mode(&self.config_mode, self.runtime) {
+            return self.write_hook(mode);
         }
         let request = self.request()?;
         if self.remove {
@@ -189,21 +191,15 @@ impl Configure {
     }
 
     fn write_hook(&self, mode: Mode) -> Result<()> {
-        log::warn!("The \"oci-hook\" config-mode is deprecated");
-        let program = self.nvidia_runtime_hook_path.as_str();
-        ensure!(
-            program.starts_with('/'),
-            "the NVIDIA runtime hook path \"{program}\" is not an absolute path"
-        );
-        let document = oci_hook::document(program);
-        match &self.oci_hook_path {
-            Some(path) if self.remove => apply::remove_hook(Path::new(path), &document, mode),
+        let (path, program) = (&self.oci_hook_path, &self.nvidia_runtime_hook_path);
+        if self.remove {
+            return remove_hook(path.as_deref(), program, mode);
+        }
+        let document = hook_document(program)?;
+        match path {
             Some(path) => {
                 warn_if_missing(program);
                 apply::write_hook(Path::new(path), &document, mode)
-            }
-            None if self.remove => {
-                bail!("--remove with --config-mode=oci-hook needs --oci-hook-path")
             }
             None => Ok(crate::log::output(&document)?),
         }
@@ -212,6 +208,11 @@ impl Configure {
 
 impl Unconfigure {
     pub(super) fn run(&self) -> Result<()> {
+        let mode = Mode::new(self.dry_run, self.diff);
+        if is_hook_mode(&self.config_mode, self.runtime) {
+            let path = self.oci_hook_path.as_deref();
+            return remove_hook(path, &self.nvidia_runtime_hook_path, mode);
+        }
         let request = Request {
             runtime: self.runtime,
             handler: Handler {
@@ -222,11 +223,34 @@ impl Unconfigure {
             drop_in: drop_in(self.drop_in_config.as_deref(), self.runtime)?,
             source: Source::File,
             executable: None,
-            hook: None,
+            hook: self.oci_hook_path.clone().map(PathBuf::from),
         };
-        let mode = Mode::new(self.dry_run, self.diff);
         apply::remove(&plan::remove(&request)?, &request, mode)
     }
+}
+
+/// Whether the file of a hook is asked for, not the configuration of an engine.
+fn is_hook_mode(mode: &str, runtime: Runtime) -> bool {
+    let is_hook = matches!(mode, "hook" | "oci-hook");
+    if is_hook {
+        log::warn!("The \"oci-hook\" config-mode is deprecated");
+    } else if !matches!(mode, "" | "config" | "config-file") {
+        log::warn!("Ignoring unsupported config mode for {runtime}: \"{mode}\"");
+    }
+    is_hook
+}
+
+fn hook_document(program: &str) -> Result<String> {
+    ensure!(
+        program.starts_with('/'),
+        "the NVIDIA runtime hook path \"{program}\" is not an absolute path"
+    );
+    Ok(oci_hook::document(program))
+}
+
+fn remove_hook(path: Option<&str>, program: &str, mode: Mode) -> Result<()> {
+    let path = path.context("which file? --oci-hook-path names the one that was written")?;
+    apply::remove_hook(Path::new(path), &hook_document(program)?, mode)
 }
 
 fn name(name: &str) -> Result<String> {
