@@ -89,7 +89,7 @@ fn golden_documents() {
         assert_eq!(fs::read_to_string(&path).unwrap(), file("after.toml"));
         count += 1;
     }
-    assert!(count >= 8);
+    assert!(count >= 10);
 }
 
 #[test]

@@ -78,7 +78,7 @@ fn the_files_of_the_fixtures() {
         assert!(!gone.stderr.contains("restarted"), "{line}");
         cases += 1;
     }
-    assert!(cases >= 15, "{cases}");
+    assert!(cases >= 27, "{cases}");
 }
 
 fn mtimes(folder: &Path) -> Vec<(i64, i64, u64)> {
@@ -217,11 +217,12 @@ fn a_runtime_of_the_main_file_stays_when_ours_goes() {
     let host = Host::new();
     let main = "[crio.runtime.runtimes.nvidia]\nruntime_path = \"/old\"\n";
     host.write("crio.conf", main);
-    let configure = "runtime configure --runtime crio --config @ROOT@/crio.conf";
+    let configure = "runtime configure --runtime crio --config @ROOT@/crio.conf --set-as-default";
     host.succeed(configure);
-    assert!(
-        host.read("crio.conf.d/99-nvidia.toml")
-            .contains("/usr/bin/nvidia-container-runtime")
+    assert_eq!(
+        host.read("crio.conf.d/99-nvidia.toml"),
+        "[crio.runtime]\ndefault_runtime = \"nvidia\"\n\n[crio.runtime.runtimes.nvidia]\n\
+         runtime_path = \"/usr/bin/nvidia-container-runtime\"\nruntime_type = \"oci\"\n"
     );
     host.succeed(&format!("{configure} --remove"));
     assert_eq!(host.read("crio.conf"), main);
@@ -450,6 +451,45 @@ fn containerd_reads_what_is_written() {
         );
         assert!(!dump().contains("nvidia"), "{arguments}");
     }
+}
+
+/// No CRI-O can be had here: its manual judges.
+#[test]
+fn crio_knows_the_keys_that_are_written() {
+    let known: Vec<&str> = include_str!("fixtures/crio.keys").lines().collect();
+    let mut runtimes = 0;
+    for case in fs::read_dir(fixtures()).unwrap() {
+        let case = case.unwrap();
+        if !case.file_name().to_string_lossy().starts_with("crio-") {
+            continue;
+        }
+        for (file, text) in tree(&case.path().join("after")) {
+            let document: toml_edit::DocumentMut = text.parse().unwrap();
+            let top: Vec<&str> = document.iter().map(|(key, _)| key).collect();
+            assert_eq!(top, ["crio"], "{}", file.display());
+            let runtime = document["crio"]["runtime"].as_table_like().unwrap();
+            let key = |key: &str, value: &toml_edit::Item| {
+                let kind = value.type_name().trim_start_matches("inline ");
+                let line = format!("{key} {kind}");
+                assert!(known.contains(&line.as_str()), "{}: {line}", file.display());
+            };
+            for (name, value) in runtime.iter().filter(|(name, _)| *name != "runtimes") {
+                key(name, value);
+            }
+            let all = runtime.get("runtimes").unwrap().as_table_like().unwrap();
+            for (name, entry) in all.iter() {
+                for (setting, value) in entry.as_table_like().unwrap().iter() {
+                    key(&format!("runtimes.NAME.{setting}"), value);
+                }
+                if name == "nvidia" {
+                    assert_eq!(entry["runtime_type"].as_str(), Some("oci"));
+                    assert!(entry["runtime_path"].as_str().unwrap().starts_with('/'));
+                    runtimes += 1;
+                }
+            }
+        }
+    }
+    assert!(runtimes >= 5, "{runtimes}");
 }
 
 #[test]

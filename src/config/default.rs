@@ -49,3 +49,30 @@ pub fn default_document(host: &HostValues) -> Result<String> {
         document::set(&text, key, &value.into())
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_of_the_host_take_the_place_of_the_usual_ones() {
+        let path = |path: &str| Some(path.to_owned());
+        let document = default_document(&HostValues {
+            ldconfig: path("@/sbin/ldconfig.real"),
+            user: path("root:video"),
+            runtime_hook: path("/a/nvidia-container-runtime-hook"),
+            nvidia_ctk: path("/b/nvidia-ctk"),
+        });
+        let expected = DEFAULT
+            .replace("@/sbin/ldconfig", "@/sbin/ldconfig.real")
+            .replace("#user", "user")
+            .replace(
+                "\"nvidia-container-runtime-hook\"",
+                "\"/a/nvidia-container-runtime-hook\"",
+            )
+            .replace("\"nvidia-ctk\"", "\"/b/nvidia-ctk\"");
+        assert_eq!(document.unwrap(), expected);
+        let nothing = default_document(&HostValues::default());
+        assert_eq!(nothing.unwrap(), DEFAULT);
+    }
+}

@@ -159,6 +159,7 @@ mod tests {
         for (text, expected) in [
             ("disable-require", "true"),
             ("disable-require=true", "true"),
+            ("disable-require=false", "false"),
             ("disable-require=F", "false"),
             ("swarm-resource=string-value", "\"string-value\""),
             ("swarm-resource=string-value=more", "\"string-value=more\""),
@@ -169,6 +170,10 @@ mod tests {
             (
                 "nvidia-container-cli.environment=string-value",
                 "[\"string-value\"]",
+            ),
+            (
+                "nvidia-container-cli.environment=first,second",
+                "[\"first\", \"second\"]",
             ),
             (
                 "nvidia-container-cli.environment=first=1,second=2",
@@ -182,6 +187,8 @@ mod tests {
         for text in [
             "undefined=new-value",
             "nvidia-container-cli.undefined",
+            "disable-require=something",
+            "swarm-resource",
             "",
             "=",
             "features",

@@ -39,7 +39,13 @@ impl Document {
         if !after.is_empty() && !after.ends_with('\n') {
             after.push('\n');
         }
-        after.push_str(&self.tree.to_string());
+        let tree = self.tree.to_string();
+        // The empty line before a new table is there to part it from what stands above.
+        after.push_str(if rest.is_empty() {
+            tree.trim_start_matches('\n')
+        } else {
+            &tree
+        });
         format!("{mark}{}", lines::keep(rest, &self.printed, &after))
     }
 

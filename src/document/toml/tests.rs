@@ -59,6 +59,9 @@ fn tables_are_made_on_the_way() {
         })
     };
     assert_eq!(set(""), "[a.\"b.c\"]\nk = true\n");
+    let table = |it: &mut Document| it.set_table(&["t"], copy(&Table::new(), None)).unwrap();
+    assert_eq!(edit("", table), "[t]\n");
+    assert_eq!(edit("# c\n", table), "# c\n\n[t]\n");
     assert_eq!(set("[a]\nx = 1\n"), "[a]\nx = 1\n\n[a.\"b.c\"]\nk = true\n");
     assert_eq!(
         set("[a.'b.c'.d]\nx = 1\n"),

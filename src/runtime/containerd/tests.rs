@@ -119,6 +119,72 @@ fn settings_come_from_the_default_runtime_or_a_usual_one() {
     }
 }
 
+/// The table of the toolkit's own tests, with an entry as it writes it. Its runtimes are of the kind "type" there; here only those of
+/// runc's kind give their settings away.
+#[test]
+fn the_cases_of_the_toolkit() {
+    for (version, prefix) in PREFIXES {
+        let entry = |name: &str, bare: bool, root: &str, kind: &str, systemd: Option<bool>| {
+            let engine = root.replace("root", "engine");
+            let old = format!("runtime_engine = \"{engine}\"\nruntime_root = \"{root}\"\n");
+            let root = if version <= Version::V2 { &old } else { "" };
+            let mut text = format!(
+                "[{prefix}.containerd.runtimes.{name}]\nprivileged_without_host_devices = {bare}\n{root}runtime_type = \"{kind}\"\n\
+                 [{prefix}.containerd.runtimes.{name}.options]\nBinaryName = \"/usr/bin/{name}\"\n"
+            );
+            if let Some(systemd) = systemd {
+                text += &format!("SystemdCgroup = {systemd}\n");
+            }
+            if name == "test" && version == Version::V1 {
+                text += "Runtime = \"/usr/bin/test\"\n";
+            }
+            text
+        };
+        let default =
+            |name: &str| format!("[{prefix}.containerd]\ndefault_runtime_name = \"{name}\"\n");
+        let plain = entry("test", false, "", RUNC, None);
+        let runc = entry("runc", true, "root", RUNC, Some(true));
+        let other = default("default") + &entry("default", false, "defaultroot", RUNC, Some(false));
+        let from_other = entry("test", false, "defaultroot", RUNC, Some(false));
+        for (input, is_default, output) in [
+            (String::new(), false, plain.clone()),
+            (String::new(), true, default("test") + &plain),
+            (
+                entry("runc", false, "", "", Some(true)),
+                false,
+                entry("runc", false, "", "", Some(true))
+                    + &entry("test", false, "", RUNC, Some(true)),
+            ),
+            (
+                runc.clone(),
+                false,
+                runc.clone() + &entry("test", true, "root", RUNC, Some(true)),
+            ),
+            (other.clone(), false, other.clone() + &from_other),
+            (
+                other.clone() + &runc,
+                false,
+                other.clone() + &runc + &from_other,
+            ),
+            (
+                runc.replace(RUNC, "type"),
+                false,
+                runc.replace(RUNC, "type") + &plain,
+            ),
+            (default("test") + &plain, true, default("test") + &plain),
+            (
+                default("test") + &plain,
+                false,
+                format!("[{prefix}.containerd]\n{plain}"),
+            ),
+        ] {
+            let input = number(version) + &input;
+            let added = add(&in_place(), &input, &handler(is_default, false));
+            assert_eq!(data(&added), data(&(number(version) + &output)), "{input}");
+        }
+    }
+}
+
 #[test]
 fn it_is_no_longer_the_default_if_that_is_not_asked_for() {
     for (version, prefix) in PREFIXES {

@@ -35,6 +35,10 @@ fn settings_come_from_the_default_runtime_or_a_usual_one() {
         (DEFAULT, "default_option = \"option\"\n"),
         (&format!("{DEFAULT}{RUNC}"), "default_option = \"option\"\n"),
         (&vm, ""),
+        (
+            "[crio.runtime]\ndefault_runtime = \"test\"\n[crio.runtime.runtimes.test]\nruntime_path = \"/usr/bin/test\"\nruntime_type = \"oci\"\n",
+            "",
+        ),
     ] {
         let expected = format!("{header}\n{settings}{test}");
         assert_eq!(data(&drop_in(main, false)), data(&expected));

@@ -50,6 +50,39 @@ fn the_default_changes_only_on_demand() {
 }
 
 #[test]
+fn runtimes_are_added_to_others() {
+    let entry = |path: &str| json!({"path": path, "args": []});
+    for (before, after) in [
+        (
+            json!({}),
+            json!({"runtime1": entry("runtime1"), "runtime2": entry("runtime2")}),
+        ),
+        (
+            json!({"runtime1": {"path": "old", "args": []}}),
+            json!({"runtime1": entry("runtime1"), "runtime2": entry("runtime2")}),
+        ),
+        (
+            json!({"not-nvidia": {"path": "some-other-path", "args": []}}),
+            json!({
+                "not-nvidia": entry("some-other-path"),
+                "runtime1": entry("runtime1"),
+                "runtime2": entry("runtime2"),
+            }),
+        ),
+    ] {
+        let mut text = json!({ "runtimes": before }).to_string();
+        for name in ["runtime1", "runtime2"] {
+            let handler = Handler {
+                name: name.into(),
+                ..handler(name, false, false)
+            };
+            text = Daemon.add(&text, &handler).unwrap();
+        }
+        assert_eq!(json(&text), json!({ "runtimes": after }));
+    }
+}
+
+#[test]
 fn everything_else_stays() {
     let before = json!({
         "exec-opts": ["native.cgroupdriver=systemd"],
