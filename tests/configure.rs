@@ -569,46 +569,83 @@ fn podman_reads_what_is_written() {
     assert!(help.contains(&host.expand("[/x,@ROOT@/hooks.d]")), "{help}");
 }
 
+/// Of `config`, too, which writes as `configure` does.
 #[test]
 fn a_full_disk_leaves_the_old_file() {
     if !can_run(&["unshare", "mount"]) {
         return;
     }
     let host = Host::new();
-    let filler = "x".repeat(20_000);
-    let config = host.write(
-        "daemon.json",
-        &format!("{{\n  \"labels\": [\"{filler}\"]\n}}\n"),
-    );
-    // First there is no room for the copy, then none for the file itself.
-    let script = r#"
-        mkdir "$2/disk"
-        mount -t tmpfs -o size=64k,mode=755 tmpfs "$2/disk"
-        cd "$2/disk"
-        cp "$1" daemon.json
-        head -c 30000 /dev/zero >filler
-        for file in daemon.json.bak filler; do
-            ls -A >before
-            code=0
-            "$3" runtime configure --config "$2/disk/daemon.json" || code=$?
-            [ $code = 1 ]
-            cmp "$1" daemon.json
-            ls -A | cmp - before
-            head -c 20000 /dev/zero >filler
-            cp "$1" daemon.json.bak
-        done
-        rm filler daemon.json.bak
-        "$3" runtime configure --config "$2/disk/daemon.json"
-        grep -q nvidia daemon.json
-        cmp "$1" daemon.json.bak"#;
+    host.write("hooks.d/x.json", "{}");
+    let comment = format!("# {}\n", "x".repeat(20_000));
+    let labels = format!("{{\n  \"labels\": [\"{comment}\"]\n}}\n").replace("\n\"]", "\"]");
+    let version_2 = format!("{comment}version = 2\n");
+    let version_3 = format!("{comment}version = 3\nimports = ['conf.d/*.toml']\n");
     let binary = Path::new(env!("CARGO_BIN_EXE_nvidia-ctk"));
-    let output = private(script, &[&config, host.root.path(), binary]).output();
-    let run = Run::from(output.unwrap());
-    assert_eq!(run.code, 0, "{}{}", run.stdout, run.stderr);
-    assert_eq!(
-        run.stderr.matches("No space left on device").count(),
-        2,
-        "{}",
-        run.stderr
-    );
+    // First there is no room for the copy that some keep, then none for the file itself.
+    let script = r#"
+        mkdir "$1/disk"
+        mount -t tmpfs -o size=128k,mode=755 tmpfs "$1/disk"
+        cd "$1/disk"
+        mkdir conf.d crio.conf.d
+        [ ! -s "$2" ] || cp "$2" file
+        binary=$3
+        shift 3
+        files() { find . -type f -printf '%p %i %T@ %s\n' | sort; }
+        for backup in none file.bak; do
+            [ $backup = none ] || [ ! -e file ] || cp file $backup
+            ! cat /dev/zero >filler 2>/dev/null
+            files >../before
+            cat file* >../content 2>/dev/null || true
+            code=0
+            "$binary" "$@" || code=$?
+            [ $code = 1 ]
+            files | cmp - ../before
+            cat file* 2>/dev/null | cmp - ../content
+            rm filler
+        done
+        "$binary" "$@" 2>/dev/null
+        grep -rqE 'nvidia|hooks.d|disable-require' ."#;
+    for (text, line) in [
+        (&labels, "runtime configure"),
+        (
+            &version_2,
+            "runtime configure --runtime containerd --executable-path @BIN@/containerd-1.7",
+        ),
+        (
+            &version_3,
+            "runtime configure --runtime containerd --executable-path @BIN@/containerd-2.1",
+        ),
+        (&comment, "runtime configure --runtime crio"),
+        (
+            &comment,
+            "runtime configure --runtime crio --drop-in-config=",
+        ),
+        (
+            &comment,
+            "runtime configure --runtime podman --oci-hook-path @ROOT@/hooks.d/x.json",
+        ),
+        (&comment, "config --set disable-require --in-place"),
+        (&String::new(), "config --set disable-require --in-place"),
+        (&comment, "config default"),
+        (&String::new(), "config default"),
+    ] {
+        let file = host.write("text", text);
+        let option = if line == "config default" {
+            "--output"
+        } else {
+            "--config"
+        };
+        let line = host.expand(&format!("{line} {option} @ROOT@/disk/file"));
+        let output = private(script, &[host.root.path(), &file, binary])
+            .args(line.split(' '))
+            .output();
+        let run = Run::from(output.unwrap());
+        assert_eq!(run.code, 0, "{line}: {}{}", run.stdout, run.stderr);
+        let errors = run.stderr.lines().filter(|it| {
+            it.contains("No space left on device") && it.contains(&host.expand("@ROOT@/disk/"))
+        });
+        assert_eq!(errors.count(), 2, "{line}: {}", run.stderr);
+        fs::remove_dir(host.path("disk")).unwrap();
+    }
 }
