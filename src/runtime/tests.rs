@@ -4,7 +4,7 @@
 use crate::document::lines::unified_diff;
 use serde_json::{Value, json};
 
-use super::containerd::{Config, Imports, Version};
+use super::containerd::{Config, Imports, Main, Version};
 use super::crio::Conf;
 use super::docker::Daemon;
 use super::podman::Containers;
@@ -175,9 +175,71 @@ const PODMAN_TABLES: &[&str] = &[
     "[network]\n  default_subnet = \"10.88.0.0/16\"",
 ];
 
+fn containerd_document(random: &mut Random, version: usize) -> String {
+    let (numbers, plugins) = match version {
+        1 => (["", "version = 1 # one"], ["cri", "'cri'"]),
+        2 => (
+            ["version = 2", "version=2 # two"],
+            [
+                "\"io.containerd.grpc.v1.cri\"",
+                "'io.containerd.grpc.v1.cri'",
+            ],
+        ),
+        3 => (
+            ["version = 3", "version = 0x3"],
+            [
+                "\"io.containerd.cri.v1.runtime\"",
+                "'io.containerd.cri.v1.runtime'",
+            ],
+        ),
+        _ => (
+            ["version = 4", "version = +4"],
+            [
+                "\"io.containerd.cri.v1.runtime\"",
+                "'io.containerd.cri.v1.runtime'",
+            ],
+        ),
+    };
+    let (number, plugin) = (random.pick(&numbers), random.pick(&plugins));
+    let tables: Vec<String> = CRI_TABLES
+        .iter()
+        .map(|it| it.replace("CRI", plugin))
+        .collect();
+    let tables: Vec<&str> = tables.iter().map(String::as_str).collect();
+    let text = toml_document(random, CONTAINERD_ROOT, &tables);
+    let (mark, rest) = text.split_at(text.len() - text.trim_start_matches('\u{feff}').len());
+    let head = random.pick(&["", "# the file\n\n", "# the number\n"]);
+    format!("{mark}{head}{number}\n{rest}")
+}
+
+/// A drop-in and a document that the admin may have made of it, or none.
+fn drop_in(random: &mut Random) -> Box<dyn Configuration> {
+    let version = random.below(4);
+    if version == 0 {
+        let main = toml_document(random, CRIO_ROOT, CRIO_TABLES);
+        let base = crio::base(&main).ok().flatten().unwrap_or_default();
+        return Box::new(Conf {
+            base: Base::Followed(base),
+        });
+    }
+    let text = containerd_document(random, version + 1);
+    let Ok(main) = Main::read(&text, Version::V2) else {
+        return drop_in(random);
+    };
+    let is_copied = main.version == Version::V2 && random.flip();
+    Box::new(Config {
+        new: main.version,
+        base: Base::Followed(main.base.unwrap_or_else(|| main.version.plain())),
+        copied: is_copied.then(|| main.cri.unwrap_or_default()),
+    })
+}
+
+/// What can be drawn: each engine, and containerd in each version, once for the runtime and once for the import.
+const KINDS: usize = 11;
+
 /// A document that its engine takes, and that engine.
-fn case(random: &mut Random) -> (Box<dyn Configuration>, String) {
-    match random.below(5) {
+fn case(kind: usize, random: &mut Random) -> (Box<dyn Configuration>, String) {
+    match kind {
         0 => (Box::new(Daemon), json_document(random)),
         1 => {
             let conf = Conf { base: Base::Own };
@@ -197,24 +259,8 @@ fn case(random: &mut Random) -> (Box<dyn Configuration>, String) {
             )
         }
         kind => {
-            let (number, plugin) = [
-                ("", "cri"),
-                ("version = 1 # one", "'cri'"),
-                ("version = 2", "\"io.containerd.grpc.v1.cri\""),
-                ("version=2 # two", "'io.containerd.grpc.v1.cri'"),
-                ("version = 0x3", "\"io.containerd.cri.v1.runtime\""),
-                ("version = 4", "\"io.containerd.cri.v1.runtime\""),
-            ][random.below(6)];
-            let tables: Vec<String> = CRI_TABLES
-                .iter()
-                .map(|it| it.replace("CRI", plugin))
-                .collect();
-            let tables: Vec<&str> = tables.iter().map(String::as_str).collect();
-            let text = toml_document(random, CONTAINERD_ROOT, &tables);
-            let (mark, rest) =
-                text.split_at(text.len() - text.trim_start_matches('\u{feff}').len());
-            let text = format!("{mark}{number}\n{rest}");
-            if kind == 3 {
+            let text = containerd_document(random, kind / 2);
+            if kind % 2 == 1 {
                 let config = Config {
                     new: Version::V2,
                     base: Base::Own,
@@ -269,23 +315,16 @@ fn holds(whole: &Value, part: &Value) -> bool {
 
 #[test]
 fn configure_and_unconfigure_are_inverse_and_idempotent() {
-    let mut tried = [0; 2];
+    let mut taken = [0; KINDS];
     for seed in 0..ROUNDS {
         let mut random = Random(seed);
-        let (engine, text) = case(&mut random);
-        let handler = Handler {
-            name: "nvidia".into(),
-            path: random
-                .pick(&["/usr/bin/nvidia-container-runtime", "/opt/\"x\"/é"])
-                .into(),
-            is_default: random.flip(),
-            cdi: random.flip(),
-        };
-        tried[0] += 1;
+        let kind = random.below(KINDS);
+        let (engine, text) = case(kind, &mut random);
+        let handler = handler(&mut random);
         let Ok(added) = engine.add(&text, &handler) else {
             continue;
         };
-        tried[1] += 1;
+        taken[kind] += 1;
         let show = || format!("seed {seed}\n---\n{text}\n---\n{added}\n---");
         assert_eq!(engine.add(&added, &handler).unwrap(), added, "{}", show());
         assert_eq!(
@@ -327,5 +366,40 @@ fn configure_and_unconfigure_are_inverse_and_idempotent() {
         let again = engine.remove(&removed, Some(&text), "nvidia").unwrap();
         assert_eq!(again, removed, "{}", show());
     }
-    assert!(tried[1] * 2 > tried[0], "{tried:?}");
+    let fewest = taken.iter().min().unwrap();
+    assert!(*fewest > ROUNDS / 30, "{taken:?}");
+}
+
+fn handler(random: &mut Random) -> Handler {
+    Handler {
+        name: "nvidia".into(),
+        path: random
+            .pick(&["/usr/bin/nvidia-container-runtime", "/opt/\"x\"/é"])
+            .into(),
+        is_default: random.flip(),
+        cdi: random.flip(),
+    }
+}
+
+#[test]
+fn a_drop_in_comes_follows_and_goes() {
+    for seed in 0..ROUNDS / 4 {
+        let mut random = Random(seed);
+        let (engine, later) = (drop_in(&mut random), drop_in(&mut random));
+        let handler = handler(&mut random);
+        let added = engine.add("", &handler).unwrap();
+        let show = || format!("seed {seed}\n---\n{added}\n---");
+        assert_eq!(engine.add(&added, &handler).unwrap(), added, "{}", show());
+        let undone = undo(&*engine, &added, Some(""), "nvidia").unwrap();
+        assert_eq!(undone, "", "{}", show());
+        let found = engine.find(&added, "nvidia").unwrap().unwrap();
+        assert_eq!(found.is_default, handler.is_default, "{}", show());
+
+        // After an edit of the main file it may be another's, but ours is in it once, and goes.
+        if let Ok(followed) = later.add(&added, &handler) {
+            assert_eq!(later.add(&followed, &handler).unwrap(), followed);
+            let removed = later.remove(&followed, Some(""), "nvidia").unwrap();
+            assert_eq!(later.find(&removed, "nvidia").unwrap(), None, "{removed}");
+        }
+    }
 }
