@@ -7,7 +7,7 @@ mod docker;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Error, Result};
+use anyhow::{Context, Error, Result};
 use toml_edit::Item;
 
 use crate::rootfs::ContainerRoot;
@@ -34,7 +34,7 @@ pub struct Engine {
     /// Its configuration files, in the order in which they are read.
     pub configs: Vec<PathBuf>,
     /// What is wrong with one of them, if so.
-    pub error: Option<String>,
+    pub error: Option<Error>,
     /// The program of NVIDIA's runtime, if the engine knows that.
     pub nvidia_runtime: Option<PathBuf>,
     /// The default runtime, if it is configured.
@@ -97,9 +97,9 @@ impl Engine {
             Err(err) => Err(err.into()),
         };
         self.configs.push(path.to_owned());
-        if let Err(err) = text.and_then(|text| read(self, &text)) {
-            let error = || format!("{}: {err}", path.display());
-            self.error.get_or_insert_with(error);
+        let read = text.and_then(|text| read(self, &text));
+        if let Err(err) = read.with_context(|| path.display().to_string()) {
+            self.error.get_or_insert(err);
         }
     }
 
@@ -209,7 +209,8 @@ mod tests {
             engine
                 .error
                 .unwrap()
-                .starts_with("/etc/containerd/config.toml: ")
+                .to_string()
+                .starts_with("/etc/containerd/config.toml")
         );
     }
 

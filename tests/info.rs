@@ -217,6 +217,24 @@ fn a_program_that_was_moved() {
     );
 }
 
+/// A process without privileges must not call a file damaged that it may not read.
+#[test]
+fn a_configuration_that_may_not_be_read() {
+    let host = Host::empty();
+    host.write("/etc/docker/daemon.json", "{}");
+    host.chmod("/etc/docker/daemon.json", 0o000);
+    let output = host.run_unprivileged(&["doctor"]);
+    let stdout = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{stdout}");
+    for part in [
+        "warning: engine-config-unreadable\n",
+        "/etc/docker/daemon.json: Permission denied (os error 13)\n",
+        "fix:   run this as root\n",
+    ] {
+        assert!(stdout.contains(part), "{stdout}");
+    }
+}
+
 #[test]
 fn garbage_everywhere() {
     let garbage: [&[u8]; 6] = [

@@ -7,7 +7,7 @@
 
 use std::fs;
 use std::io::{self, Write as _};
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -184,7 +184,22 @@ impl Host {
 
     /// Runs a command of the real binary on the tree.
     pub(crate) fn run(&self, args: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_nvidia-ctk"))
+        self.run_by(Command::new(env!("CARGO_BIN_EXE_nvidia-ctk")), args)
+    }
+
+    /// As a process that permissions hold for: root's privileges are given up.
+    pub(crate) fn run_unprivileged(&self, args: &[&str]) -> Output {
+        let is_root = fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0);
+        let mut command = Command::new(if is_root { "setpriv" } else { "env" });
+        if is_root {
+            command.args(["--bounding-set=-all", "--inh-caps=-all"]);
+        }
+        command.arg(env!("CARGO_BIN_EXE_nvidia-ctk"));
+        self.run_by(command, args)
+    }
+
+    fn run_by(&self, mut command: Command, args: &[&str]) -> Output {
+        command
             .args(args)
             .arg("--root")
             .arg(self.folder.path())

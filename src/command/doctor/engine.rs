@@ -1,5 +1,6 @@
 //! Container engines.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::{Finding, few};
@@ -25,9 +26,18 @@ pub(super) fn configs_are_valid(host: &Inventory) -> Vec<Finding> {
         .filter_map(|engine| Some((engine, engine.error.as_ref()?)));
     errors
         .map(|(engine, err)| {
+            let cause = err.root_cause().downcast_ref::<io::Error>();
+            if cause.is_some_and(|it| it.kind() == io::ErrorKind::PermissionDenied) {
+                return Finding::warning(
+                    "engine-config-unreadable",
+                    format!("{err:#}"),
+                    "this user may not read it, so nobody knows what it says",
+                    "run this as root",
+                );
+            }
             Finding::error(
                 "engine-config-invalid",
-                err.clone(),
+                format!("{err:#}"),
                 "the file was damaged by an edit",
                 format!("mend the file: {} does not start with it", engine.name),
             )

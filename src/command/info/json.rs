@@ -86,7 +86,7 @@ fn engine(engine: &Engine) -> Value {
         "name": engine.name,
         "program": engine.program.as_ref().map(|it| it.to_string_lossy()),
         "configs": engine.configs.iter().map(|it| it.to_string_lossy()).collect::<Value>(),
-        "error": engine.error,
+        "error": engine.error.as_ref().map(|it| format!("{it:#}")),
         "nvidiaRuntime": engine.nvidia_runtime.as_ref().map(|it| it.to_string_lossy()),
         "defaultRuntime": engine.default_runtime,
         "cdi": engine.cdi,

@@ -166,7 +166,7 @@ fn engine(engine: &Engine) -> String {
     } else {
         " (not installed)"
     };
-    let error = engine.error.as_ref().map(|it| format!("; broken: {it}"));
+    let error = engine.error.as_ref().map(|it| format!("; broken: {it:#}"));
     format!(
         "{}{program}: {runtime}, CDI {cdi}{}",
         engine.name,
