@@ -137,10 +137,11 @@ fn own(texts: Option<Vec<&str>>) -> Vec<String> {
         .collect()
 }
 
+/// Since version 3 the runtimes are settings of another plugin than the one that Kubernetes talks to: it takes both.
 fn check_enabled(document: &Document, version: Version) -> Result<(), Invalid> {
     let disabled = document.strings(DISABLED)?.unwrap_or_default();
-    let [_, plugin] = version.cri();
-    match disabled.into_iter().find(|name| ["cri", plugin].contains(name)) {
+    let plugins = ["cri", Version::V2.cri()[1], version.cri()[1]];
+    match disabled.into_iter().find(|name| plugins.contains(name)) {
         None => Ok(()),
         Some(name) => Err(document.error(
             DISABLED,

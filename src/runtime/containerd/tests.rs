@@ -329,6 +329,10 @@ fn bad_documents_are_refused_with_their_place() {
             "2:20: the CRI plugin is off, so no runtime would be used; take \"io.containerd.cri.v1.runtime\" out of disabled_plugins",
         ),
         (
+            "version = 3\ndisabled_plugins = ['io.containerd.grpc.v1.cri']\n",
+            "2:20: the CRI plugin is off, so no runtime would be used; take \"io.containerd.grpc.v1.cri\" out of disabled_plugins",
+        ),
+        (
             "version = 3\n[plugins.'io.containerd.cri.v1.runtime'.containerd]\nruntimes = 1\n",
             "3:12: plugins.io.containerd.cri.v1.runtime.containerd.runtimes is not a table",
         ),
