@@ -138,6 +138,50 @@ fn the_file_of_a_hook_goes_unless_it_was_edited() {
 }
 
 #[test]
+fn what_a_user_is_told() {
+    let host = Host::new();
+    let said = |line: &str| {
+        let run = host.succeed(line);
+        let errors = run.stderr.replace(host.root.path().to_str().unwrap(), "");
+        errors.replace(host.programs.path().to_str().unwrap(), "")
+    };
+    // First what was done, then what is missing; podman does not call that program.
+    assert_eq!(
+        said("runtime configure --config @ROOT@/daemon.json --runtime-path /gone"),
+        "level=info msg=\"Wrote updated config to /daemon.json\"\n\
+         level=info msg=\"It is recommended that docker daemon be restarted.\"\n\
+         level=warning msg=\"/gone is not there: containers that ask for it will not start\"\n"
+    );
+    host.write("hooks.d/x.json", "{}");
+    let podman =
+        "--runtime podman --config @ROOT@/containers.conf --oci-hook-path @ROOT@/hooks.d/x.json";
+    assert_eq!(
+        said(&format!("runtime configure {podman}")),
+        "level=info msg=\"Wrote updated config to /containers.conf\"\n"
+    );
+    assert_eq!(
+        said(&format!("runtime unconfigure {podman}")),
+        "level=info msg=\"Removed /containers.conf\"\n"
+    );
+    assert_eq!(
+        said(&format!("runtime unconfigure {podman}")),
+        "level=info msg=\"/containers.conf is not there\"\n"
+    );
+
+    let config = host.write("mine.json", "{}");
+    fs::set_permissions(config, fs::Permissions::from_mode(0o000)).unwrap();
+    let run = host.run_unprivileged("runtime configure --config @ROOT@/mine.json");
+    assert_eq!(run.code, 1);
+    assert_eq!(
+        run.stderr,
+        host.expand(
+            "level=error msg=\"cannot read @ROOT@/mine.json: Permission denied (os error 13): be root, or name a file of yours with \
+             --config\"\n"
+        )
+    );
+}
+
+#[test]
 fn the_file_stays_what_it_is() {
     let host = Host::new();
     let real = host.write("real/daemon.json", "{\n  \"debug\": true\n}\n");

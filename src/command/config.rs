@@ -112,6 +112,10 @@ fn load(path: &Path) -> Result<String> {
     let document = match fs::read_to_string(path) {
         Ok(document) => document,
         Err(err) if err.kind() == ErrorKind::NotFound => {
+            log::info!(
+                "{} is not there: the default stands in for it",
+                path.display()
+            );
             return config::default_document(&host::look());
         }
         Err(err) => {

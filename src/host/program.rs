@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 
 /// How long a program may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -34,11 +34,12 @@ fn ask_within(patience: Duration, program: &str, args: &[&str]) -> Result<String
     };
     // What the program started itself may hold the pipes open: that is not waited for.
     let receive = |text: Receiver<Vec<u8>>| text.recv_timeout(patience).unwrap_or_default();
-    ensure!(
-        status.success(),
-        "{line} failed with {status}: {}",
-        String::from_utf8_lossy(&receive(stderr)).trim()
-    );
+    if !status.success() {
+        match String::from_utf8_lossy(&receive(stderr)).trim() {
+            "" => bail!("{line} failed with {status} and said nothing"),
+            words => bail!("{line} failed with {status}: {words}"),
+        }
+    }
     String::from_utf8(receive(stdout)).with_context(|| format!("what {line} prints is not UTF-8"))
 }
 
@@ -86,6 +87,10 @@ mod tests {
         assert_eq!(
             failure(5000, "sh", &["-c", "echo no >&2; exit 3"]),
             "sh -c echo no >&2; exit 3 failed with exit status: 3: no"
+        );
+        assert_eq!(
+            failure(5000, "false", &[]),
+            "false failed with exit status: 1 and said nothing"
         );
         assert_eq!(
             failure(50, "sleep", &["60"]),

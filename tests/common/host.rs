@@ -76,11 +76,22 @@ impl Host {
 
     /// `nvidia-ctk` with arguments in which `@ROOT@` and `@BIN@` stand for the folders.
     pub(crate) fn run(&self, line: &str) -> Run {
+        self.run_by(Command::new(env!("CARGO_BIN_EXE_nvidia-ctk")), line)
+    }
+
+    /// As a process that permissions hold for: root's privileges are given up.
+    pub(crate) fn run_unprivileged(&self, line: &str) -> Run {
+        let mut command = Command::new(if is_root() { "setpriv" } else { "env" });
+        if is_root() {
+            command.args(["--bounding-set=-all", "--inh-caps=-all"]);
+        }
+        command.arg(env!("CARGO_BIN_EXE_nvidia-ctk"));
+        self.run_by(command, line)
+    }
+
+    fn run_by(&self, mut command: Command, line: &str) -> Run {
         let words = line.split_whitespace().map(|word| self.expand(word));
-        let output = Command::new(env!("CARGO_BIN_EXE_nvidia-ctk"))
-            .args(words)
-            .env_remove("NVIDIA_CTK_DEBUG")
-            .output();
+        let output = command.args(words).env_remove("NVIDIA_CTK_DEBUG").output();
         output.unwrap().into()
     }
 
@@ -123,15 +134,18 @@ pub(crate) fn tree(folder: &Path) -> BTreeMap<PathBuf, String> {
     files
 }
 
+fn is_root() -> bool {
+    fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0)
+}
+
 /// Whether a test can run. Otherwise it fails in CI (`CI=true`); elsewhere it says so past libtest, which would hide it.
 pub(crate) fn can_run(needs: &[&str]) -> bool {
     let path = env::var_os("PATH").unwrap();
     let folders: Vec<PathBuf> = env::split_paths(&path).collect();
     let is_missing = |name: &&&str| !folders.iter().any(|folder| folder.join(name).is_file());
-    let is_root = fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0);
     let reason = match needs.iter().find(is_missing) {
         Some(name) => format!("{name} is not installed (tests/run.sh does that)"),
-        None if !is_root => "it mounts, as root".to_owned(),
+        None if !is_root() => "it mounts, as root".to_owned(),
         None => return true,
     };
     assert!(

@@ -1,6 +1,7 @@
 //! Edits are worked out for all files first, and only then printed or written.
 
 use std::ffi::OsString;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, ensure};
@@ -197,7 +198,7 @@ impl Edit {
             Mode::Write if self.before.is_some() => {
                 log::info!("{} is unchanged", self.path.display());
             }
-            Mode::Write => log::debug!("{} is not there", self.path.display()),
+            Mode::Write => log::info!("{} is not there", self.path.display()),
             Mode::Print => self.print()?,
             Mode::Diff => output(&self.diff())?,
         }
@@ -210,15 +211,19 @@ impl Edit {
             && self.before.is_some()
         {
             file::copy(&self.path, backup)
+                .map_err(advise)
                 .with_context(|| format!("cannot copy {path} to {}", backup.display()))?;
             log::info!("Kept the old config as {}", backup.display());
         }
         if let Some(text) = &self.after {
             file::replace(&self.path, text.as_bytes())
+                .map_err(advise)
                 .with_context(|| format!("cannot write {path}, which is as it was"))?;
             log::info!("Wrote updated config to {path}");
         } else {
-            file::remove(&self.path).with_context(|| format!("cannot remove {path}"))?;
+            file::remove(&self.path)
+                .map_err(advise)
+                .with_context(|| format!("cannot remove {path}"))?;
             log::info!("Removed {path}");
         }
         if let Backup::Remove(backup) = &self.backup {
@@ -256,7 +261,19 @@ impl Edit {
 }
 
 fn read(path: &Path) -> Result<Option<String>> {
-    file::read(path).with_context(|| format!("cannot read {}", path.display()))
+    file::read(path)
+        .map_err(advise)
+        .with_context(|| format!("cannot read {}", path.display()))
+}
+
+/// Says what to do about an error that the user can do something about.
+fn advise(err: io::Error) -> anyhow::Error {
+    match err.kind() {
+        io::ErrorKind::PermissionDenied => {
+            anyhow!("{err}: be root, or name a file of yours with --config")
+        }
+        _ => err.into(),
+    }
 }
 
 /// The usual name of the copy, and the one that it gets if that is taken.

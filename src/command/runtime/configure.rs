@@ -26,7 +26,8 @@ pub(super) struct Configure {
     /// engine: docker, containerd, crio or podman (default: docker)
     #[argh(option, arg_name = "name", default = "Runtime::Docker")]
     runtime: Runtime,
-    /// configuration file of the engine (default: the one in its manual)
+    /// configuration file of the engine (default: that of the system, such as
+    /// /etc/docker/daemon.json)
     #[argh(option, arg_name = "file")]
     config: Option<String>,
     /// file that the engine reads besides, for containerd and crio; "" to edit
@@ -57,7 +58,8 @@ pub(super) struct Configure {
     /// config-file)
     #[argh(option, arg_name = "mode", default = "String::new()")]
     config_mode: String,
-    /// file to write with --config-mode=oci-hook (default: standard output)
+    /// file to write with --config-mode=oci-hook (default: standard output); for
+    /// podman, a file in the directory of the hooks
     #[argh(option, arg_name = "file")]
     oci_hook_path: Option<String>,
     /// program of that hook (default: /usr/bin/nvidia-container-runtime-hook)
@@ -82,7 +84,8 @@ pub(super) struct Unconfigure {
     /// engine: docker, containerd, crio or podman (default: docker)
     #[argh(option, arg_name = "name", default = "Runtime::Docker")]
     runtime: Runtime,
-    /// configuration file of the engine (default: the one in its manual)
+    /// configuration file of the engine (default: that of the system, such as
+    /// /etc/docker/daemon.json)
     #[argh(option, arg_name = "file")]
     config: Option<String>,
     /// file that the engine reads besides, for containerd and crio; "" if the
@@ -96,7 +99,8 @@ pub(super) struct Unconfigure {
     /// config-file)
     #[argh(option, arg_name = "mode", default = "String::new()")]
     config_mode: String,
-    /// file that --config-mode=oci-hook wrote
+    /// file that --config-mode=oci-hook wrote; for podman, a file in the
+    /// directory of the hooks
     #[argh(option, arg_name = "file")]
     oci_hook_path: Option<String>,
     /// program of that hook (default: /usr/bin/nvidia-container-runtime-hook)
@@ -121,8 +125,11 @@ impl Configure {
         if self.remove {
             return apply::remove(&plan::remove(&request)?, &request, mode);
         }
-        warn_if_missing(&request.handler.path);
-        apply::add(&plan::add(&request)?, &request, mode)
+        apply::add(&plan::add(&request)?, &request, mode)?;
+        if self.runtime != Runtime::Podman {
+            warn_if_missing(&request.handler.path);
+        }
+        Ok(())
     }
 
     fn request(&self) -> Result<Request> {
@@ -198,8 +205,9 @@ impl Configure {
         let document = hook_document(program)?;
         match path {
             Some(path) => {
+                apply::write_hook(Path::new(path), &document, mode)?;
                 warn_if_missing(program);
-                apply::write_hook(Path::new(path), &document, mode)
+                Ok(())
             }
             None => Ok(crate::log::output(&document)?),
         }

@@ -192,7 +192,7 @@ fn ask_crio(request: &Request) -> Result<String> {
 
 fn settings(base: Option<Table>, plain: impl FnOnce() -> Table) -> Table {
     base.unwrap_or_else(|| {
-        log::warn!("Could not infer options from runtimes [runc crun]");
+        log::info!("No default runtime, runc or crun is configured to take settings from; the usual ones do");
         plain()
     })
 }
