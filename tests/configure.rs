@@ -152,6 +152,13 @@ fn what_a_user_is_told() {
          level=info msg=\"It is recommended that docker daemon be restarted.\"\n\
          level=warning msg=\"/gone is not there: containers that ask for it will not start\"\n"
     );
+    let program = host.program("runtime", "");
+    assert_eq!(
+        said("runtime configure --config @ROOT@/daemon.json --runtime-path @BIN@/runtime"),
+        "level=info msg=\"Wrote updated config to /daemon.json\"\n\
+         level=info msg=\"It is recommended that docker daemon be restarted.\"\n"
+    );
+    assert!(program.exists());
     host.write("hooks.d/x.json", "{}");
     let podman =
         "--runtime podman --config @ROOT@/containers.conf --oci-hook-path @ROOT@/hooks.d/x.json";
@@ -215,6 +222,26 @@ fn the_file_stays_what_it_is() {
     assert_eq!(host.read("daemon.json.bak"), "{\n  \"debug\": true\n}\n");
     host.succeed("runtime unconfigure --config @ROOT@/daemon.json");
     assert_eq!(host.read("real/daemon.json"), "{\n  \"debug\": true\n}\n");
+}
+
+#[test]
+fn a_file_of_ours_goes_whatever_was_configured_since() {
+    for (runtime, file) in [
+        ("docker", "daemon.json"),
+        ("containerd --executable-path @BIN@/containerd-1.7", "x"),
+        ("containerd --executable-path @BIN@/containerd-2.1", "x"),
+        ("crio --drop-in-config=", "crio.conf"),
+        ("crio", "crio.conf"),
+    ] {
+        let host = Host::new();
+        let configure = format!("runtime configure --runtime {runtime} --config @ROOT@/{file}");
+        host.succeed(&configure);
+        host.succeed(&format!("{configure} --runtime-path /other"));
+        host.succeed(&format!("{configure} --set-as-default --cdi.enabled"));
+        host.succeed(&format!("{configure} --remove"));
+        let left = tree(host.root.path());
+        assert!(left.is_empty(), "{runtime}: {left:?}");
+    }
 }
 
 #[test]

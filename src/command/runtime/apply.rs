@@ -94,7 +94,11 @@ fn backup_to_make(target: &Target, text: &str, name: &str) -> Result<Option<Path
         .document
         .find(text, name)
         .is_ok_and(|it| it.is_some());
+    // Of a file that we made there is no state before that.
+    let is_ours =
+        undo(&*target.document, text, None, name).is_ok_and(|it| it.is_empty() && !text.is_empty());
     Ok(match there {
+        _ if is_ours => None,
         None => Some(usual),
         Some(copy) if copy == text || is_configured => None,
         Some(_) => Some(other),
