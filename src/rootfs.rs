@@ -62,6 +62,12 @@ impl ContainerRoot {
         }
     }
 
+    /// Whether [`Self::cover`] can be used.
+    #[must_use]
+    pub fn may_mount(&self) -> bool {
+        self.may_mount
+    }
+
     /// Whether files in the directory `path` can only be changed by [`Self::cover`].
     #[must_use]
     pub fn must_mount(&self, path: &Path) -> bool {
@@ -81,7 +87,8 @@ impl ContainerRoot {
         let target = lookup::find(&self.root, inside(path))?;
         require(&fstat(&target)?, Kind::File)?;
         let name = path.file_name().ok_or(Errno::EINVAL)?;
-        mount::cover(target, name, bytes, mode.bits())?;
+        let parent = self.directory(path.parent().ok_or(Errno::EINVAL)?)?;
+        mount::cover(target, parent, name, bytes, mode.bits())?;
         Ok(true)
     }
 
