@@ -18,6 +18,7 @@ pub mod cdi;
 pub mod cli;
 pub mod command;
 pub mod config;
+pub mod cuda;
 pub mod document;
 pub mod driver;
 pub mod elf;

@@ -1,6 +1,7 @@
-//! What notes tell of an object: the kernel and the processor that it needs.
+//! What notes tell of an object: the kernel and the processor that it needs, and what is in a section of notes.
 
 use goblin::elf::program_header::{PT_GNU_PROPERTY, PT_NOTE};
+use goblin::elf::section_header::{SHT_NOTE, SectionHeader};
 
 use super::{Class, Error, MAX_PIECE, Object, Source};
 
@@ -9,10 +10,19 @@ const NT_GNU_PROPERTY_TYPE_0: u32 = 5;
 /// `GNU_PROPERTY_X86_ISA_1_NEEDED` of the x86-64 psABI.
 const X86_ISA_1_NEEDED: u32 = 0xc000_8002;
 
+/// More sections than any library has.
+const MAX_SECTIONS: u16 = 4096;
+
 struct Note<'b> {
     kind: u32,
-    is_gnu: bool,
+    owner: &'b [u8],
     desc: &'b [u8],
+}
+
+impl Note<'_> {
+    fn is_gnu(&self) -> bool {
+        self.owner == b"GNU\0"
+    }
 }
 
 impl<S: Source + ?Sized> Object<'_, S> {
@@ -27,7 +37,7 @@ impl<S: Source + ?Sized> Object<'_, S> {
             let bytes = self.read_up_to(segment.p_offset, segment.p_filesz.min(MAX_PIECE))?;
             let tag = self
                 .notes(&bytes, align)
-                .find(|note| note.kind == NT_GNU_ABI_TAG && note.is_gnu && note.desc.len() == 16);
+                .find(|note| note.kind == NT_GNU_ABI_TAG && note.is_gnu() && note.desc.len() == 16);
             if let Some(note) = tag {
                 let word = |index: usize| self.word(note.desc, index * 4).unwrap_or_default();
                 let version = (word(0) & 0xff) << 24
@@ -56,7 +66,7 @@ impl<S: Source + ?Sized> Object<'_, S> {
             let bytes = self.read_up_to(segment.p_offset, segment.p_filesz.min(MAX_PIECE))?;
             let properties = self
                 .notes(&bytes, align)
-                .find(|note| note.kind == NT_GNU_PROPERTY_TYPE_0 && note.is_gnu);
+                .find(|note| note.kind == NT_GNU_PROPERTY_TYPE_0 && note.is_gnu());
             if let Some(needed) =
                 properties.and_then(|note| self.property(note.desc, align, X86_ISA_1_NEEDED))
             {
@@ -64,6 +74,54 @@ impl<S: Source + ?Sized> Object<'_, S> {
             }
         }
         Ok(level)
+    }
+
+    /// What the first note in the section of this name says, up to 64 KiB, if it is the owner's; NULs around both do not count.
+    pub fn note_in_section(&self, section: &[u8], owner: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+        let Some(section) = self.note_section(section)? else {
+            return Ok(None);
+        };
+        let bytes = self.read_up_to(section.sh_offset, section.sh_size.min(MAX_PIECE))?;
+        // The owner's name is padded by itself here, not together with the three words before it.
+        let align = usize::try_from(section.sh_addralign.max(1)).unwrap_or(usize::MAX);
+        let note = || {
+            let (name_size, desc_size) = (self.size(&bytes, 0)?, self.size(&bytes, 4)?);
+            let (name, rest) = bytes
+                .get(12..)?
+                .split_at_checked(name_size.checked_next_multiple_of(align)?)?;
+            let is_owners = trim_nul(name) == owner;
+            is_owners.then(|| trim_nul(rest.get(..desc_size).unwrap_or(rest)).to_vec())
+        };
+        Ok(note())
+    }
+
+    fn note_section(&self, name: &[u8]) -> Result<Option<SectionHeader>, Error> {
+        let (first, count) = (self.header.e_shoff, self.header.e_shnum);
+        if first == 0 || count == 0 {
+            return Ok(None);
+        }
+        if count > MAX_SECTIONS {
+            return Err(Error::Malformed("too many sections"));
+        }
+        let size = SectionHeader::size(self.context) as u64 * u64::from(count);
+        let table = self.piece(first, size)?;
+        let sections = SectionHeader::parse_from(&table, 0, usize::from(count), self.context)
+            .map_err(|_| Error::Malformed("section headers"))?;
+        let names = sections
+            .get(usize::from(self.header.e_shstrndx))
+            .ok_or(Error::Malformed("section of the sections' names"))?
+            .sh_offset;
+        let is_named = |section: &SectionHeader| {
+            let offset = names.saturating_add(section.sh_name as u64);
+            self.name(offset).is_ok_and(|it| it == name)
+        };
+        Ok(sections
+            .into_iter()
+            .find(|it| it.sh_type == SHT_NOTE && is_named(it)))
+    }
+
+    fn size(&self, bytes: &[u8], at: usize) -> Option<usize> {
+        usize::try_from(self.word(bytes, at)?).ok()
     }
 
     /// The 32-bit value of one property of an `NT_GNU_PROPERTY_TYPE_0` note; they stand in ascending order of their types.
@@ -92,8 +150,8 @@ impl<S: Source + ?Sized> Object<'_, S> {
         let align = usize::try_from(align).unwrap_or(4);
         let mut at = 0_usize;
         std::iter::from_fn(move || {
-            let name_size = usize::try_from(self.word(bytes, at)?).ok()?;
-            let desc_size = usize::try_from(self.word(bytes, at.checked_add(4)?)?).ok()?;
+            let name_size = self.size(bytes, at)?;
+            let desc_size = self.size(bytes, at.checked_add(4)?)?;
             let kind = self.word(bytes, at.checked_add(8)?)?;
             let name = at.checked_add(12)?;
             let desc = name
@@ -102,11 +160,21 @@ impl<S: Source + ?Sized> Object<'_, S> {
             let end = desc.checked_add(desc_size)?;
             let note = Note {
                 kind,
-                is_gnu: bytes.get(name..name.checked_add(name_size)?) == Some(b"GNU\0"),
+                owner: bytes.get(name..name.checked_add(name_size)?)?,
                 desc: bytes.get(desc..end)?,
             };
             at = end.checked_next_multiple_of(align)?;
             Some(note)
         })
     }
+}
+
+fn trim_nul(bytes: &[u8]) -> &[u8] {
+    let is_text = |&byte: &u8| byte != 0;
+    let start = bytes.iter().position(is_text).unwrap_or(bytes.len());
+    let end = bytes
+        .iter()
+        .rposition(is_text)
+        .map_or(start, |last| last + 1);
+    bytes.get(start..end).unwrap_or_default()
 }
