@@ -1,14 +1,18 @@
 //! Which applet runs: by the basename of `argv[0]`, then by `argv[1..]`.
 
-use std::ffi::{OsStr, OsString};
-use std::path::Path;
+mod table;
+
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use anyhow::Result;
 use argh::{ArgsInfo, EarlyExit, FromArgs};
 use log::LevelFilter;
 
-use crate::cli::{Normalised, normalise};
+pub use table::{APPLETS, Applet};
+use table::{NVIDIA_CTK, lookup};
+
+use crate::cli::{NOOP, Normalised, normalise};
 use crate::command::config::Config;
 use crate::command::doctor::Doctor;
 use crate::command::info::Info;
@@ -19,45 +23,6 @@ use crate::hook::Hook;
 use crate::log::{init, output, set_hook};
 
 const VERSION: &str = concat!("nvidia-ctk version ", env!("CARGO_PKG_VERSION"), "\n");
-
-/// A name under which the binary is called, and the subcommands that this name stands for.
-pub struct Applet {
-    /// Basename of `argv[0]`.
-    pub name: &'static str,
-    /// The subcommands of `nvidia-ctk` that come before the caller's arguments.
-    pub path: &'static [&'static str],
-}
-
-/// What any name behaves as that is not in [`APPLETS`]: renamed copies still work.
-const NVIDIA_CTK: Applet = Applet {
-    name: "nvidia-ctk",
-    path: &[],
-};
-
-/// All applets.
-pub const APPLETS: &[Applet] = &[
-    NVIDIA_CTK,
-    Applet {
-        name: "nvidia-cdi-hook",
-        path: &["hook"],
-    },
-    Applet {
-        name: "nvidia-ctk-chmod",
-        path: &["hook", "chmod"],
-    },
-    Applet {
-        name: "nvidia-ctk-symlinks",
-        path: &["hook", "create-symlinks"],
-    },
-    Applet {
-        name: "nvidia-ctk-ldcache",
-        path: &["hook", "update-ldcache"],
-    },
-    Applet {
-        name: "nvidia-ctk-runtime-configure",
-        path: &["runtime", "configure"],
-    },
-];
 
 /// Prepare containers for NVIDIA GPUs.
 #[derive(FromArgs, ArgsInfo)]
@@ -132,20 +97,6 @@ pub fn understand(applet: &Applet, words: &[OsString]) -> Result<(), String> {
     }
 }
 
-/// The applet that `argv[0]` names; login shells put a dash before it, the toolkit's installer a `.real` behind.
-fn lookup(argv0: &OsStr) -> &'static Applet {
-    let name = Path::new(argv0)
-        .file_name()
-        .and_then(OsStr::to_str)
-        .unwrap_or_default();
-    let name = name.strip_prefix('-').unwrap_or(name);
-    let name = name.strip_suffix(".real").unwrap_or(name);
-    APPLETS
-        .iter()
-        .find(|applet| applet.name == name)
-        .unwrap_or(&NVIDIA_CTK)
-}
-
 fn parse_and_run(applet: &Applet, line: &Normalised) -> ExitCode {
     let args: Vec<&str> = line.args.iter().map(String::as_str).collect();
     let parsed = NvidiaCtk::from_args(&[NVIDIA_CTK.name], &args);
@@ -176,12 +127,16 @@ fn parse_and_run(applet: &Applet, line: &Normalised) -> ExitCode {
     }
 }
 
-/// argh names the subcommands; the caller reads the name that was called, on lines that fit a terminal.
+/// argh names the subcommands; the caller reads the name that was called, on lines that fit a terminal. The hook that stands for
+/// unknown ones is nobody's business.
 fn print_help(applet: &Applet, help: &str) -> Result<()> {
     let mut path = vec![NVIDIA_CTK.name];
     path.extend(applet.path);
     let help = help.replacen(&path.join(" "), applet.name, 1);
-    Ok(output(&help.lines().map(fold).collect::<String>())?)
+    let is_shown = |line: &&str| line.split_whitespace().next() != Some(NOOP);
+    Ok(output(
+        &help.lines().filter(is_shown).map(fold).collect::<String>(),
+    )?)
 }
 
 /// Breaks a line that is too long; what follows a usage line is indented. argh breaks only the descriptions of options.
@@ -262,25 +217,6 @@ fn names() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn argv0_names_the_applet() {
-        for (argv0, name) in [
-            ("nvidia-ctk-chmod", "nvidia-ctk-chmod"),
-            ("/usr/bin/nvidia-cdi-hook", "nvidia-cdi-hook"),
-            ("../nvidia-cdi-hook.real", "nvidia-cdi-hook"),
-            ("-nvidia-ctk-ldcache", "nvidia-ctk-ldcache"),
-            ("nvidia-ctk.real", "nvidia-ctk"),
-            ("xnvidia-cdi-hook", "nvidia-ctk"),
-            ("nvidia-cdi-hook.real.real", "nvidia-ctk"),
-            ("--nvidia-cdi-hook", "nvidia-ctk"),
-            ("chmod", "nvidia-ctk"),
-            ("/", "nvidia-ctk"),
-            ("", "nvidia-ctk"),
-        ] {
-            assert_eq!(lookup(OsStr::new(argv0)).name, name, "{argv0}");
-        }
-    }
 
     #[test]
     fn long_lines_are_folded() {

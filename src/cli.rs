@@ -30,7 +30,7 @@ const MAX_ARGUMENT_LEN: usize = 1 << 20;
 const HOOK: &str = "hook";
 
 /// The hook that does nothing: it stands for the ones that are missing or unknown.
-const NOOP: &str = "noop";
+pub(crate) const NOOP: &str = "noop";
 
 /// Switches that are the whole answer: what else the line says is not done.
 const QUESTIONS: [&str; 2] = ["--version", "--list"];

@@ -8,5 +8,5 @@ mod key;
 mod setting;
 
 pub use default::{HostValues, default_document};
-pub use document::check;
+pub use document::{check, disabled_hooks};
 pub use setting::Setting;

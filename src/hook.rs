@@ -2,13 +2,22 @@
 //!
 //! A hook is a straight line: it checks its options, reads the [`State`], opens the container's root, and does its one job there.
 
+pub mod apply;
 pub mod chmod;
+pub mod create_soname_symlinks;
 pub mod create_symlinks;
+pub mod disable_device_node_modification;
+mod disabled;
+mod drop_in;
+pub mod enable_cuda_compat;
+pub mod update_application_profile;
 pub mod update_ldcache;
 
 use anyhow::{Result, ensure};
-use argh::{ArgsInfo, FromArgs};
+use argh::{ArgsInfo, FromArgs, SubCommand};
 use nix::sys::stat::{Mode, umask};
+
+use disabled::Disabled;
 
 use crate::log::{set_container, set_hook};
 use crate::oci::State;
@@ -40,6 +49,16 @@ pub enum Command {
     CreateSymlinks(create_symlinks::CreateSymlinks),
     /// `chmod`
     Chmod(chmod::Chmod),
+    /// `enable-cuda-compat`
+    EnableCudaCompat(enable_cuda_compat::EnableCudaCompat),
+    /// `disable-device-node-modification`
+    DisableDeviceNodeModification(disable_device_node_modification::DisableDeviceNodeModification),
+    /// `update-application-profile`
+    UpdateApplicationProfile(update_application_profile::UpdateApplicationProfile),
+    /// `create-soname-symlinks`
+    CreateSonameSymlinks(create_soname_symlinks::CreateSonameSymlinks),
+    /// `apply`
+    Apply(apply::Apply),
     /// `noop`
     Noop(Noop),
 }
@@ -62,26 +81,86 @@ impl Hook {
 
     fn run_command(&self) -> Result<()> {
         match &self.command {
-            Command::UpdateLdcache(hook) => {
-                set_hook("update-ldcache");
-                hook.check()?;
+            Command::UpdateLdcache(hook) => run(hook, |_| {
+                let options = hook.options()?;
                 in_container_that(
                     hook.container_spec.as_deref(),
-                    update_ldcache::UpdateLdcache::mounts,
-                    |root| hook.apply(root),
+                    update_ldcache::mounts,
+                    |root| update_ldcache::run(root, &options),
                 )
-            }
-            Command::CreateSymlinks(hook) => {
-                set_hook("create-symlinks");
-                in_container(hook.container_spec.as_deref(), |root| hook.apply(root))
-            }
-            Command::Chmod(hook) => {
-                set_hook("chmod");
-                hook.check()?;
-                in_container(hook.container_spec.as_deref(), |root| hook.apply(root))
-            }
+            }),
+            Command::CreateSymlinks(hook) => run(hook, |_| {
+                in_container(hook.container_spec.as_deref(), |root| hook.run(root))
+            }),
+            Command::Chmod(hook) => run(hook, |_| {
+                let options = hook.options()?;
+                in_container(hook.container_spec.as_deref(), |root| {
+                    chmod::run(root, &options)
+                })
+            }),
+            Command::EnableCudaCompat(hook) => run(hook, |_| {
+                let options = hook.options();
+                if !options.has_versions() {
+                    log::debug!("no version of the host is given: nothing is done");
+                    return Ok(());
+                }
+                in_container(hook.container_spec.as_deref(), |root| {
+                    enable_cuda_compat::run(root, &options);
+                    Ok(())
+                })
+            }),
+            Command::DisableDeviceNodeModification(hook) => run(hook, |_| {
+                let Some(params) = disable_device_node_modification::params_for_container() else {
+                    return Ok(());
+                };
+                in_container_that(
+                    hook.container_spec.as_deref(),
+                    |root| disable_device_node_modification::mounts(root, &params),
+                    |root| {
+                        disable_device_node_modification::run(root, &params);
+                        Ok(())
+                    },
+                )
+            }),
+            Command::UpdateApplicationProfile(hook) => run(hook, |_| {
+                in_container(
+                    hook.container_spec.as_deref(),
+                    update_application_profile::run,
+                )
+            }),
+            Command::CreateSonameSymlinks(hook) => run(hook, |_| {
+                let folders = hook.folders()?;
+                in_container(hook.container_spec.as_deref(), |root| {
+                    create_soname_symlinks::run(root, &folders);
+                    Ok(())
+                })
+            }),
+            Command::Apply(hook) => run(hook, |disabled| {
+                let options = hook.options(disabled)?;
+                in_container_that(
+                    hook.container_spec.as_deref(),
+                    |root| apply::mounts(root, &options),
+                    |root| apply::run(root, &options),
+                )
+            }),
             Command::Noop(Noop {}) => Ok(()),
         }
+    }
+}
+
+/// The name of a hook.
+fn name<H: SubCommand>() -> &'static str {
+    H::COMMAND.name
+}
+
+/// Does the work of a hook, unless it is switched off.
+fn run<H: SubCommand>(_: &H, work: impl FnOnce(&Disabled) -> Result<()>) -> Result<()> {
+    set_hook(name::<H>());
+    let disabled = Disabled::read();
+    if disabled.leaves::<H>(true) {
+        work(&disabled)
+    } else {
+        Ok(())
     }
 }
 

@@ -67,6 +67,13 @@ impl<'r> Ldconfig<'r> {
         SearchPath::new(self.root, &self.profile, first)
     }
 
+    /// Makes the SONAME links in these directories, as `ldconfig -n` would, and leaves the cache as it is.
+    pub fn link<'f>(&self, directories: impl IntoIterator<Item = &'f Path>) {
+        let mut search_path = SearchPath::only(self.root, &self.profile, directories);
+        let mut inputs = DefaultHasher::new();
+        scan::libraries(self.root, &self.profile, &mut search_path, &mut inputs);
+    }
+
     /// Makes the SONAME links in the directories and writes the cache. Returns whether it was not right already.
     ///
     /// A cache that was written here has a mark, by which it is known to be right as long as nothing has changed that it depends

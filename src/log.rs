@@ -1,7 +1,7 @@
 //! Diagnostics and output: the only module that prints.
 //!
-//! Every diagnostic is one line on standard error in the toolkit's shape, `level=error msg="…"`. Warnings and errors of a hook
-//! go to syslog as well, with the hook's name and the container's id, because crun throws a hook's standard error away. Logging
+//! Every diagnostic is one line on standard error in the toolkit's shape, `level=error msg="…"`. What a hook says goes to syslog
+//! as well, but for debug messages, with the hook's name and the container's id, because crun throws a hook's standard error away. Logging
 //! never blocks and never fails the caller.
 
 use std::io::{self, Write};
@@ -32,7 +32,7 @@ pub fn init(level: LevelFilter) {
     }
 }
 
-/// Names the hook that runs: its warnings and errors go to syslog from now on.
+/// Names the hook that runs: what it says goes to syslog from now on.
 pub fn set_hook(name: &'static str) {
     let _ = HOOK.set(name);
 }
@@ -74,7 +74,7 @@ impl Log for StderrAndSyslog {
         }
         let message = escape(&record.args().to_string());
         let _ = io::stderr().write_all(stderr_line(record.level(), &message).as_bytes());
-        if record.level() <= Level::Warn
+        if record.level() <= Level::Info
             && let Some(hook) = HOOK.get()
         {
             let _ = send_to_syslog(hook, record.level(), &message);
@@ -141,7 +141,8 @@ fn send_to_syslog(hook: &str, level: Level, message: &str) -> syslog::Result<()>
     let line = format!("{hook}: container {}: {message}", escape(container));
     match level {
         Level::Error => logger.err(line.as_str()),
-        _ => logger.warning(line.as_str()),
+        Level::Warn => logger.warning(line.as_str()),
+        _ => logger.info(line.as_str()),
     }
 }
 

@@ -8,12 +8,17 @@ use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
-const APPLETS: [&str; 6] = [
+const APPLETS: [&str; 11] = [
     "nvidia-ctk",
     "nvidia-cdi-hook",
     "nvidia-ctk-chmod",
     "nvidia-ctk-symlinks",
     "nvidia-ctk-ldcache",
+    "nvidia-ctk-soname-symlinks",
+    "nvidia-ctk-cuda-compat",
+    "nvidia-ctk-params",
+    "nvidia-ctk-application-profile",
+    "nvidia-ctk-apply",
     "nvidia-ctk-runtime-configure",
 ];
 

@@ -106,6 +106,17 @@ fn expected() -> BTreeMap<String, String> {
         ("usr/libexec/nvidia-ctk-symlinks", "../bin/nvidia-ctk"),
         ("usr/libexec/nvidia-ctk-ldcache", "../bin/nvidia-ctk"),
         (
+            "usr/libexec/nvidia-ctk-soname-symlinks",
+            "../bin/nvidia-ctk",
+        ),
+        ("usr/libexec/nvidia-ctk-cuda-compat", "../bin/nvidia-ctk"),
+        ("usr/libexec/nvidia-ctk-params", "../bin/nvidia-ctk"),
+        (
+            "usr/libexec/nvidia-ctk-application-profile",
+            "../bin/nvidia-ctk",
+        ),
+        ("usr/libexec/nvidia-ctk-apply", "../bin/nvidia-ctk"),
+        (
             "usr/libexec/nvidia-ctk-runtime-configure",
             "../bin/nvidia-ctk",
         ),

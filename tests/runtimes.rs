@@ -133,6 +133,113 @@ fn libraries_mounted_as_single_files() {
     }
 }
 
+#[test]
+fn a_newer_libcuda_of_the_image_is_loaded() {
+    for runtime in Runtime::ALL {
+        if !runtime.usable() {
+            continue;
+        }
+        for (stage, driver, answer) in [
+            ("createContainer", VERSION, 7),
+            ("createRuntime", VERSION, 7),
+            ("createContainer", "580.1", 100),
+        ] {
+            let compat = ["enable-cuda-compat", "--host-driver-version", driver];
+            let mut container = Container::new()
+                .with_driver(FOLDER)
+                .with_compat_libcuda("580.1", 7)
+                .with_hook(stage, &compat)
+                .with_hook(stage, &["update-ldcache", "--folder", FOLDER]);
+            let look = "probe libcuda.so.1; cat /etc/ld.so.conf.d/00-compat*";
+            let ended = container.run(runtime, look);
+            let loaded = format!("loaded libcuda.so.1, cuInit = {answer}\n");
+            assert!(ended.has(&loaded), "{runtime:?} at {stage}: {ended:?}");
+            let is_named = ended.has("/usr/local/cuda-12.9/compat\n");
+            assert_eq!(is_named, answer == 7, "{runtime:?} at {stage}: {ended:?}");
+        }
+    }
+}
+
+#[test]
+fn one_call_prepares_a_container() {
+    for runtime in Runtime::ALL {
+        if !runtime.usable() {
+            continue;
+        }
+        let mut container = Container::new()
+            .with_driver(FOLDER)
+            .with_compat_libcuda("580.1", 7)
+            .with_hook(
+                "createContainer",
+                &[
+                    "apply",
+                    &format!("--host-driver-version={VERSION}"),
+                    "--link=libcuda.so.1::/usr/local/nvidia/lib64/libcuda.so",
+                    "--chmod=755:/dev/nvidia-caps",
+                    "--folder=/usr/local/nvidia/lib64",
+                    "--disable-device-node-modification",
+                    "--update-application-profile",
+                ],
+            );
+        let ended = container.run(runtime, LOOK);
+        for part in [
+            "loaded libcuda.so.1, cuInit = 7\n",
+            "libnvidia-ml.so.1 (libc6",
+            "libc.so.6 (libc6",
+            "libcuda.so -> libcuda.so.1\n",
+            "caps 755\n",
+        ] {
+            assert!(
+                ended.has(part),
+                "{runtime:?}: {part} is missing in: {ended:?}"
+            );
+        }
+    }
+}
+
+/// The parameters of a kernel module that is not there.
+const PARAMS_OF_HOST: &str = "mount -t tmpfs tmpfs /proc/driver; mkdir /proc/driver/nvidia;
+    echo 'ModifyDeviceFiles: 1' >/proc/driver/nvidia/params";
+const LOOK_AT_PARAMS: &str =
+    "cd /proc/driver/nvidia; cat params; (echo x >params) 2>/dev/null || echo not written;
+    grep -c nvidia/params /proc/self/mountinfo; ls /run";
+
+#[test]
+fn a_container_sees_that_device_files_are_not_to_be_modified() {
+    const HOOK: [&str; 1] = ["disable-device-node-modification"];
+    let container = || Container::new().with_host(PARAMS_OF_HOST);
+    for runtime in Runtime::ALL {
+        if !runtime.usable() {
+            continue;
+        }
+        let started = container()
+            .with_hook("createContainer", &HOOK)
+            .run(runtime, "echo started; cat /proc/driver/nvidia/params");
+        assert!(started.has("started\n"), "{runtime:?}: {started:?}");
+    }
+    // runc mounts nothing below /proc.
+    if Runtime::Crun.usable() {
+        let mut twice = container()
+            .with_mount("/proc/driver")
+            .with_hook("createContainer", &HOOK)
+            .with_hook("createContainer", &HOOK);
+        let ended = twice.run(Runtime::Crun, LOOK_AT_PARAMS);
+        assert!(
+            ended.success && ended.text == "ModifyDeviceFiles: 0\nnot written\n1\n",
+            "{ended:?}"
+        );
+    }
+    if let Some(podman) = Podman::usable(Runtime::Crun) {
+        podman.add_hook("createContainer", &HOOK);
+        let volume = ["-v".into(), "/proc/driver:/proc/driver".into()];
+        let ended = podman.run(Runtime::Crun, true, &volume, &container(), LOOK_AT_PARAMS);
+        assert!(
+            ended.has("ModifyDeviceFiles: 0\nnot written\n1\n") && !ended.has("nvidia-ctk-hook"),
+            "{ended:?}"
+        );
+    }
+}
+
 /// Up to version 1.21 crun makes the root read-only before it calls createContainer hooks: the new cache is mounted over the old
 /// one there, and names the libraries' files in place of the links that cannot be made.
 #[test]

@@ -21,14 +21,19 @@ use machine::snapshot;
 const DRIVER: &str = "/usr/local/nvidia/lib64";
 
 /// One of each kind of work.
-const LINES: [&str; 7] = [
+const LINES: [&str; 11] = [
     "noop",
+    "enable-cuda-compat --host-driver-version 550.1",
     "chmod --mode 1751 --path /dev/nvidia-caps,/usr/missing --path /linked",
     "create-symlinks --link ../a::/new/b/l --link /x::/linked/l --link t::/replaced",
     "create-symlinks",
     "update-ldcache",
     "update-ldcache --folder /usr/local/nvidia/lib64 --folder /opt/missing,/linked",
     "update-ldcache --find-driver",
+    "create-soname-symlinks --folder /usr/local/nvidia/lib64",
+    "update-application-profile",
+    "apply --host-driver-version 550.1 --link t::/new/l --chmod 1751:/dev/nvidia-caps --folder /usr/local/nvidia/lib64
+     --disable-device-node-modification --update-application-profile",
 ];
 
 /// A root with work for every hook: a driver, links, musl beside an ld.so.conf with an include, a stale link.
@@ -52,6 +57,10 @@ fn root() -> Bundle {
         .directory("dev/nvidia-caps")
         .set_mode("dev/nvidia-caps", 0o700);
     bundle.directory("opt/real").link("linked", "/opt/real");
+    bundle.file(
+        "usr/local/cuda/compat/libcuda.so.560.1",
+        library("libcuda.so.1"),
+    );
     bundle
 }
 

@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
+use std::iter::once;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
@@ -13,6 +14,7 @@ use memmap2::Mmap;
 use nix::sys::stat::{Mode, umask};
 use oci_spec::runtime::Hook;
 
+use crate::applet::APPLETS;
 use crate::hooks_dir;
 use crate::log::output;
 use crate::rootfs::{ContainerRoot, Directory, Kind};
@@ -65,15 +67,8 @@ const HOOKS_DIRECTORY: &str = hooks_dir::DIRECTORIES[0];
 const LIBEXEC_IN_HOOKS: &str = "/usr/libexec";
 
 const PROGRAM: &str = "nvidia-ctk";
-/// Other names of the program in its own directory.
-const NAMES_IN_BIN: [&str; 1] = ["nvidia-cdi-hook"];
-/// Names of the program in libexec: those that hooks.d files call, in their order, and one for scripts.
-const NAMES_IN_LIBEXEC: [&str; 4] = [
-    "nvidia-ctk-chmod",
-    "nvidia-ctk-symlinks",
-    "nvidia-ctk-ldcache",
-    "nvidia-ctk-runtime-configure",
-];
+/// The applet that lies beside the program; the links of all others are in libexec.
+const CDI_HOOK: &str = "nvidia-cdi-hook";
 const HOOKS: [(&str, &str); 3] = [
     (
         "10-nvidia-ctk-chmod.json",
@@ -170,10 +165,10 @@ impl Layout {
 
     /// Each link and its relative target.
     fn links(&self) -> impl Iterator<Item = (PathBuf, PathBuf)> {
-        let in_bin = NAMES_IN_BIN.map(|name| (self.bin.join(name), PROGRAM.into()));
         let target = relative(&self.real_libexec, &self.program());
-        let in_libexec = NAMES_IN_LIBEXEC.map(|name| (self.libexec.join(name), target.clone()));
-        in_bin.into_iter().chain(in_libexec)
+        let in_bin = (self.bin.join(CDI_HOOK), PROGRAM.into());
+        let in_libexec = move |name| (self.libexec.join(name), target.clone());
+        once(in_bin).chain(names_in_libexec().map(in_libexec))
     }
 
     /// Each hooks.d file and its text.
@@ -185,6 +180,12 @@ impl Layout {
             )
         })
     }
+}
+
+/// Names of the program in libexec: those that hooks.d files and scripts call.
+fn names_in_libexec() -> impl Iterator<Item = &'static str> {
+    let names = APPLETS.iter().map(|applet| applet.name);
+    names.filter(|name| ![PROGRAM, CDI_HOOK].contains(name))
 }
 
 /// The way from one directory to a file, both absolute.
@@ -351,9 +352,7 @@ fn calls_us(text: &[u8]) -> bool {
         .and_then(hook)
         .is_some_and(|hook| {
             let name = hook.path().file_name().unwrap_or_default();
-            NAMES_IN_LIBEXEC
-                .iter()
-                .any(|it| it.as_bytes() == name.as_bytes())
+            names_in_libexec().any(|it| it.as_bytes() == name.as_bytes())
         })
 }
 

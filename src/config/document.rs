@@ -4,13 +4,29 @@ use anyhow::{Context, Result};
 use toml_edit::{Item, Value};
 
 use super::default::is_commented_default;
-use super::key::Key;
+use super::key::{DISABLED_HOOKS, Key};
 use crate::document::toml::Document;
 
 /// Refuses what is no TOML; the error begins with line and column.
 pub fn check(text: &str) -> Result<()> {
     Document::parse(text)?;
     Ok(())
+}
+
+/// The hooks that the file switches off by `disabled-hooks`.
+pub fn disabled_hooks(text: &str) -> Result<Vec<String>> {
+    let path: Vec<_> = DISABLED_HOOKS.split('.').collect();
+    let document = Document::parse(text)?;
+    let Some(list) = document.get(&path)? else {
+        return Ok(Vec::new());
+    };
+    let list = list.as_array();
+    let names = list.with_context(|| format!("{DISABLED_HOOKS} is not a list"))?;
+    Ok(names
+        .iter()
+        .filter_map(Value::as_str)
+        .map(str::to_owned)
+        .collect())
 }
 
 /// The text with the key set. Nothing changes where it has the value already, however it is written.

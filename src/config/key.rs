@@ -93,6 +93,9 @@ const fn list(path: &'static str) -> Key {
     Key { path, kind }
 }
 
+/// The key of this program, of which the toolkit knows nothing: hooks that are switched off.
+pub(super) const DISABLED_HOOKS: &str = "nvidia-ctk.disabled-hooks";
+
 /// All keys.
 pub(super) const KEYS: &[Key] = &[
     bool("accept-nvidia-visible-devices-as-volume-mounts"),
@@ -124,6 +127,7 @@ pub(super) const KEYS: &[Key] = &[
     text("nvidia-container-runtime.modes.legacy.cuda-compat-mode"),
     text("nvidia-container-runtime-hook.path"),
     bool("nvidia-container-runtime-hook.skip-mode-detection"),
+    list(DISABLED_HOOKS),
     text("nvidia-ctk.path"),
     optional_bool("features.allow-cuda-compat-libs-from-container"),
     optional_bool("features.allow-ldconfig-from-container"),

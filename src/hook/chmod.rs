@@ -1,7 +1,7 @@
 //! `chmod`: sets the mode of files in the container.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
 use argh::{ArgsInfo, FromArgs};
@@ -29,53 +29,65 @@ pub struct Chmod {
     pub container_spec: Option<String>,
 }
 
+/// One mode, and the files that are to have it.
+#[derive(Clone)]
+pub struct Options {
+    /// Paths in the container.
+    pub paths: Vec<PathBuf>,
+    /// The bits 07777.
+    pub mode: Mode,
+}
+
 impl Chmod {
-    /// Refuses what can be seen to be wrong without the container.
-    pub fn check(&self) -> Result<()> {
+    /// What the command line says. Refuses what can be seen to be wrong without the container.
+    pub fn options(&self) -> Result<Options> {
         ensure!(
             !self.path.is_empty() && self.path.iter().all(|path| !path.trim().is_empty()),
             "chmod needs at least one --path, and none of them empty"
         );
-        Ok(())
-    }
-
-    /// Sets the mode wherever it is different. Every path is tried; each one that fails is reported.
-    pub fn apply(&self, root: &ContainerRoot) -> Result<()> {
-        let failed = self
-            .path
-            .iter()
-            .filter(|path| !set_mode(root, path, self.mode))
-            .count();
-        ensure!(
-            failed == 0,
-            "chmod failed for {failed} of {} paths",
-            self.path.len()
-        );
-        Ok(())
+        Ok(Options {
+            paths: self.path.iter().map(Into::into).collect(),
+            mode: self.mode,
+        })
     }
 }
 
+/// Sets the mode wherever it is different. Every path is tried; each one that fails is reported.
+pub fn run(root: &ContainerRoot, options: &Options) -> Result<()> {
+    let Options { paths, mode } = options;
+    let failed = paths
+        .iter()
+        .filter(|path| !set_mode(root, path, *mode))
+        .count();
+    ensure!(
+        failed == 0,
+        "chmod failed for {failed} of {} paths",
+        paths.len()
+    );
+    Ok(())
+}
+
 /// Returns false for a failure that an error message told of.
-fn set_mode(root: &ContainerRoot, path: &str, mode: Mode) -> bool {
-    let bits = mode.bits();
-    match root.chmod(Path::new(path), mode) {
-        Ok(true) => log::debug!("{path}: mode is now {bits:04o}"),
-        Ok(false) => log::debug!("{path}: mode is {bits:04o} already"),
+fn set_mode(root: &ContainerRoot, path: &Path, mode: Mode) -> bool {
+    let (shown, bits) = (path.display(), mode.bits());
+    match root.chmod(path, mode) {
+        Ok(true) => log::debug!("{shown}: mode is now {bits:04o}"),
+        Ok(false) => log::debug!("{shown}: mode is {bits:04o} already"),
         Err(err) if err.kind() == io::ErrorKind::NotFound => {
-            log::debug!("{path}: not in the container, skipped");
+            log::debug!("{shown}: not in the container, skipped");
         }
         Err(err) if is_obstacle(&err) => {
-            log::warn!("{path}: the mode is not set to {bits:04o}: {err}");
+            log::warn!("{shown}: the mode is not set to {bits:04o}: {err}");
         }
         Err(err) => {
-            log::error!("{path}: cannot set the mode to {bits:04o}: {err}");
+            log::error!("{shown}: cannot set the mode to {bits:04o}: {err}");
             return false;
         }
     }
     true
 }
 
-fn parse_mode(text: &str) -> Result<Mode, String> {
+pub(super) fn parse_mode(text: &str) -> Result<Mode, String> {
     let digits_only = text.bytes().all(|byte| byte.is_ascii_digit());
     u32::from_str_radix(text, 8)
         .ok()

@@ -70,15 +70,16 @@ const VDPAU: &str = "vdpau";
 
 /// One link to make in the container.
 #[derive(Debug, PartialEq, Eq)]
-struct Link {
-    target: OsString,
-    /// Absolute, or taken from the container's root.
-    path: PathBuf,
+pub struct Link {
+    /// What it points to; there need not be anything.
+    pub target: OsString,
+    /// Where it is, absolute or taken from the container's root.
+    pub path: PathBuf,
 }
 
 impl CreateSymlinks {
-    /// Makes all links that are not there already. Every link is tried; each one that fails is reported.
-    pub fn apply(&self, root: &ContainerRoot) -> Result<()> {
+    /// Does what the command line says.
+    pub fn run(&self, root: &ContainerRoot) -> Result<()> {
         if let Some(path) = self
             .host_root
             .as_ref()
@@ -90,16 +91,9 @@ impl CreateSymlinks {
             link_driver_libraries(root);
             return Ok(());
         }
-        let mut failed = 0;
-        for text in &self.link {
-            let made = parse_link(text).is_some_and(|link| make(root, &link));
-            failed += usize::from(!made);
-        }
-        for link in self.links_of_host()? {
-            failed += usize::from(!make(root, &link));
-        }
-        ensure!(failed == 0, "{failed} links could not be made");
-        Ok(())
+        let (mut links, wrong) = links(&self.link);
+        links.extend(self.links_of_host()?);
+        refuse(wrong + make_all(root, &links))
     }
 
     /// The links that the CSV files name, as the host has them.
@@ -122,6 +116,28 @@ impl CreateSymlinks {
         }
         Ok(links)
     }
+}
+
+/// Makes all links that are not there already. Every link is tried; each one that fails is reported.
+pub fn run(root: &ContainerRoot, links: &[Link]) -> Result<()> {
+    refuse(make_all(root, links))
+}
+
+/// Returns how many failed.
+fn make_all(root: &ContainerRoot, links: &[Link]) -> usize {
+    links.iter().filter(|link| !make(root, link)).count()
+}
+
+fn refuse(failed: usize) -> Result<()> {
+    ensure!(failed == 0, "{failed} links could not be made");
+    Ok(())
+}
+
+/// The links that `--link` names, and how many of them an error message told of.
+pub(super) fn links(texts: &[String]) -> (Vec<Link>, usize) {
+    let links: Vec<_> = texts.iter().filter_map(|text| parse_link(text)).collect();
+    let wrong = texts.len() - links.len();
+    (links, wrong)
 }
 
 /// Returns `None` after an error message.

@@ -9,6 +9,7 @@ use anyhow::{Context, Result, ensure};
 use argh::{ArgsInfo, FromArgs};
 use nix::sys::stat::Mode;
 
+use super::drop_in;
 use crate::driver::directories;
 use crate::ldcache::{Ldconfig, SearchPath};
 use crate::rootfs::{ContainerRoot, is_obstacle};
@@ -38,10 +39,6 @@ pub struct UpdateLdcache {
 }
 
 const ETC: &str = "/etc";
-const CONF: &str = "ld.so.conf";
-/// What a missing ld.so.conf is made of.
-const CONF_TEXT: &str = "include /etc/ld.so.conf.d/*.conf\n";
-const CONF_DIRECTORY: &str = "/etc/ld.so.conf.d";
 /// The name comes first among those of distributions, so that the driver's libraries do.
 const DROP_IN: &str = "00-nvidia-ctk.conf";
 const MAX_CONF: u64 = 1 << 20;
@@ -53,62 +50,82 @@ const MUSL_LOADER: (&[u8], &[u8]) = (b"ld-musl-", b".so.1");
 /// What musl searches without a path file, which takes the place of this.
 const MUSL_DEFAULT: &str = "/lib:/usr/local/lib:/usr/lib";
 
+/// What the loader is to find.
+#[derive(Clone, Default)]
+pub struct Options {
+    /// Library directories in the container to add to its ld.so.conf.d.
+    pub folders: Vec<PathBuf>,
+    /// Whether to add the directories in which driver libraries lie, and to do nothing if there are none at all.
+    pub find_driver: bool,
+    /// A directory whose libraries come before all others, even where ld.so.conf does not say so.
+    pub preferred: Option<PathBuf>,
+}
+
 impl UpdateLdcache {
-    /// Refuses what can be seen to be wrong without the container.
-    pub fn check(&self) -> Result<()> {
-        for folder in &self.folder {
-            let fits_a_line = !folder.contains(|c: char| c.is_control() || c == '#');
-            ensure!(
-                folder.starts_with('/') && fits_a_line,
-                "--folder {folder:?}: not an absolute path that a line of ld.so.conf can hold"
-            );
-        }
+    /// What the command line says. Refuses what can be seen to be wrong without the container.
+    pub fn options(&self) -> Result<Options> {
         if let Some(path) = &self.ldconfig_path {
             log::debug!("--ldconfig-path {path}: ignored, no ldconfig is run");
         }
-        Ok(())
+        Ok(Options {
+            folders: folders(&self.folder)?,
+            find_driver: self.find_driver,
+            preferred: None,
+        })
     }
+}
 
-    /// In a root that is read-only already the new cache is mounted over the old one.
-    #[must_use]
-    pub fn mounts(root: &ContainerRoot) -> Mounts {
-        if root.must_mount(Path::new(ETC)) {
-            Mounts::Needed
-        } else {
-            Mounts::None
-        }
+/// The directories that `--folder` names.
+pub(super) fn folders(folders: &[String]) -> Result<Vec<PathBuf>> {
+    for folder in folders {
+        ensure!(
+            drop_in::fits(Path::new(folder)),
+            "--folder {folder:?}: not an absolute path that a line of ld.so.conf can hold"
+        );
     }
+    Ok(folders.iter().map(Into::into).collect())
+}
 
-    /// Names the folders in the container's configuration, unless they are there, makes SONAME links, and writes the cache.
-    pub fn apply(&self, root: &ContainerRoot) -> Result<()> {
-        let ldconfig = Ldconfig::new(root);
-        let configured = ldconfig.search_path([]);
-        let mut folders: Vec<PathBuf> = self.folder.iter().map(Into::into).collect();
-        if self.find_driver {
-            let drivers = directories::find(root, &configured);
-            if drivers.is_empty() && folders.is_empty() {
-                log::debug!("no driver libraries in the container: nothing is done");
-                return Ok(());
-            }
-            folders.extend(drivers.into_iter().map(|driver| driver.path));
-        }
-        report(
-            add_to_musl(root, &folders),
-            "musl's search path is not changed",
-        )?;
-        folders.retain(|folder| !is_searched(root, &configured, folder));
-        report(add_to_conf(root, &folders), "ld.so.conf.d is not changed")?;
-        let mut search_path = configured;
-        if !folders.is_empty() {
-            search_path = ldconfig.search_path([]);
-            // Where the image's ld.so.conf does not include the drop-in, the cache has the folders all the same.
-            folders.retain(|folder| !is_searched(root, &search_path, folder));
-        }
-        if !folders.is_empty() {
-            search_path = ldconfig.search_path(folders.iter().map(PathBuf::as_path));
-        }
-        report(ldconfig.update(search_path), "the cache is not updated")
+/// In a root that is read-only already the new cache is mounted over the old one.
+#[must_use]
+pub fn mounts(root: &ContainerRoot) -> Mounts {
+    if root.must_mount(Path::new(ETC)) {
+        Mounts::Needed
+    } else {
+        Mounts::None
     }
+}
+
+/// Names the folders in the container's configuration, unless they are there, makes SONAME links, and writes the cache.
+pub fn run(root: &ContainerRoot, options: &Options) -> Result<()> {
+    let ldconfig = Ldconfig::new(root);
+    let configured = ldconfig.search_path([]);
+    let mut folders = options.folders.clone();
+    if options.find_driver {
+        let drivers = directories::find(root, &configured);
+        if drivers.is_empty() && folders.is_empty() {
+            log::debug!("no driver libraries in the container: nothing is done");
+            return Ok(());
+        }
+        folders.extend(drivers.into_iter().map(|driver| driver.path));
+    }
+    report(
+        add_to_musl(root, &folders),
+        "musl's search path is not changed",
+    )?;
+    folders.retain(|folder| !is_searched(root, &configured, folder));
+    report(add_to_conf(root, &folders), "ld.so.conf.d is not changed")?;
+    let mut search_path = configured;
+    if !folders.is_empty() {
+        search_path = ldconfig.search_path([]);
+    }
+    // Where the image's ld.so.conf does not include the drop-in, the cache has the folders all the same.
+    let mut first = [options.preferred.as_slice(), &folders].concat();
+    first.retain(|folder| !is_searched(root, &search_path, folder));
+    if !first.is_empty() {
+        search_path = ldconfig.search_path(first.iter().map(PathBuf::as_path));
+    }
+    report(ldconfig.update(search_path), "the cache is not updated")
 }
 
 /// Lets a container start that cannot be written to: what that means for it is a warning.
@@ -128,28 +145,19 @@ fn is_searched(root: &ContainerRoot, search_path: &SearchPath<'_>, folder: &Path
     directory.is_ok_and(|directory| search_path.contains(&directory))
 }
 
-/// Adds the folders to the drop-in, and makes ld.so.conf where there is none.
+/// Adds the folders to the drop-in.
 fn add_to_conf(root: &ContainerRoot, folders: &[PathBuf]) -> Result<bool> {
     if folders.is_empty() {
         return Ok(false);
     }
-    let directory = root
-        .create_directory(Path::new(CONF_DIRECTORY))
-        .with_context(|| format!("cannot make {CONF_DIRECTORY}"))?;
-    let drop_in = OsStr::new(DROP_IN);
-    let mut text = directory.read(drop_in, MAX_CONF).unwrap_or_default();
-    for folder in folders {
-        add_line(&mut text, folder.as_os_str().as_bytes());
-    }
-    let added = directory
-        .write(drop_in, &text, MODE)
-        .with_context(|| format!("cannot write {CONF_DIRECTORY}/{DROP_IN}"))?;
-    let etc = root.directory(Path::new(ETC))?;
-    if etc.stat(OsStr::new(CONF)).is_err() {
-        etc.write(OsStr::new(CONF), CONF_TEXT.as_bytes(), MODE)
-            .with_context(|| format!("cannot write {ETC}/{CONF}"))?;
-    }
-    Ok(added)
+    drop_in::write(root, DROP_IN, |directory| {
+        let text = directory.read(OsStr::new(DROP_IN), MAX_CONF);
+        let mut text = text.unwrap_or_default();
+        for folder in folders {
+            add_line(&mut text, folder.as_os_str().as_bytes());
+        }
+        text
+    })
 }
 
 /// Adds the folders to the path file of musl's loader, if the root has one, behind what is searched already.

@@ -52,6 +52,20 @@ impl<'r> SearchPath<'r> {
         profile: &Profile,
         first: impl IntoIterator<Item = &'f Path>,
     ) -> Self {
+        let mut this = Self::only(root, profile, first);
+        this.add_conf(Path::new(CONF), 0);
+        for path in &profile.system_directories {
+            this.add(path, None);
+        }
+        this
+    }
+
+    /// These directories, and no others.
+    pub(super) fn only<'f>(
+        root: &'r ContainerRoot,
+        profile: &Profile,
+        directories: impl IntoIterator<Item = &'f Path>,
+    ) -> Self {
         let mut this = Self {
             root,
             has_hwcaps: profile.rules.format == Format::Extended,
@@ -61,11 +75,7 @@ impl<'r> SearchPath<'r> {
             hwcap_names: Vec::new(),
             confs: 0,
         };
-        for path in first {
-            this.add(path, None);
-        }
-        this.add_conf(Path::new(CONF), 0);
-        for path in &profile.system_directories {
+        for path in directories {
             this.add(path, None);
         }
         this

@@ -91,6 +91,14 @@ pub(crate) fn private(program: &str) -> Command {
     command
 }
 
+/// The same, after a shell script that changes what is to be the host.
+fn private_host(script: &str, program: &str) -> Command {
+    let mut command = private("sh");
+    let script = format!("set -e; {script}\nexec \"$@\"");
+    command.args(["-c", &script, "sh", program]);
+    command
+}
+
 /// Compiles a shared library of the fixtures.
 pub(crate) fn compile(source: &str, to: &Path, flags: &[String]) {
     must(
@@ -133,6 +141,8 @@ fn name(file: &Path) -> &str {
 pub(crate) struct Container {
     folder: TempDir,
     config: Value,
+    /// A shell script that makes the host of it.
+    host: String,
 }
 
 impl Container {
@@ -159,7 +169,12 @@ impl Container {
             ]},
             "hooks": {},
         });
-        Self { folder, config }
+        let host = String::new();
+        Self {
+            folder,
+            config,
+            host,
+        }
     }
 
     /// The bundle.
@@ -193,6 +208,42 @@ impl Container {
                 json!({"destination": destination, "type": "bind", "source": file, "options": ["bind", "ro"]}),
             );
         }
+        self
+    }
+
+    /// Puts a compatibility libcuda into the image, as NVIDIA's package does. Its answer is not the driver's.
+    #[must_use]
+    pub(crate) fn with_compat_libcuda(self, version: &str, answer: i32) -> Self {
+        let folder = self.root().join("usr/local/cuda-12.9/compat");
+        fs::create_dir_all(&folder).expect("a folder in the image");
+        symlink("cuda-12.9", self.root().join("usr/local/cuda")).expect("a link in the image");
+        let flags = [
+            "-nostdlib".into(),
+            "-Wl,-soname,libcuda.so.1".into(),
+            format!("-DANSWER={answer}"),
+        ];
+        compile(
+            "stub.c",
+            &folder.join(format!("libcuda.so.{version}")),
+            &flags,
+        );
+        self
+    }
+
+    /// Runs a shell script in the mount namespace of the runtime, before it.
+    #[must_use]
+    pub(crate) fn with_host(mut self, script: &str) -> Self {
+        script.clone_into(&mut self.host);
+        self
+    }
+
+    /// Mounts a folder or file of the host at the same place.
+    #[must_use]
+    pub(crate) fn with_mount(mut self, path: &str) -> Self {
+        push(
+            &mut self.config["mounts"],
+            json!({"destination": path, "type": "bind", "source": path, "options": ["rbind"]}),
+        );
         self
     }
 
@@ -237,7 +288,7 @@ impl Container {
         self.config["process"]["args"] = json!(["sh", "-c", command]);
         fs::write(self.path().join("config.json"), self.config.to_string())
             .expect("a written config.json");
-        let mut start = private(runtime.name());
+        let mut start = private_host(&self.host, runtime.name());
         if runtime == Runtime::Crun {
             // It can do without, and so has nothing against any layout of them.
             start.arg("--cgroup-manager=disabled");
@@ -303,8 +354,21 @@ impl Podman {
         self.folder.path().join(name)
     }
 
-    fn command(&self, runtime: Runtime) -> Command {
-        let mut command = private("podman");
+    /// Adds a hook to those of this repository.
+    pub(crate) fn add_hook(&self, stage: &str, arguments: &[&str]) {
+        let arguments: Vec<_> = ["nvidia-cdi-hook"].iter().chain(arguments).collect();
+        let hook = json!({
+            "version": "1.0.0",
+            "hook": {"path": binary(), "args": arguments, "env": ["NVIDIA_CTK_DEBUG=false"], "timeout": 10},
+            "when": {"always": true},
+            "stages": [stage],
+        });
+        fs::write(self.path("hooks.d").join("90-added.json"), hook.to_string())
+            .expect("a written hook");
+    }
+
+    fn command(&self, runtime: Runtime, host: &str) -> Command {
+        let mut command = private_host(host, "podman");
         for folder in ["root", "runroot", "tmpdir"] {
             command.arg(format!("--{folder}")).arg(self.path(folder));
         }
@@ -333,7 +397,7 @@ impl Podman {
         container: &Container,
         command: &str,
     ) -> Ended {
-        let mut podman = self.command(runtime);
+        let mut podman = self.command(runtime, &container.host);
         podman
             .arg("--hooks-dir")
             .arg(self.path(if hooks { "hooks.d" } else { "none" }));

@@ -1,0 +1,101 @@
+//! The names under which this program is called: the only list of them.
+
+use std::ffi::OsStr;
+use std::path::Path;
+
+/// A name under which the binary is called, and the subcommands that this name stands for.
+pub struct Applet {
+    /// Basename of `argv[0]`.
+    pub name: &'static str,
+    /// The subcommands of `nvidia-ctk` that come before the caller's arguments.
+    pub path: &'static [&'static str],
+}
+
+/// What any name behaves as that is not in [`APPLETS`]: renamed copies still work.
+pub(super) const NVIDIA_CTK: Applet = Applet {
+    name: "nvidia-ctk",
+    path: &[],
+};
+
+/// All applets.
+pub const APPLETS: &[Applet] = &[
+    NVIDIA_CTK,
+    Applet {
+        name: "nvidia-cdi-hook",
+        path: &["hook"],
+    },
+    Applet {
+        name: "nvidia-ctk-chmod",
+        path: &["hook", "chmod"],
+    },
+    Applet {
+        name: "nvidia-ctk-symlinks",
+        path: &["hook", "create-symlinks"],
+    },
+    Applet {
+        name: "nvidia-ctk-ldcache",
+        path: &["hook", "update-ldcache"],
+    },
+    Applet {
+        name: "nvidia-ctk-soname-symlinks",
+        path: &["hook", "create-soname-symlinks"],
+    },
+    Applet {
+        name: "nvidia-ctk-cuda-compat",
+        path: &["hook", "enable-cuda-compat"],
+    },
+    Applet {
+        name: "nvidia-ctk-params",
+        path: &["hook", "disable-device-node-modification"],
+    },
+    Applet {
+        name: "nvidia-ctk-application-profile",
+        path: &["hook", "update-application-profile"],
+    },
+    Applet {
+        name: "nvidia-ctk-apply",
+        path: &["hook", "apply"],
+    },
+    Applet {
+        name: "nvidia-ctk-runtime-configure",
+        path: &["runtime", "configure"],
+    },
+];
+
+/// The applet that `argv[0]` names; login shells put a dash before it, the toolkit's installer a `.real` behind.
+pub(super) fn lookup(argv0: &OsStr) -> &'static Applet {
+    let name = Path::new(argv0)
+        .file_name()
+        .and_then(OsStr::to_str)
+        .unwrap_or_default();
+    let name = name.strip_prefix('-').unwrap_or(name);
+    let name = name.strip_suffix(".real").unwrap_or(name);
+    APPLETS
+        .iter()
+        .find(|applet| applet.name == name)
+        .unwrap_or(&NVIDIA_CTK)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn argv0_names_the_applet() {
+        for (argv0, name) in [
+            ("nvidia-ctk-chmod", "nvidia-ctk-chmod"),
+            ("/usr/bin/nvidia-cdi-hook", "nvidia-cdi-hook"),
+            ("../nvidia-cdi-hook.real", "nvidia-cdi-hook"),
+            ("-nvidia-ctk-ldcache", "nvidia-ctk-ldcache"),
+            ("nvidia-ctk.real", "nvidia-ctk"),
+            ("xnvidia-cdi-hook", "nvidia-ctk"),
+            ("nvidia-cdi-hook.real.real", "nvidia-ctk"),
+            ("--nvidia-cdi-hook", "nvidia-ctk"),
+            ("chmod", "nvidia-ctk"),
+            ("/", "nvidia-ctk"),
+            ("", "nvidia-ctk"),
+        ] {
+            assert_eq!(lookup(OsStr::new(argv0)).name, name, "{argv0}");
+        }
+    }
+}

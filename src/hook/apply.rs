@@ -1,0 +1,180 @@
+//! `apply`: all that a container with GPUs needs, in one call.
+
+use anyhow::{Result, ensure};
+use argh::{ArgsInfo, FromArgs};
+
+use super::chmod::{self, Chmod};
+use super::create_symlinks::{self, CreateSymlinks, Link};
+use super::disable_device_node_modification::{self, DisableDeviceNodeModification};
+use super::disabled::Disabled;
+use super::enable_cuda_compat::{self, COMPAT_ROOT, EnableCudaCompat};
+use super::update_application_profile::{self, UpdateApplicationProfile};
+use super::update_ldcache::{self, UpdateLdcache};
+use super::{create_soname_symlinks, name};
+use crate::rootfs::ContainerRoot;
+use crate::sandbox::Mounts;
+
+/// Do the work of several hooks in one call, in the order in which they depend on each other.
+#[derive(FromArgs, ArgsInfo)]
+#[argh(
+    subcommand,
+    name = "apply",
+    help_triggers("-h", "--help"),
+    note = "Taken here, too: --debug, --quiet, --strict (fail where a warning is given)."
+)]
+pub struct Apply {
+    /// version of the host's driver, as for enable-cuda-compat
+    #[argh(option, arg_name = "version", default = "String::new()")]
+    pub host_driver_version: String,
+    /// version of CUDA that the host's driver supports, as for enable-cuda-compat
+    #[argh(option, arg_name = "version", default = "String::new()")]
+    pub host_cuda_version: String,
+    /// directory of the compatibility libraries in the container (default: /usr/local/cuda/compat)
+    #[argh(option, arg_name = "dir", default = "String::from(COMPAT_ROOT)")]
+    pub cuda_compat_container_root: String,
+    /// link to make, as `TARGET::LINK`; may be repeated
+    #[argh(option, arg_name = "target::link")]
+    pub link: Vec<String>,
+    /// mode to set and the file in the container, as `OCTAL:PATH`; may be repeated
+    #[argh(option, arg_name = "octal:path", from_str_fn(parse_chmod))]
+    pub chmod: Vec<chmod::Options>,
+    /// library directory in the container, as for update-ldcache; may be repeated
+    #[argh(option, arg_name = "dir")]
+    pub folder: Vec<String>,
+    /// do what the hook of this name does
+    #[argh(switch)]
+    pub disable_device_node_modification: bool,
+    /// do what the hook of this name does
+    #[argh(switch)]
+    pub update_application_profile: bool,
+    /// file that holds the OCI state; "-" is standard input, the default
+    #[argh(option, arg_name = "file")]
+    pub container_spec: Option<String>,
+}
+
+/// All the work; a part that is absent or empty is left out.
+#[derive(Default)]
+pub struct Options {
+    /// Whether the container's own libcuda is preferred.
+    pub cuda_compat: Option<enable_cuda_compat::Options>,
+    /// Links to make.
+    pub links: Vec<Link>,
+    /// Modes to set.
+    pub modes: Vec<chmod::Options>,
+    /// What the loader is to find.
+    pub ldcache: Option<update_ldcache::Options>,
+    /// What the container is to see as the parameters of the kernel module.
+    pub params: Option<Vec<u8>>,
+    /// Whether a profile tells EGL of the GPUs.
+    pub application_profile: bool,
+}
+
+impl Apply {
+    /// What the command line says, without the hooks that are switched off. Refuses what can be seen to be wrong without the
+    /// container.
+    pub(super) fn options(&self, disabled: &Disabled) -> Result<Options> {
+        let (links, wrong) = create_symlinks::links(&self.link);
+        ensure!(wrong == 0, "{wrong} links are not of the form TARGET::LINK");
+        let cuda_compat = enable_cuda_compat::Options {
+            host_driver_version: self.host_driver_version.clone(),
+            host_cuda_version: self.host_cuda_version.clone(),
+            container_root: self.cuda_compat_container_root.clone().into(),
+        };
+        let ldcache = update_ldcache::Options {
+            folders: update_ldcache::folders(&self.folder)?,
+            ..update_ldcache::Options::default()
+        };
+        let mut options = Options::default();
+        if disabled.leaves::<EnableCudaCompat>(cuda_compat.has_versions()) {
+            options.cuda_compat = Some(cuda_compat);
+        }
+        if disabled.leaves::<CreateSymlinks>(!links.is_empty()) {
+            options.links = links;
+        }
+        if disabled.leaves::<Chmod>(!self.chmod.is_empty()) {
+            options.modes.clone_from(&self.chmod);
+        }
+        let finds_more = !ldcache.folders.is_empty() || options.cuda_compat.is_some();
+        if disabled.leaves::<UpdateLdcache>(finds_more) {
+            options.ldcache = Some(ldcache);
+        }
+        if disabled.leaves::<DisableDeviceNodeModification>(self.disable_device_node_modification) {
+            options.params = disable_device_node_modification::params_for_container();
+        }
+        options.application_profile =
+            disabled.leaves::<UpdateApplicationProfile>(self.update_application_profile);
+        Ok(options)
+    }
+}
+
+/// What [`run`] needs of the sandbox.
+#[must_use]
+pub fn mounts(root: &ContainerRoot, options: &Options) -> Mounts {
+    let cache = options.ldcache.as_ref();
+    let params = options.params.as_ref();
+    let needs = [
+        cache.map(|_| update_ldcache::mounts(root)),
+        params.map(|params| disable_device_node_modification::mounts(root, params)),
+    ];
+    if needs.contains(&Some(Mounts::Needed)) {
+        Mounts::Needed
+    } else {
+        Mounts::None
+    }
+}
+
+/// Does each part, in an order in which what is found later is there already: which libcuda counts, SONAME links, links that
+/// lead to these, and then the cache. A part that fails is reported, and does not keep the others from being done.
+pub fn run(root: &ContainerRoot, options: &Options) -> Result<()> {
+    let mut failed = 0;
+    let mut part = |hook: &str, result: Result<()>| {
+        if let Err(err) = result {
+            log::error!("{hook}: {err:#}");
+            failed += 1;
+        }
+    };
+    let cuda_compat = options.cuda_compat.as_ref();
+    let preferred = cuda_compat.and_then(|compat| enable_cuda_compat::run(root, compat));
+    if let Some(ldcache) = &options.ldcache
+        && !options.links.is_empty()
+    {
+        create_soname_symlinks::run(root, &ldcache.folders);
+    }
+    part(
+        name::<CreateSymlinks>(),
+        create_symlinks::run(root, &options.links),
+    );
+    for modes in &options.modes {
+        part(name::<Chmod>(), chmod::run(root, modes));
+    }
+    if let Some(ldcache) = &options.ldcache {
+        let ldcache = update_ldcache::Options {
+            preferred,
+            ..ldcache.clone()
+        };
+        part(name::<UpdateLdcache>(), update_ldcache::run(root, &ldcache));
+    }
+    if let Some(params) = &options.params {
+        disable_device_node_modification::run(root, params);
+    }
+    if options.application_profile {
+        part(
+            name::<UpdateApplicationProfile>(),
+            update_application_profile::run(root),
+        );
+    }
+    ensure!(failed == 0, "{failed} parts failed");
+    Ok(())
+}
+
+/// `OCTAL:PATH`
+fn parse_chmod(text: &str) -> Result<chmod::Options, String> {
+    let (mode, path) = text
+        .split_once(':')
+        .filter(|(_, path)| !path.trim().is_empty())
+        .ok_or("a mode and a path are written as OCTAL:PATH, such as 755:/dev/dri")?;
+    Ok(chmod::Options {
+        paths: vec![path.into()],
+        mode: chmod::parse_mode(mode)?,
+    })
+}

@@ -1,0 +1,42 @@
+//! `create-soname-symlinks`: makes SONAME links in the container, and leaves the cache as it is.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use argh::{ArgsInfo, FromArgs};
+
+use super::update_ldcache::folders;
+use crate::ldcache::Ldconfig;
+use crate::rootfs::ContainerRoot;
+
+/// Create SONAME links in directories of the container, as its own ldconfig would.
+#[derive(FromArgs, ArgsInfo)]
+#[argh(
+    subcommand,
+    name = "create-soname-symlinks",
+    help_triggers("-h", "--help"),
+    note = "Taken here, too: --debug, --quiet, --strict (fail where a warning is given)."
+)]
+pub struct CreateSonameSymlinks {
+    /// library directory in the container; may be repeated
+    #[argh(option, arg_name = "dir")]
+    pub folder: Vec<String>,
+    /// ignored: no ldconfig of the host is needed
+    #[argh(option, arg_name = "path")]
+    pub ldconfig_path: Option<String>,
+    /// file that holds the OCI state; "-" is standard input, the default
+    #[argh(option, arg_name = "file")]
+    pub container_spec: Option<String>,
+}
+
+impl CreateSonameSymlinks {
+    /// The folders of the command line. Refuses what can be seen to be wrong without the container.
+    pub fn folders(&self) -> Result<Vec<PathBuf>> {
+        folders(&self.folder)
+    }
+}
+
+/// Makes the links in these directories of the root. What stands in the way is a warning.
+pub fn run(root: &ContainerRoot, folders: &[PathBuf]) {
+    Ldconfig::new(root).link(folders.iter().map(PathBuf::as_path));
+}

@@ -1,0 +1,139 @@
+//! `disable-device-node-modification`: keeps the driver's programs in the container from making device nodes of their own.
+
+use std::io;
+use std::path::Path;
+
+use argh::{ArgsInfo, FromArgs};
+use nix::sys::stat::Mode;
+
+use crate::rootfs::ContainerRoot;
+use crate::sandbox::Mounts;
+
+/// Tell the driver's programs in the container not to make or change device nodes.
+#[derive(FromArgs, ArgsInfo)]
+#[argh(
+    subcommand,
+    name = "disable-device-node-modification",
+    help_triggers("-h", "--help"),
+    note = "Taken here, too: --debug, --quiet, --strict (fail where a warning is given)."
+)]
+pub struct DisableDeviceNodeModification {
+    /// file that holds the OCI state; "-" is standard input, the default
+    #[argh(option, arg_name = "file")]
+    pub container_spec: Option<String>,
+}
+
+/// The parameters of the kernel module, on the host and in a container.
+const PARAMS: &str = "/proc/driver/nvidia/params";
+const MAX_PARAMS: u64 = 64 << 10;
+const ON: &[u8] = b"ModifyDeviceFiles: 1";
+const OFF: &[u8] = b"ModifyDeviceFiles: 0";
+const MODE: Mode = Mode::from_bits_truncate(0o444);
+
+/// What the container is to see as the parameters of the kernel module. Nothing where the host has none, or has it off already.
+#[must_use]
+pub fn params_for_container() -> Option<Vec<u8>> {
+    let host = ContainerRoot::open(Path::new("/"));
+    match host.and_then(|host| host.read(Path::new(PARAMS), MAX_PARAMS)) {
+        Ok(params) => switch_off(&params),
+        Err(err) if err.kind() == io::ErrorKind::NotFound => {
+            log::debug!("{PARAMS}: not on this host, nothing is done");
+            None
+        }
+        Err(err) => {
+            log::warn!("{PARAMS}: programs may modify device files: cannot read the host's: {err}");
+            None
+        }
+    }
+}
+
+/// The parameters with `ModifyDeviceFiles` off, if it was on.
+fn switch_off(params: &[u8]) -> Option<Vec<u8>> {
+    let params = params.strip_suffix(b"\n").unwrap_or(params);
+    let mut lines: Vec<_> = params.split(|&byte| byte == b'\n').collect();
+    if !lines.contains(&ON) || lines.contains(&OFF) {
+        log::debug!("{PARAMS}: has no \"ModifyDeviceFiles: 1\", nothing is done");
+        return None;
+    }
+    for line in lines.iter_mut().filter(|line| **line == ON) {
+        *line = OFF;
+    }
+    lines.push(b"");
+    Some(lines.join(&b'\n'))
+}
+
+/// What [`run`] needs of the sandbox.
+#[must_use]
+pub fn mounts(root: &ContainerRoot, params: &[u8]) -> Mounts {
+    if root.may_mount() && is_other_in(root, params) {
+        Mounts::Needed
+    } else {
+        Mounts::None
+    }
+}
+
+/// Mounts a read-only file with these parameters over the container's, once. Nothing in an image makes this fail.
+pub fn run(root: &ContainerRoot, params: &[u8]) {
+    if !is_other_in(root, params) {
+        return;
+    }
+    if !root.may_mount() {
+        log::warn!(
+            "{PARAMS}: programs may modify device files: this hook is not in a mount namespace of the container; \
+             call it at createContainer"
+        );
+        return;
+    }
+    match root.cover(Path::new(PARAMS), params, MODE) {
+        Ok(_) => log::debug!("{PARAMS}: device files are not to be modified"),
+        Err(err) => log::warn!("{PARAMS}: programs may modify device files: cannot mount: {err}"),
+    }
+}
+
+/// Whether the container has the file, and not with these bytes.
+fn is_other_in(root: &ContainerRoot, params: &[u8]) -> bool {
+    let size = u64::try_from(params.len()).unwrap_or(u64::MAX);
+    match root.read(Path::new(PARAMS), size) {
+        Ok(there) if there == params => {
+            log::debug!("{PARAMS}: says so already");
+            false
+        }
+        Ok(_) => true,
+        Err(err) if err.kind() == io::ErrorKind::FileTooLarge => true,
+        Err(err) => {
+            log::debug!("{PARAMS}: not in the container, nothing is done: {err}");
+            false
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_line_is_switched_off() {
+        for (params, switched) in [
+            ("", None),
+            ("# Some other content\n", None),
+            ("ModifyDeviceFiles: 0", None),
+            (" ModifyDeviceFiles: 1", None),
+            ("ModifyDeviceFiles: 1 ", None),
+            ("ModifyDeviceFiles: 11", None),
+            ("ModifyDeviceFiles: 1\nModifyDeviceFiles: 0\n", None),
+            ("ModifyDeviceFiles: 1", Some("ModifyDeviceFiles: 0\n")),
+            ("ModifyDeviceFiles: 1\n", Some("ModifyDeviceFiles: 0\n")),
+            (
+                "ModifyDeviceFiles: 1\na\n\nb",
+                Some("ModifyDeviceFiles: 0\na\n\nb\n"),
+            ),
+            (
+                "a: 1\nModifyDeviceFiles: 1\nb: \"\"\n",
+                Some("a: 1\nModifyDeviceFiles: 0\nb: \"\"\n"),
+            ),
+        ] {
+            let found = switch_off(params.as_bytes());
+            assert_eq!(found.as_deref(), switched.map(str::as_bytes), "{params}");
+        }
+    }
+}

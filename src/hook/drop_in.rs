@@ -1,0 +1,55 @@
+//! Files in `ld.so.conf.d`: how hooks tell the container's loader of directories.
+
+use std::ffi::OsStr;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use nix::sys::stat::Mode;
+
+use crate::rootfs::{ContainerRoot, Directory};
+
+const DIRECTORY: &str = "/etc/ld.so.conf.d";
+const ETC: &str = "/etc";
+const CONF: &str = "ld.so.conf";
+/// What a missing ld.so.conf is made of.
+const CONF_TEXT: &str = "include /etc/ld.so.conf.d/*.conf\n";
+const MODE: Mode = Mode::from_bits_truncate(0o644);
+
+/// Gives the drop-in `name` the text that `edit` makes, and makes ld.so.conf where there is none. Returns whether something changed.
+pub(super) fn write(
+    root: &ContainerRoot,
+    name: &str,
+    edit: impl FnOnce(&Directory) -> Vec<u8>,
+) -> Result<bool> {
+    let directory = root
+        .create_directory(Path::new(DIRECTORY))
+        .with_context(|| format!("cannot make {DIRECTORY}"))?;
+    let changed = directory
+        .write(OsStr::new(name), &edit(&directory), MODE)
+        .with_context(|| format!("cannot write {DIRECTORY}/{name}"))?;
+    let etc = root.directory(Path::new(ETC))?;
+    if etc.stat(OsStr::new(CONF)).is_err() {
+        etc.write(OsStr::new(CONF), CONF_TEXT.as_bytes(), MODE)
+            .with_context(|| format!("cannot write {ETC}/{CONF}"))?;
+    }
+    Ok(changed)
+}
+
+/// Removes the drop-in `name` if it is there.
+pub(super) fn remove(root: &ContainerRoot, name: &str) -> Result<()> {
+    let Ok(directory) = root.directory(Path::new(DIRECTORY)) else {
+        return Ok(());
+    };
+    if directory.stat(OsStr::new(name)).is_err() {
+        return Ok(());
+    }
+    directory
+        .remove(OsStr::new(name))
+        .with_context(|| format!("cannot remove {DIRECTORY}/{name}"))
+}
+
+/// Whether a line of a drop-in can hold the path.
+pub(super) fn fits(path: &Path) -> bool {
+    let is_plain = |text: &str| !text.contains(|c: char| c.is_control() || c == '#');
+    path.is_absolute() && path.to_str().is_some_and(is_plain)
+}

@@ -1,0 +1,210 @@
+//! `enable-cuda-compat`: lets the container use its own, newer libcuda where the host's driver can carry that.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use argh::{ArgsInfo, FromArgs};
+
+use super::drop_in;
+use crate::cuda::{Compatibility, Version};
+use crate::elf::{Head, Object, OpenFile};
+use crate::rootfs::{ContainerRoot, Directory, FileId, Kind};
+
+/// Prefer the container's CUDA compatibility libraries where the host's driver can carry them.
+///
+/// update-ldcache comes after this.
+#[derive(FromArgs, ArgsInfo)]
+#[argh(
+    subcommand,
+    name = "enable-cuda-compat",
+    help_triggers("-h", "--help"),
+    note = "Taken here, too: --debug, --quiet, --strict (fail where a warning is given)."
+)]
+pub struct EnableCudaCompat {
+    /// version of the host's driver, such as 570.133.20
+    #[argh(option, arg_name = "version", default = "String::new()")]
+    pub host_driver_version: String,
+    /// version of CUDA that the host's driver supports, such as 12.8
+    #[argh(option, arg_name = "version", default = "String::new()")]
+    pub host_cuda_version: String,
+    /// directory of the compatibility libraries in the container (default: /usr/local/cuda/compat)
+    #[argh(option, arg_name = "dir", default = "String::from(COMPAT_ROOT)")]
+    pub cuda_compat_container_root: String,
+    /// file that holds the OCI state; "-" is standard input, the default
+    #[argh(option, arg_name = "file")]
+    pub container_spec: Option<String>,
+}
+
+/// Where NVIDIA's images have the libraries.
+pub(super) const COMPAT_ROOT: &str = "/usr/local/cuda/compat";
+/// The name comes before that of the driver's directories.
+const DROP_IN: &str = "00-compat-nvidia-ctk.conf";
+const LIBCUDA: &[u8] = b"libcuda.so.";
+/// What NVIDIA writes into libcuda: for which drivers it is made.
+const SECTION: &[u8] = b".note.cuda.fwd_compatibility";
+const OWNER: &[u8] = b"NVIDIA Corporation";
+
+/// What the host has, and where the container has its libraries.
+pub struct Options {
+    /// Version of the host's driver; empty if it is not known.
+    pub host_driver_version: String,
+    /// Version of CUDA that the host's driver supports; empty if it is not known.
+    pub host_cuda_version: String,
+    /// Directory of the compatibility libraries in the container.
+    pub container_root: PathBuf,
+}
+
+impl EnableCudaCompat {
+    /// What the command line says.
+    #[must_use]
+    pub fn options(&self) -> Options {
+        Options {
+            host_driver_version: self.host_driver_version.clone(),
+            host_cuda_version: self.host_cuda_version.clone(),
+            container_root: self.cuda_compat_container_root.clone().into(),
+        }
+    }
+}
+
+impl Options {
+    /// Whether anything is known of the host. Else there is nothing to decide.
+    #[must_use]
+    pub fn has_versions(&self) -> bool {
+        !(self.host_driver_version.is_empty() && self.host_cuda_version.is_empty())
+    }
+}
+
+/// Decides, and names the directory in the container's ld.so.conf.d, or takes back what an earlier run named there. Returns the
+/// directory. Nothing in an image makes this fail.
+#[expect(
+    clippy::must_use_candidate,
+    reason = "the loader reads the drop-in; only who makes more of it needs the directory"
+)]
+pub fn run(root: &ContainerRoot, options: &Options) -> Option<PathBuf> {
+    let directory = find(root, options);
+    let done = match &directory {
+        Some(path) => {
+            let line = [path.as_os_str().as_bytes(), b"\n"].concat();
+            drop_in::write(root, DROP_IN, |_| line).map(|_| ())
+        }
+        None => drop_in::remove(root, DROP_IN),
+    };
+    if let Err(err) = done {
+        log::warn!("ld.so.conf.d does not say which libcuda is to be used: {err:#}");
+    }
+    directory
+}
+
+/// The directory of the container whose libcuda is to be used in the place of the host's.
+#[must_use]
+pub fn find(root: &ContainerRoot, options: &Options) -> Option<PathBuf> {
+    let path = Path::new("/").join(&options.container_root);
+    let shown = path.display();
+    let Ok(directory) = root.directory(&path) else {
+        log::debug!("{shown}: not in the container, its driver is the host's");
+        return None;
+    };
+    match decide(&directory, options) {
+        Ok(false) => return None,
+        Ok(true) => log::debug!("{shown}: its libcuda is used"),
+        Err(err) => {
+            log::warn!("{shown}: not used: {err:#}");
+            return None;
+        }
+    }
+    let path = real_path(root, &path, &directory);
+    if !drop_in::fits(&path) {
+        log::warn!(
+            "{}: not used, no line of ld.so.conf can hold this path",
+            path.display()
+        );
+        return None;
+    }
+    Some(path)
+}
+
+/// The path without links, if that still is the directory.
+fn real_path(root: &ContainerRoot, path: &Path, directory: &Directory) -> PathBuf {
+    let is_same = |real: &PathBuf| {
+        let there = root.stat(real);
+        there.is_ok_and(|there| directory.id().is_ok_and(|id| id == FileId::of(&there)))
+    };
+    root.real_path(path)
+        .ok()
+        .filter(is_same)
+        .unwrap_or_else(|| path.to_owned())
+}
+
+fn decide(directory: &Directory, options: &Options) -> Result<bool> {
+    let Some(name) = libcuda(directory)? else {
+        log::debug!("no libcuda.so.VERSION there");
+        return Ok(false);
+    };
+    let note = note(directory, &name).unwrap_or_else(|err| {
+        log::warn!("{}: its note is not used: {err:#}", name.display());
+        None
+    });
+    let compat = name
+        .to_str()
+        .and_then(|name| version(name.strip_prefix("libcuda.so.")?));
+    let driver = version(&options.host_driver_version);
+    let decision = match (note, compat.zip(driver)) {
+        (Some(note), Some((compat, driver))) => {
+            note.drivers.contains(&driver.major()) && compat > driver
+        }
+        (Some(note), None) => {
+            let host = version(&options.host_cuda_version);
+            note.cuda.zip(host).is_some_and(|(cuda, host)| cuda > host)
+        }
+        // A library without a note is from before there was a version of CUDA to compare with.
+        (None, Some((compat, driver))) if options.host_cuda_version.is_empty() => {
+            driver.major() < compat.major()
+        }
+        (None, _) => false,
+    };
+    log::debug!(
+        "{}: newer than the host's driver: {decision}",
+        name.display()
+    );
+    Ok(decision)
+}
+
+/// Nothing, with a warning, where it is no version; empty is no version that was not given.
+fn version(text: &str) -> Option<Version> {
+    let version = Version::parse(text);
+    if version.is_none() && !text.is_empty() {
+        log::warn!("\"{text}\" is not a version, and does not count");
+    }
+    version
+}
+
+/// The one regular file `libcuda.so.X.Y…` in the directory.
+fn libcuda(directory: &Directory) -> Result<Option<OsString>> {
+    let entries = directory.entries().context("cannot list it")?;
+    let is_libcuda = |name: &OsStr| {
+        let version = name.as_bytes().strip_prefix(LIBCUDA);
+        version.is_some_and(|version| version.contains(&b'.'))
+    };
+    let mut names = entries
+        .into_iter()
+        .filter(|entry| entry.kind == Kind::File && is_libcuda(&entry.name))
+        .map(|entry| entry.name);
+    let first = names.next();
+    ensure!(
+        names.next().is_none(),
+        "it has more than one libcuda.so.VERSION"
+    );
+    Ok(first)
+}
+
+fn note(directory: &Directory, name: &OsStr) -> Result<Option<Compatibility>> {
+    let (file, stat) = directory.open_file(name)?;
+    let source = OpenFile::new(file, &stat);
+    let mut head = Head::default();
+    let note = Object::read(&source, &mut head)
+        .and_then(|object| object.note_in_section(SECTION, OWNER))
+        .map_err(anyhow::Error::msg)?;
+    note.map(|text| Compatibility::parse(&text)).transpose()
+}

@@ -1,0 +1,119 @@
+//! `update-application-profile`: tells EGL in the container which GPUs there are.
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use argh::{ArgsInfo, FromArgs};
+use nix::sys::stat::{Mode, minor};
+
+use crate::rootfs::{ContainerRoot, Directory, Kind, is_obstacle};
+
+/// Tell EGL in the container which of the host's GPUs it has, by a profile of the driver.
+#[derive(FromArgs, ArgsInfo)]
+#[argh(
+    subcommand,
+    name = "update-application-profile",
+    help_triggers("-h", "--help"),
+    note = "Taken here, too: --debug, --quiet, --strict (fail where a warning is given)."
+)]
+pub struct UpdateApplicationProfile {
+    /// file that holds the OCI state; "-" is standard input, the default
+    #[argh(option, arg_name = "file")]
+    pub container_spec: Option<String>,
+}
+
+const DEV: &str = "/dev";
+/// How the device files of GPUs begin; their number follows.
+const GPU: &[u8] = b"nvidia";
+const PROFILES: &str = "/etc/nvidia/nvidia-application-profiles-rc.d";
+const PROFILE: &str = "10-container.conf";
+const MODE: Mode = Mode::from_bits_truncate(0o444);
+
+/// Writes the profile if there are GPUs in the container.
+pub fn run(root: &ContainerRoot) -> Result<()> {
+    let mask = match root.directory(Path::new(DEV)) {
+        Ok(dev) => visible_gpus(&dev).context("cannot list /dev")?,
+        Err(_) => 0,
+    };
+    if mask == 0 {
+        log::debug!("{DEV}: no GPUs in the container, nothing is done");
+        return Ok(());
+    }
+    let written = root
+        .create_directory(Path::new(PROFILES))
+        .and_then(|directory| directory.write(OsStr::new(PROFILE), profile(mask).as_bytes(), MODE));
+    match written {
+        Ok(_) => Ok(()),
+        Err(err) if is_obstacle(&err) => {
+            log::warn!("{PROFILES}/{PROFILE}: not written: {err}");
+            Ok(())
+        }
+        Err(err) => Err(err).with_context(|| format!("cannot write {PROFILES}/{PROFILE}")),
+    }
+}
+
+/// One bit for each GPU, at the place of its device's minor number.
+fn visible_gpus(dev: &Directory) -> io::Result<u64> {
+    let mut mask = 0;
+    for entry in dev.entries()? {
+        if entry.kind != Kind::CharacterDevice || !is_gpu(&entry.name) {
+            continue;
+        }
+        let minor = minor(dev.stat(&entry.name)?.st_rdev);
+        match u32::try_from(minor)
+            .ok()
+            .and_then(|it| 1_u64.checked_shl(it))
+        {
+            Some(bit) => mask |= bit,
+            None => log::warn!(
+                "{DEV}/{}: its minor number {minor} is above 63, no profile can name it",
+                entry.name.display()
+            ),
+        }
+    }
+    Ok(mask)
+}
+
+fn is_gpu(name: &OsStr) -> bool {
+    let number = name.as_bytes().strip_prefix(GPU);
+    number.is_some_and(|it| !it.is_empty() && it.iter().all(u8::is_ascii_digit))
+}
+
+/// The driver's format has hexadecimal numbers, which JSON has not.
+fn profile(mask: u64) -> String {
+    const NAME: &str = "_container_";
+    format!(
+        r#"{{"profiles":[{{"name":"{NAME}","settings":["EGLVisibleDGPUDevices",{mask:#x}]}}],"rules":[{{"pattern":[],"profile":"{NAME}"}}]}}"#
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gpus_are_named_by_numbers() {
+        for name in ["nvidia0", "nvidia10", "nvidia63"] {
+            assert!(is_gpu(OsStr::new(name)), "{name}");
+        }
+        for name in ["nvidia", "nvidiactl", "nvidia-uvm", "nvidia0a", "xnvidia0"] {
+            assert!(!is_gpu(OsStr::new(name)), "{name}");
+        }
+    }
+
+    #[test]
+    fn masks_are_hexadecimal() {
+        for (mask, text) in [(1, "0x1"), (1 << 8, "0x100"), (1 | 1 << 15, "0x8001")] {
+            assert_eq!(
+                profile(mask),
+                format!(
+                    "{{\"profiles\":[{{\"name\":\"_container_\",\"settings\":[\"EGLVisibleDGPUDevices\",{text}]}}],\
+                     \"rules\":[{{\"pattern\":[],\"profile\":\"_container_\"}}]}}"
+                )
+            );
+        }
+    }
+}
