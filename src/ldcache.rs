@@ -99,12 +99,12 @@ impl<'r> Ldconfig<'r> {
         let mut inputs = self.inputs(&search_path);
         let libraries = scan::libraries(self.root, &self.profile, &mut search_path, &mut inputs);
         let bytes = self.cache(&libraries, search_path.hwcap_names())?;
-        if self.root.must_mount(Path::new(ETC)) {
-            let path = Path::new(ETC).join(CACHE);
-            return self
-                .root
-                .cover(&path, &bytes, CACHE_MODE)
-                .context("cannot mount a new ld.so.cache over the one of a read-only root");
+        if self.root.must_mount(Path::new(ETC)) && etc.stat(name).is_ok() {
+            match self.root.cover(Path::new(PATH), &bytes, CACHE_MODE) {
+                Ok(changed) => return Ok(changed),
+                // What follows fails, too, as it does where nothing may be mounted.
+                Err(err) => log::warn!("{PATH}: cannot mount a new one over it: {err}"),
+            }
         }
         etc.write_marked(name, &bytes, CACHE_MODE, |stat| mark_of(&inputs, stat))
             .with_context(|| format!("cannot write {ETC}/{CACHE}"))

@@ -17,8 +17,8 @@ use std::fs;
 use std::path::Path;
 
 use bundle::{
-    Bundle, READ_ONLY, compat_libcuda, each_kernel_without_landlock, has, library, with_mounts,
-    with_note, with_umask, words,
+    Bundle, FSOPEN, READ_ONLY, compat_libcuda, each_kernel_without_landlock, has, library,
+    with_mounts, with_note, with_umask, without, words,
 };
 use machine::snapshot;
 use nvidia_ctk::ldcache::cached_paths;
@@ -635,6 +635,44 @@ fn a_read_only_root_gets_the_cache_and_the_parameters_mounted() {
         [LIBCUDA, "/usr/lib/nvidia/libcuda.so.570.211.01"],
         "{ran:?}"
     );
+}
+
+/// Before Linux 5.2, or under a seccomp filter.
+#[test]
+fn where_nothing_can_be_mounted_the_container_starts() {
+    if !has(&["unshare", "mount", "gcc"]) {
+        return;
+    }
+    let bundle = Bundle::new();
+    bundle.file("etc/ld.so.cache", "old");
+    let without: Vec<_> = without(&[FSOPEN])
+        .iter()
+        .map(|word| word.display().to_string())
+        .collect();
+    let call = format!(
+        "{READ_ONLY}; mount -t tmpfs tmpfs $root/proc/driver; cp -r /proc/driver/nvidia $root/proc/driver;
+         shift 3; unshare --pid --fork {} \"$@\" && unshare --pid --fork {} $bundle/nvidia-ctk-ldcache <$bundle/state",
+        without.join(" "),
+        without.join(" ")
+    );
+    let ran = with_params(&bundle, PARAMS, &call, "cat $params $root/etc/ld.so.cache");
+    assert_eq!(
+        (ran.code, ran.stdout),
+        (0, format!("{PARAMS}old")),
+        "{}",
+        ran.stderr
+    );
+    for part in [
+        "/proc/driver/nvidia/params: programs may modify device files: cannot mount: Function not implemented",
+        "/etc/ld.so.cache: cannot mount a new one over it: Function not implemented",
+        "the cache is not updated: cannot write /etc/ld.so.cache: Read-only file system",
+    ] {
+        assert!(
+            ran.stderr.contains(&format!("level=warning msg=\"{part}")),
+            "{part}: {}",
+            ran.stderr
+        );
+    }
 }
 
 // What the admin switched off.

@@ -290,8 +290,11 @@ const OPENAT2: &str = "437";
 /// The number of `landlock_create_ruleset(2)`.
 const LANDLOCK: &str = "444";
 
+/// The number of `fsopen(2)`, without which nothing can be mounted by descriptor.
+pub(crate) const FSOPEN: &str = "430";
+
 /// Runs a hook for which the kernel does not have these system calls.
-fn without(calls: &[&str]) -> Vec<OsString> {
+pub(crate) fn without(calls: &[&str]) -> Vec<OsString> {
     let helper = helper("without.c").into();
     [vec![helper], words(calls), words(&["--"])].concat()
 }
