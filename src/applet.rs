@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use argh::{ArgsInfo, EarlyExit, FromArgs};
+use argh::{ArgsInfo, CommandInfoWithArgs, EarlyExit, FromArgs};
 use log::LevelFilter;
 
 pub use table::{APPLETS, Applet};
@@ -76,6 +76,15 @@ pub fn run(mut argv: impl Iterator<Item = OsString>) -> ExitCode {
             log::error!("{}", usage.message);
             ExitCode::from(usage.exit_code)
         }
+    }
+}
+
+/// All commands with their options, for the manual and the shells' completions.
+#[must_use]
+pub fn info() -> CommandInfoWithArgs {
+    CommandInfoWithArgs {
+        name: NVIDIA_CTK.name,
+        ..NvidiaCtk::get_args_info()
     }
 }
 

@@ -31,7 +31,7 @@ part() {
   [ "$result" = ok ]
 }
 
-part packages sh tests/fixtures/install.sh gcc tar zstd ldconfig=libc-bin runc crun podman containerd dockerd=docker.io strace script=bsdutils busybox=busybox-static unshare=util-linux mount &&
+part packages sh tests/fixtures/install.sh gcc tar zstd ldconfig=libc-bin runc crun podman containerd dockerd=docker.io strace script=bsdutils busybox=busybox-static unshare=util-linux mount mandoc groff &&
   part build cargo build --release --locked && {
   part tests cargo test --locked
   part demo sh packaging/demo.sh

@@ -1,0 +1,64 @@
+function __fish_nvidia-cdi-hook_using_command
+    set -l cmd (commandline -xpc)
+    set -e cmd[1]
+    set -l target_cmd $argv
+
+    set -l known_value_flags 'container-spec' 'csv-filename' 'folder' 'host-root' 'ldconfig-path' 'link' 'mode' 'path' 
+
+    set -l i 1
+    set -l cleaned_cmd
+    while test $i -le (count $cmd)
+        set -l arg $cmd[$i]
+        if string match -q -- "-*" $arg
+            set -l pure_flag (string replace -r '^--?' '' -- $arg)
+            if contains -- $pure_flag $known_value_flags
+                set -l next_i (math $i + 1)
+                if test $next_i -le (count $cmd)
+                    if not string match -q -- "-*" $cmd[$next_i]
+                        set i $next_i
+                    end
+                end
+            end
+        else
+            set -a cleaned_cmd $arg
+        end
+        set i (math $i + 1)
+    end
+
+    set -l count_cleaned (count $cleaned_cmd)
+    set -l count_target (count $target_cmd)
+    
+    if test $count_cleaned -ne $count_target
+        return 1
+    end
+    
+    for i in (seq $count_target)
+        if test $cleaned_cmd[$i] != $target_cmd[$i]
+            return 1
+        end
+    end
+    
+    return 0
+end
+
+complete -c nvidia-cdi-hook -n '__fish_nvidia-cdi-hook_using_command' -f -l help -d 'display usage information'
+complete -c nvidia-cdi-hook -n '__fish_nvidia-cdi-hook_using_command' -f -l strict -d 'fail where a warning is given'
+complete -c nvidia-cdi-hook -n '__fish_nvidia-cdi-hook_using_command' -f -a 'update-ldcache' -d 'Update the container\'s ld.so.cache and SONAME links, as its own ldconfig would.'
+complete -c nvidia-cdi-hook -n '__fish_nvidia-cdi-hook_using_command' -f -a 'create-symlinks' -d 'Create symbolic links in the container. Without any option: the links that NVIDIA\'s installer would make for the driver libraries in it.'
+complete -c nvidia-cdi-hook -n '__fish_nvidia-cdi-hook_using_command' -f -a 'chmod' -d 'Set the mode of files in the container, following symbolic links inside its root.'
+complete -c nvidia-cdi-hook -n '__fish_nvidia-cdi-hook_using_command' -f -a 'noop' -d 'Do nothing and exit 0, without reading standard input.'
+complete -c nvidia-cdi-hook -n '__fish_nvidia-cdi-hook_using_command update-ldcache' -f -l help -d 'display usage information'
+complete -c nvidia-cdi-hook -n '__fish_nvidia-cdi-hook_using_command update-ldcache' -f -l folder -r -d 'library directory in the container to add to its ld.so.conf.d; may be repeated'
+complete -c nvidia-cdi-hook -n '__fish_nvidia-cdi-hook_using_command update-ldcache' -f -l find-driver -d 'add the directories in which driver libraries lie; do nothing in a container that has none'
+complete -c nvidia-cdi-hook -n '__fish_nvidia-cdi-hook_using_command update-ldcache' -f -l ldconfig-path -r -d 'ignored: no ldconfig of the host is needed'
+complete -c nvidia-cdi-hook -n '__fish_nvidia-cdi-hook_using_command update-ldcache' -f -l container-spec -r -d 'file that holds the OCI state; "-" is standard input, the default'
+complete -c nvidia-cdi-hook -n '__fish_nvidia-cdi-hook_using_command create-symlinks' -f -l help -d 'display usage information'
+complete -c nvidia-cdi-hook -n '__fish_nvidia-cdi-hook_using_command create-symlinks' -f -l link -r -d 'link to make, as `TARGET::LINK`; may be repeated'
+complete -c nvidia-cdi-hook -n '__fish_nvidia-cdi-hook_using_command create-symlinks' -f -l csv-filename -r -d 'CSV file whose "sym" lines name links of the host to make in the container; may be repeated'
+complete -c nvidia-cdi-hook -n '__fish_nvidia-cdi-hook_using_command create-symlinks' -f -l host-root -r -d 'where the links that --csv-filename names are found on the host (default: /)'
+complete -c nvidia-cdi-hook -n '__fish_nvidia-cdi-hook_using_command create-symlinks' -f -l container-spec -r -d 'file that holds the OCI state; "-" is standard input, the default'
+complete -c nvidia-cdi-hook -n '__fish_nvidia-cdi-hook_using_command chmod' -f -l help -d 'display usage information'
+complete -c nvidia-cdi-hook -n '__fish_nvidia-cdi-hook_using_command chmod' -f -l path -r -d 'file in the container; may be repeated; a missing one is skipped'
+complete -c nvidia-cdi-hook -n '__fish_nvidia-cdi-hook_using_command chmod' -f -l mode -r -d 'mode to set, in octal, up to 7777'
+complete -c nvidia-cdi-hook -n '__fish_nvidia-cdi-hook_using_command chmod' -f -l container-spec -r -d 'file that holds the OCI state; "-" is standard input, the default'
+complete -c nvidia-cdi-hook -n '__fish_nvidia-cdi-hook_using_command noop' -f -l help -d 'display usage information'

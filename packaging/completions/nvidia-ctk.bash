@@ -1,0 +1,391 @@
+_nvidia-ctk() {
+    local i cur prev opts cmds
+    COMPREPLY=()
+    cur="${COMP_WORDS[COMP_CWORD]}"
+    if [[ $COMP_CWORD -ge 1 ]]; then
+        prev="${COMP_WORDS[COMP_CWORD-1]}"
+    else
+        prev=""
+    fi
+    cmd=""
+    opts=""
+
+    for i in ${COMP_WORDS[@]}; do
+        case "${i}" in
+            nvidia-ctk | */nvidia-ctk)
+                cmd="nvidia-ctk"
+                ;;
+            hook)
+                cmd="nvidia-ctk_hook"
+                ;;
+            update-ldcache)
+                cmd="nvidia-ctk_hook_update-ldcache"
+                ;;
+            create-symlinks)
+                cmd="nvidia-ctk_hook_create-symlinks"
+                ;;
+            chmod)
+                cmd="nvidia-ctk_hook_chmod"
+                ;;
+            noop)
+                cmd="nvidia-ctk_hook_noop"
+                ;;
+            runtime)
+                cmd="nvidia-ctk_runtime"
+                ;;
+            configure)
+                cmd="nvidia-ctk_runtime_configure"
+                ;;
+            unconfigure)
+                cmd="nvidia-ctk_runtime_unconfigure"
+                ;;
+            config)
+                cmd="nvidia-ctk_config"
+                ;;
+            default)
+                cmd="nvidia-ctk_config_default"
+                ;;
+            doctor)
+                cmd="nvidia-ctk_doctor"
+                ;;
+            info)
+                cmd="nvidia-ctk_info"
+                ;;
+            install)
+                cmd="nvidia-ctk_install"
+                ;;
+            uninstall)
+                cmd="nvidia-ctk_uninstall"
+                ;;
+            system)
+                cmd="nvidia-ctk_system"
+                ;;
+            print-ldcache)
+                cmd="nvidia-ctk_system_print-ldcache"
+                ;;
+        esac
+    done
+
+    case "${cmd}" in
+        nvidia-ctk)
+            opts="--help --debug -d --quiet --version -v --list"
+            cmds="hook runtime config doctor info install uninstall system"
+            case "${prev}" in
+                *)
+                    COMPREPLY=( $(compgen -W "${opts} ${cmds}" -- "${cur}") )
+                    return 0
+                    ;;
+            esac
+            ;;
+        nvidia-ctk_hook)
+            opts="--help --strict"
+            cmds="update-ldcache create-symlinks chmod noop"
+            case "${prev}" in
+                *)
+                    COMPREPLY=( $(compgen -W "${opts} ${cmds}" -- "${cur}") )
+                    return 0
+                    ;;
+            esac
+            ;;
+        nvidia-ctk_hook_update-ldcache)
+            opts="--help --folder --find-driver --ldconfig-path --container-spec"
+            case "${prev}" in
+                --folder)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                --ldconfig-path)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                --container-spec)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=( $(compgen -W "${opts} ${cmds}" -- "${cur}") )
+                    return 0
+                    ;;
+            esac
+            ;;
+        nvidia-ctk_hook_create-symlinks)
+            opts="--help --link --csv-filename --host-root --container-spec"
+            case "${prev}" in
+                --link)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                --csv-filename)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                --host-root)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                --container-spec)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=( $(compgen -W "${opts} ${cmds}" -- "${cur}") )
+                    return 0
+                    ;;
+            esac
+            ;;
+        nvidia-ctk_hook_chmod)
+            opts="--help --path --mode --container-spec"
+            case "${prev}" in
+                --path)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                --mode)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                --container-spec)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=( $(compgen -W "${opts} ${cmds}" -- "${cur}") )
+                    return 0
+                    ;;
+            esac
+            ;;
+        nvidia-ctk_hook_noop)
+            opts="--help"
+            case "${prev}" in
+                *)
+                    COMPREPLY=( $(compgen -W "${opts} ${cmds}" -- "${cur}") )
+                    return 0
+                    ;;
+            esac
+            ;;
+        nvidia-ctk_runtime)
+            opts="--help"
+            cmds="configure unconfigure"
+            case "${prev}" in
+                *)
+                    COMPREPLY=( $(compgen -W "${opts} ${cmds}" -- "${cur}") )
+                    return 0
+                    ;;
+            esac
+            ;;
+        nvidia-ctk_runtime_configure)
+            opts="--help --runtime --config --drop-in-config --nvidia-runtime-name --nvidia-runtime-path --nvidia-set-as-default --enable-cdi --config-source --executable-path --config-mode --oci-hook-path --nvidia-runtime-hook-path --remove --dry-run --diff"
+            case "${prev}" in
+                --runtime)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                --drop-in-config)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                --nvidia-runtime-name)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                --nvidia-runtime-path)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                --config-source)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                --executable-path)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                --config-mode)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                --oci-hook-path)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                --nvidia-runtime-hook-path)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=( $(compgen -W "${opts} ${cmds}" -- "${cur}") )
+                    return 0
+                    ;;
+            esac
+            ;;
+        nvidia-ctk_runtime_unconfigure)
+            opts="--help --runtime --config --drop-in-config --nvidia-runtime-name --dry-run --diff"
+            case "${prev}" in
+                --runtime)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                --drop-in-config)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                --nvidia-runtime-name)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=( $(compgen -W "${opts} ${cmds}" -- "${cur}") )
+                    return 0
+                    ;;
+            esac
+            ;;
+        nvidia-ctk_config)
+            opts="--help --config-file -c --set --set-list-separator --in-place -i --output -o"
+            cmds="default"
+            case "${prev}" in
+                --config-file | -c)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                --set)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                --set-list-separator)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                --output | -o)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=( $(compgen -W "${opts} ${cmds}" -- "${cur}") )
+                    return 0
+                    ;;
+            esac
+            ;;
+        nvidia-ctk_config_default)
+            opts="--help --output -o"
+            case "${prev}" in
+                --output | -o)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=( $(compgen -W "${opts} ${cmds}" -- "${cur}") )
+                    return 0
+                    ;;
+            esac
+            ;;
+        nvidia-ctk_doctor)
+            opts="--help --json --root"
+            case "${prev}" in
+                --root)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=( $(compgen -W "${opts} ${cmds}" -- "${cur}") )
+                    return 0
+                    ;;
+            esac
+            ;;
+        nvidia-ctk_info)
+            opts="--help --json --root"
+            case "${prev}" in
+                --root)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=( $(compgen -W "${opts} ${cmds}" -- "${cur}") )
+                    return 0
+                    ;;
+            esac
+            ;;
+        nvidia-ctk_install)
+            opts="--help --root --bindir --libexecdir --hooksdir --dry-run"
+            case "${prev}" in
+                --root)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                --bindir)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                --libexecdir)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                --hooksdir)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=( $(compgen -W "${opts} ${cmds}" -- "${cur}") )
+                    return 0
+                    ;;
+            esac
+            ;;
+        nvidia-ctk_uninstall)
+            opts="--help --root --bindir --libexecdir --hooksdir --dry-run"
+            case "${prev}" in
+                --root)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                --bindir)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                --libexecdir)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                --hooksdir)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=( $(compgen -W "${opts} ${cmds}" -- "${cur}") )
+                    return 0
+                    ;;
+            esac
+            ;;
+        nvidia-ctk_system)
+            opts="--help"
+            cmds="print-ldcache"
+            case "${prev}" in
+                *)
+                    COMPREPLY=( $(compgen -W "${opts} ${cmds}" -- "${cur}") )
+                    return 0
+                    ;;
+            esac
+            ;;
+        nvidia-ctk_system_print-ldcache)
+            opts="--help --root --json --check"
+            case "${prev}" in
+                --root)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=( $(compgen -W "${opts} ${cmds}" -- "${cur}") )
+                    return 0
+                    ;;
+            esac
+            ;;
+    esac
+}
+
+complete -F _nvidia-ctk -o bashdefault -o default nvidia-ctk
