@@ -1,0 +1,178 @@
+#!/bin/sh
+# The .deb and .rpm packages, two of each, from one binary:
+#
+#     packaging/build-packages.sh [BINARY [DIRECTORY]]
+#
+#     nvidia-ctk         takes the place of NVIDIA's nvidia-container-toolkit-base
+#     nvidia-ctk-hooks   stands beside it: no name in PATH, only the hooks and their hooks.d files
+#
+# BINARY is by default made by build-release.sh; it must be able to run here. DIRECTORY is target/dist by default. The packages
+# hold what the binary's own `install` puts in place, and no scripts. The same binary and commit give the same bytes.
+# Needs dpkg-deb and rpmbuild.
+set -eu
+export LC_ALL=C
+umask 022
+
+cd "$(dirname "$0")/.."
+target=${CARGO_TARGET_DIR:-target}
+binary=${1:-}
+dist=${2:-$target/dist}
+if [ -z "$binary" ]; then
+	binary=$target/dist/nvidia-ctk
+	packaging/build-release.sh "$PWD/$binary" >&2
+fi
+mkdir -p "$dist"
+binary=$(realpath "$binary")
+dist=$(realpath "$dist")
+SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}
+export SOURCE_DATE_EPOCH
+
+version=$("$binary" --version)
+version=${version##* }
+case $(od -An -tx1 -j18 -N1 "$binary") in # e_machine
+*3e) deb=amd64 rpm=x86_64 ;;
+*b7) deb=arm64 rpm=aarch64 ;;
+*) echo "$binary: no packages are made for its machine" >&2 && exit 1 ;;
+esac
+
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
+trap 'exit 1' HUP INT PIPE TERM
+mkdir "$tmp/rpm"
+
+summary='Prepares containers for NVIDIA GPUs'
+about() {
+	cat <<-TEXT
+		One static program in place of the NVIDIA Container Toolkit's nvidia-ctk and
+		nvidia-cdi-hook: OCI hooks that set modes, make links and write ld.so.cache in
+		a container that is being created, and commands for the host.
+	TEXT
+	case $1 in
+	nvidia-ctk) echo 'It takes the place of nvidia-container-toolkit-base.' ;;
+	*) echo 'This package has the hooks alone. It leaves an installed toolkit as it is.' ;;
+	esac
+}
+
+# What is linked in statically, and on which terms: each text once.
+licences() {
+	: >"$tmp/printed"
+	cargo vendor --quiet --locked --versioned-dirs "$tmp/vendor" >/dev/null
+	cargo tree --locked --edges normal,no-proc-macro --prefix none --format '{p} {l}' | sort -u | while read -r crate number licence; do
+		number=${number#v}
+		[ -d "$tmp/vendor/$crate-$number" ] || continue
+		printf '\n== %s %s: %s\n' "$crate" "$number" "${licence#(\*) }"
+		for text in "$tmp/vendor/$crate-$number"/[Ll][Ii][Cc][Ee][Nn][CcSs][Ee]* "$tmp/vendor/$crate-$number"/COPYING*; do
+			[ -f "$text" ] || continue
+			sum=$(tr -d '[:space:]' <"$text" | sha256sum)
+			if ! grep -q "^$sum" "$tmp/printed"; then
+				printf '\n'
+				cat "$text"
+				printf '%s %s of %s\n' "$sum" "${text##*/}" "$crate" >>"$tmp/printed"
+			else
+				sed -n "s/^$sum \(.*\)/\1, see above/p" "$tmp/printed"
+			fi
+		done
+	done
+}
+
+# page NAME...: manual pages. Those that stand for another one become links, which compression does not break.
+pages() {
+	for page; do
+		source=packaging/man/$page
+		directory=$stage/usr/share/man/man${page##*.}
+		mkdir -p "$directory"
+		target=$(sed -n 's|^\.so man[0-9]/||p' "$source")
+		if [ -n "$target" ]; then
+			ln -s "$target.gz" "$directory/$page.gz"
+		else
+			gzip -9n <"$source" >"$directory/$page.gz"
+		fi
+	done
+}
+
+completions() {
+	mkdir -p "$stage/usr/share/bash-completion/completions" "$stage/usr/share/zsh/vendor-completions" \
+		"$stage/usr/share/fish/vendor_completions.d"
+	for name in nvidia-ctk nvidia-cdi-hook; do
+		cp "packaging/completions/$name.bash" "$stage/usr/share/bash-completion/completions/$name"
+		cp "packaging/completions/_$name" "$stage/usr/share/zsh/vendor-completions/"
+		cp "packaging/completions/$name.fish" "$stage/usr/share/fish/vendor_completions.d/"
+	done
+}
+
+# package NAME: packs what is staged. The other one of the two has the same files.
+package() {
+	case $1 in
+	nvidia-ctk) conflicts='nvidia-container-toolkit-base, nvidia-ctk-hooks' replaces=$conflicts ;;
+	*) conflicts=nvidia-ctk replaces=nvidia-ctk ;;
+	esac
+	doc=$stage/usr/share/doc/$1
+	mkdir -p "$doc"
+	{
+		printf 'nvidia-ctk is licensed under these terms; what is linked into it, under those below.\n\n'
+		cat LICENSE "$tmp/licences"
+	} >"$doc/copyright"
+	gzip -9n <CHANGELOG.md >"$doc/changelog.gz"
+	find "$stage" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
+
+	rm -rf "$tmp/deb"
+	cp -a "$stage" "$tmp/deb"
+	mkdir "$tmp/deb/DEBIAN"
+	cat >"$tmp/deb/DEBIAN/control" <<-CONTROL
+		Package: $1
+		Version: $version
+		Architecture: $deb
+		Maintainer: The authors of nvidia-ctk <nvidia-ctk@localhost>
+		Installed-Size: $(du -sk --apparent-size "$stage" | cut -f 1)
+		Conflicts: $conflicts
+		Replaces: $replaces
+		Section: admin
+		Priority: optional
+		Description: $summary
+		$(about "$1" | sed 's/^/ /')
+	CONTROL
+	dpkg-deb --root-owner-group --build "$tmp/deb" "$dist" >&2
+
+	{
+		cat <<-SPEC
+			Name: $1
+			Version: $version
+			Release: 1
+			Summary: $summary
+			License: Apache-2.0
+			AutoReqProv: no
+			$(printf 'Conflicts: %s\n' "$conflicts")
+			%description
+			$(about "$1")
+			%install
+			cp -a '$stage/.' '%{buildroot}'
+			cd '%{buildroot}/usr/share'
+			[ ! -d zsh ] || mv zsh/vendor-completions zsh/site-functions
+			%files
+			%defattr(-, root, root)
+		SPEC
+		(cd "$stage" && find . ! -type d -printf '/%P\n' -o -name 'nvidia-ctk*' -printf '%%dir /%P\n') |
+			sed 's|/zsh/vendor-completions/|/zsh/site-functions/|' | sort
+	} >"$tmp/spec"
+	rpmbuild --quiet -bb --target "$rpm-linux" --define "_topdir $tmp/rpm" --define "_rpmdir $dist" \
+		--define '_rpmfilename %{NAME}-%{VERSION}-%{RELEASE}.%{ARCH}.rpm' --define '_build_id_links none' \
+		--define '__os_install_post %{nil}' --define '_buildhost localhost' --define 'use_source_date_epoch_as_buildtime 1' \
+		--define 'clamp_mtime_to_source_date_epoch 1' "$tmp/spec" >&2
+	printf '%s\n' "$dist/$1_${version}_$deb.deb" "$dist/$1-$version-1.$rpm.rpm"
+}
+
+licences >"$tmp/licences"
+
+stage=$tmp/nvidia-ctk
+mkdir "$stage"
+"$binary" install --root "$stage" >/dev/null
+# shellcheck disable=SC2046 # one argument for each page
+pages $(ls packaging/man)
+completions
+package nvidia-ctk
+
+stage=$tmp/nvidia-ctk-hooks
+mkdir "$stage"
+"$binary" install --root "$stage" --bindir /usr/libexec/nvidia-ctk >/dev/null
+pages nvidia-cdi-hook.8 nvidia-ctk-chmod.8 nvidia-ctk-symlinks.8 nvidia-ctk-ldcache.8
+package nvidia-ctk-hooks
