@@ -12,11 +12,14 @@ mod machine;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use machine::{binary, folder, snapshot};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -215,6 +218,36 @@ fn a_dry_run_tells_what_a_real_one_does_and_changes_nothing() {
     let dry = system.does("uninstall --dry-run");
     assert_eq!(system.changes(), before);
     assert_eq!(dry, would(&system.does("uninstall")));
+}
+
+#[test]
+fn waits_for_the_end_of_its_container() {
+    for (options, left) in [
+        (&["--wait"][..], expected()),
+        (&["--wait", "--uninstall-at-exit"], BTreeMap::new()),
+    ] {
+        let system = System::new();
+        let mut process = Command::new(binary())
+            .args(["install", "--root"])
+            .arg(system.root.path())
+            .args(options)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut said = BufReader::new(process.stdout.take().unwrap()).lines();
+        assert_eq!(said.next().unwrap().unwrap(), "install /usr/bin/nvidia-ctk");
+        // In the midst of the work: that is finished first.
+        kill(Pid::from_raw(process.id().cast_signed()), Signal::SIGTERM).unwrap();
+        let rest = said.count();
+        assert!(process.wait().unwrap().success(), "{options:?}");
+        assert_eq!(system.files(), left, "{options:?}");
+        assert_eq!(rest + 1, 2 * expected().len() - left.len());
+    }
+    System::new().says(
+        "install --uninstall-at-exit",
+        1,
+        "--uninstall-at-exit needs --wait",
+    );
 }
 
 #[test]

@@ -313,7 +313,7 @@ _nvidia-ctk() {
             esac
             ;;
         nvidia-ctk_install)
-            opts="--help --root --bindir --libexecdir --hooksdir --dry-run"
+            opts="--help --root --bindir --libexecdir --hooksdir --dry-run --wait --uninstall-at-exit"
             case "${prev}" in
                 --root)
                     COMPREPLY=()

@@ -122,6 +122,8 @@ complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command install' -f -l bindir
 complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command install' -f -l libexecdir -r -d 'directory of the hooks\' names (default: /usr/libexec)'
 complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command install' -f -l hooksdir -r -d 'directory of the hooks.d files (default: /usr/share/containers/oci/hooks.d)'
 complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command install' -f -l dry-run -d 'tell what would be done, and do nothing'
+complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command install' -f -l wait -d 'stay when it is done, until a signal SIGTERM or SIGINT: for a container that a cluster runs on each of its hosts'
+complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command install' -f -l uninstall-at-exit -d 'with --wait: remove everything again at the end'
 complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command uninstall' -f -l help -d 'display usage information'
 complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command uninstall' -f -l root -r -d 'root directory of the system to remove from (default: /)'
 complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command uninstall' -f -l bindir -r -d 'directory of the program (default: /usr/bin)'

@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail, ensure};
 use argh::{ArgsInfo, FromArgs};
 use memchr::memmem;
 use memmap2::Mmap;
+use nix::sys::signal::{SigSet, Signal};
 use nix::sys::stat::{Mode, umask};
 use oci_spec::runtime::Hook;
 
@@ -39,6 +40,13 @@ pub struct Install {
     /// tell what would be done, and do nothing
     #[argh(switch)]
     pub dry_run: bool,
+    /// stay when it is done, until a signal SIGTERM or SIGINT: for a container
+    /// that a cluster runs on each of its hosts
+    #[argh(switch)]
+    pub wait: bool,
+    /// with --wait: remove everything again at the end
+    #[argh(switch)]
+    pub uninstall_at_exit: bool,
 }
 
 /// Remove what install put in place, and nothing else.
@@ -93,7 +101,28 @@ const MAX_HOOK: u64 = 1 << 20;
 
 impl Install {
     /// Installs in an order in which nothing ever names what is not there yet. Refuses to replace what is not this program's.
+    /// Returns when that is done, or with `wait` at the first signal to end.
     pub fn run(&self) -> Result<()> {
+        ensure!(
+            self.wait || !self.uninstall_at_exit,
+            "--uninstall-at-exit needs --wait"
+        );
+        // A signal that comes while files are put in place waits until they are.
+        let end: SigSet = [Signal::SIGTERM, Signal::SIGINT].into_iter().collect();
+        if self.wait {
+            end.thread_block()?;
+        }
+        self.install()?;
+        if self.wait {
+            end.wait()?;
+        }
+        if self.uninstall_at_exit {
+            self.opposite().run()?;
+        }
+        Ok(())
+    }
+
+    fn install(&self) -> Result<()> {
         // Everybody may use what is installed, whatever the admin's umask is.
         umask(Mode::empty());
         let program = own_program()?;
@@ -107,6 +136,16 @@ impl Install {
             system.install_hook(&path, &text)?;
         }
         Ok(())
+    }
+
+    fn opposite(&self) -> Uninstall {
+        Uninstall {
+            root: self.root.clone(),
+            bindir: self.bindir.clone(),
+            libexecdir: self.libexecdir.clone(),
+            hooksdir: self.hooksdir.clone(),
+            dry_run: self.dry_run,
+        }
     }
 }
 
