@@ -174,5 +174,6 @@ package nvidia-ctk
 stage=$tmp/nvidia-ctk-hooks
 mkdir "$stage"
 "$binary" install --root "$stage" --bindir /usr/libexec/nvidia-ctk >/dev/null
-pages nvidia-cdi-hook.8 nvidia-ctk-chmod.8 nvidia-ctk-symlinks.8 nvidia-ctk-ldcache.8
+# shellcheck disable=SC2046 # one argument for each page
+pages nvidia-cdi-hook.8 $(cd packaging/man && grep -l "^[.]so .*/nvidia-cdi-hook" -- *)
 package nvidia-ctk-hooks

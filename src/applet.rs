@@ -79,13 +79,15 @@ pub fn run(mut argv: impl Iterator<Item = OsString>) -> ExitCode {
     }
 }
 
-/// All commands with their options, for the manual and the shells' completions.
+/// All commands with their options, but for the hook that stands for unknown ones: for the manual and the shells' completions.
 #[must_use]
 pub fn info() -> CommandInfoWithArgs {
-    CommandInfoWithArgs {
-        name: NVIDIA_CTK.name,
-        ..NvidiaCtk::get_args_info()
+    let mut info = NvidiaCtk::get_args_info();
+    info.name = NVIDIA_CTK.name;
+    for subcommand in &mut info.commands {
+        subcommand.command.commands.retain(|it| it.name != NOOP);
     }
+    info
 }
 
 /// Reads the words behind argv[0] as [`run`] does, and does nothing. The error is argh's, which should have nothing against a line

@@ -24,8 +24,20 @@ _nvidia-cdi-hook() {
             chmod)
                 cmd="nvidia-cdi-hook_chmod"
                 ;;
-            noop)
-                cmd="nvidia-cdi-hook_noop"
+            enable-cuda-compat)
+                cmd="nvidia-cdi-hook_enable-cuda-compat"
+                ;;
+            disable-device-node-modification)
+                cmd="nvidia-cdi-hook_disable-device-node-modification"
+                ;;
+            update-application-profile)
+                cmd="nvidia-cdi-hook_update-application-profile"
+                ;;
+            create-soname-symlinks)
+                cmd="nvidia-cdi-hook_create-soname-symlinks"
+                ;;
+            apply)
+                cmd="nvidia-cdi-hook_apply"
                 ;;
         esac
     done
@@ -33,7 +45,7 @@ _nvidia-cdi-hook() {
     case "${cmd}" in
         nvidia-cdi-hook)
             opts="--help --strict"
-            cmds="update-ldcache create-symlinks chmod noop"
+            cmds="update-ldcache create-symlinks chmod enable-cuda-compat disable-device-node-modification update-application-profile create-soname-symlinks apply"
             case "${prev}" in
                 *)
                     COMPREPLY=( $(compgen -W "${opts} ${cmds}" -- "${cur}") )
@@ -108,9 +120,109 @@ _nvidia-cdi-hook() {
                     ;;
             esac
             ;;
-        nvidia-cdi-hook_noop)
-            opts="--help"
+        nvidia-cdi-hook_enable-cuda-compat)
+            opts="--help --host-driver-version --host-cuda-version --cuda-compat-container-root --container-spec"
             case "${prev}" in
+                --host-driver-version)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                --host-cuda-version)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                --cuda-compat-container-root)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                --container-spec)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=( $(compgen -W "${opts} ${cmds}" -- "${cur}") )
+                    return 0
+                    ;;
+            esac
+            ;;
+        nvidia-cdi-hook_disable-device-node-modification)
+            opts="--help --container-spec"
+            case "${prev}" in
+                --container-spec)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=( $(compgen -W "${opts} ${cmds}" -- "${cur}") )
+                    return 0
+                    ;;
+            esac
+            ;;
+        nvidia-cdi-hook_update-application-profile)
+            opts="--help --container-spec"
+            case "${prev}" in
+                --container-spec)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=( $(compgen -W "${opts} ${cmds}" -- "${cur}") )
+                    return 0
+                    ;;
+            esac
+            ;;
+        nvidia-cdi-hook_create-soname-symlinks)
+            opts="--help --folder --ldconfig-path --container-spec"
+            case "${prev}" in
+                --folder)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                --ldconfig-path)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                --container-spec)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=( $(compgen -W "${opts} ${cmds}" -- "${cur}") )
+                    return 0
+                    ;;
+            esac
+            ;;
+        nvidia-cdi-hook_apply)
+            opts="--help --host-driver-version --host-cuda-version --cuda-compat-container-root --link --chmod --folder --disable-device-node-modification --update-application-profile --container-spec"
+            case "${prev}" in
+                --host-driver-version)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                --host-cuda-version)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                --cuda-compat-container-root)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                --link)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                --chmod)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                --folder)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                --container-spec)
+                    COMPREPLY=()
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=( $(compgen -W "${opts} ${cmds}" -- "${cur}") )
                     return 0

@@ -27,8 +27,20 @@ _nvidia-ctk() {
             chmod)
                 cmd="nvidia-ctk_hook_chmod"
                 ;;
-            noop)
-                cmd="nvidia-ctk_hook_noop"
+            enable-cuda-compat)
+                cmd="nvidia-ctk_hook_enable-cuda-compat"
+                ;;
+            disable-device-node-modification)
+                cmd="nvidia-ctk_hook_disable-device-node-modification"
+                ;;
+            update-application-profile)
+                cmd="nvidia-ctk_hook_update-application-profile"
+                ;;
+            create-soname-symlinks)
+                cmd="nvidia-ctk_hook_create-soname-symlinks"
+                ;;
+            apply)
+                cmd="nvidia-ctk_hook_apply"
                 ;;
             runtime)
                 cmd="nvidia-ctk_runtime"
@@ -79,7 +91,7 @@ _nvidia-ctk() {
             ;;
         nvidia-ctk_hook)
             opts="--help --strict"
-            cmds="update-ldcache create-symlinks chmod noop"
+            cmds="update-ldcache create-symlinks chmod enable-cuda-compat disable-device-node-modification update-application-profile create-soname-symlinks apply"
             case "${prev}" in
                 *)
                     COMPREPLY=( $(compgen -W "${opts} ${cmds}" -- "${cur}") )
@@ -154,9 +166,109 @@ _nvidia-ctk() {
                     ;;
             esac
             ;;
-        nvidia-ctk_hook_noop)
-            opts="--help"
+        nvidia-ctk_hook_enable-cuda-compat)
+            opts="--help --host-driver-version --host-cuda-version --cuda-compat-container-root --container-spec"
             case "${prev}" in
+                --host-driver-version)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                --host-cuda-version)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                --cuda-compat-container-root)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                --container-spec)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=( $(compgen -W "${opts} ${cmds}" -- "${cur}") )
+                    return 0
+                    ;;
+            esac
+            ;;
+        nvidia-ctk_hook_disable-device-node-modification)
+            opts="--help --container-spec"
+            case "${prev}" in
+                --container-spec)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=( $(compgen -W "${opts} ${cmds}" -- "${cur}") )
+                    return 0
+                    ;;
+            esac
+            ;;
+        nvidia-ctk_hook_update-application-profile)
+            opts="--help --container-spec"
+            case "${prev}" in
+                --container-spec)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=( $(compgen -W "${opts} ${cmds}" -- "${cur}") )
+                    return 0
+                    ;;
+            esac
+            ;;
+        nvidia-ctk_hook_create-soname-symlinks)
+            opts="--help --folder --ldconfig-path --container-spec"
+            case "${prev}" in
+                --folder)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                --ldconfig-path)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                --container-spec)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=( $(compgen -W "${opts} ${cmds}" -- "${cur}") )
+                    return 0
+                    ;;
+            esac
+            ;;
+        nvidia-ctk_hook_apply)
+            opts="--help --host-driver-version --host-cuda-version --cuda-compat-container-root --link --chmod --folder --disable-device-node-modification --update-application-profile --container-spec"
+            case "${prev}" in
+                --host-driver-version)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                --host-cuda-version)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                --cuda-compat-container-root)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                --link)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                --chmod)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                --folder)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                --container-spec)
+                    COMPREPLY=()
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=( $(compgen -W "${opts} ${cmds}" -- "${cur}") )
                     return 0
@@ -223,7 +335,7 @@ _nvidia-ctk() {
             esac
             ;;
         nvidia-ctk_runtime_unconfigure)
-            opts="--help --runtime --config --drop-in-config --nvidia-runtime-name --dry-run --diff"
+            opts="--help --runtime --config --drop-in-config --nvidia-runtime-name --config-mode --oci-hook-path --nvidia-runtime-hook-path --dry-run --diff"
             case "${prev}" in
                 --runtime)
                     COMPREPLY=()
@@ -238,6 +350,18 @@ _nvidia-ctk() {
                     return 0
                     ;;
                 --nvidia-runtime-name)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                --config-mode)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                --oci-hook-path)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                --nvidia-runtime-hook-path)
                     COMPREPLY=()
                     return 0
                     ;;

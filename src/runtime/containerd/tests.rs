@@ -132,8 +132,10 @@ fn the_cases_of_the_toolkit() {
                 "[{prefix}.containerd.runtimes.{name}]\nprivileged_without_host_devices = {bare}\n{root}runtime_type = \"{kind}\"\n\
                  [{prefix}.containerd.runtimes.{name}.options]\nBinaryName = \"/usr/bin/{name}\"\n"
             );
-            if let Some(systemd) = systemd {
-                text += &format!("SystemdCgroup = {systemd}\n");
+            match systemd {
+                Some(true) => text += "SystemdCgroup = true\n",
+                Some(false) => text += "SystemdCgroup = false\n",
+                None => {}
             }
             if name == "test" && version == Version::V1 {
                 text += "Runtime = \"/usr/bin/test\"\n";
