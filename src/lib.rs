@@ -10,6 +10,37 @@
 //!
 //! A hook reads the state once, opens the container's root once, and from then on knows no path of the host: [`rootfs`] is the
 //! only door to what an image's author wrote.
+//!
+//! # In another container runtime
+//!
+//! Each module of [`hook`] has a function `run` that does the hook's work in an open root, without command line, state or
+//! sandbox; [`hook::apply::run`] does the work of all. They return errors, and warn through the `log` crate. What they make has the
+//! modes that they say if the process has no umask.
+//!
+//! ```
+//! use nvidia_ctk::hook::create_symlinks::{self, Link};
+//! use nvidia_ctk::hook::{chmod, update_ldcache};
+//! use nvidia_ctk::rootfs::ContainerRoot;
+//!
+//! # let bundle = tempfile::tempdir()?;
+//! # std::fs::create_dir_all(bundle.path().join("rootfs/dev/dri"))?;
+//! let root = ContainerRoot::open(&bundle.path().join("rootfs"))?;
+//! let link = Link {
+//!     target: "libcuda.so.1".into(),
+//!     path: "/usr/lib64/libcuda.so".into(),
+//! };
+//! create_symlinks::run(&root, &[link])?;
+//! chmod::run(&root, &chmod::Options {
+//!     paths: vec!["/dev/dri".into()],
+//!     mode: chmod::Mode::from_bits_truncate(0o755),
+//! })?;
+//! update_ldcache::run(&root, &update_ldcache::Options {
+//!     folders: vec!["/usr/lib64".into()],
+//!     ..Default::default()
+//! })?;
+//! assert!(root.stat("/etc/ld.so.cache".as_ref())?.st_size > 0);
+//! # anyhow::Ok(())
+//! ```
 
 #![cfg_attr(test, allow(clippy::disallowed_methods))] // tests prepare trees by path
 

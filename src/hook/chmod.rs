@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
 use argh::{ArgsInfo, FromArgs};
-use nix::sys::stat::Mode;
+pub use nix::sys::stat::Mode;
 
 use crate::rootfs::{ContainerRoot, is_obstacle};
 

@@ -378,6 +378,39 @@ growth() {
 	done
 }
 
+# one_call ROUNDS: what the hooks of a CDI spec do, by six calls and by one, in a container with a driver and a GPU.
+one_call() {
+	prepare gpu "$cache/gpu"
+	cat >>"$bundle/reset" <<-EOF
+		rm -rf dev etc/nvidia .$libdir/libcuda.so .$libdir/libnvidia-ml.so
+		mkdir -p dev/dri && chmod 700 dev/dri
+		mknod dev/nvidia0 c 195 0 2>/dev/null || : # only root may
+	EOF
+	one() { tabbed "$1" "${reset:--}" "$bundle/state.json" "$hook" "$2"; }
+	ml=$libdir/libnvidia-ml.so
+	links=$(tabbed --link "libcuda.so.1::$libdir/libcuda.so" --link "libnvidia-ml.so.1::$ml")
+	compat=$(tabbed --host-driver-version 575.57.08)
+	folder=$(tabbed --folder "$libdir")
+	{
+		reset=$bundle/reset one chmod "$(tabbed chmod --mode 755 --path /dev/dri)"
+		one create-symlinks "$(tabbed create-symlinks "$links")"
+		one enable-cuda-compat "$(tabbed enable-cuda-compat "$compat")"
+		one update-ldcache "$(tabbed update-ldcache "$folder")"
+		one disable-device-node-modification disable-device-node-modification
+		one update-application-profile update-application-profile
+		reset=$bundle/reset one apply "$(tabbed apply --chmod 755:/dev/dri "$links" "$compat" "$folder" \
+			--disable-device-node-modification --update-application-profile)"
+	} >"$tmp/commands"
+	say
+	say "### The hooks of a CDI spec on gpu, $1 rounds"
+	say
+	"$tmp/timer" "$1" "$tmp/commands" | awk -F '\t' '
+		{ printf "%s| %s | %.2f | %.2f .. %.2f |\n", NR == 1 ? "| | median ms | min .. max |\n|---|--:|--:|\n" : "", $1, $3, $2, $4 }
+		$1 != "apply" { sum += $3; least += $2; next }
+		{ printf "\nSix calls: %.2f ms, one: %.2f x that (minima: %.2f x)\n", sum, $3 / sum, $2 / least }'
+	rm -rf "$bundle"
+}
+
 # --- the run ----------------------------------------------------------------------------------------------------------------
 
 rounds=61
@@ -409,8 +442,11 @@ measure small "$rounds"
 measure gpu "$rounds"
 if [ -n "$quick" ]; then
 	profile gpu
+	rm -rf "$bundle"
+	one_call "$rounds"
 else
 	rm -rf "$bundle"
+	one_call "$rounds"
 	measure large "$rounds"
 	profile large
 	rm -rf "$bundle"
