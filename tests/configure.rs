@@ -128,11 +128,20 @@ fn the_file_of_a_hook_goes_unless_it_was_edited() {
     assert!(!host.path("hooks.d/x.json").exists());
     host.succeed(&unconfigure);
 
-    // podman's list of directories has the one of that file.
+    // podman's list of directories has the one of that file, wherever that is read from.
     let podman =
         "--runtime podman --config @ROOT@/containers.conf --oci-hook-path @ROOT@/hooks.d/x.json";
-    host.succeed(&format!("runtime configure {podman}"));
-    assert!(host.read("containers.conf").contains("/hooks.d"));
+    let relative = podman.replace("@ROOT@/hooks.d/x.json", "x.json");
+    let output = Command::new(env!("CARGO_BIN_EXE_nvidia-ctk"))
+        .args(
+            host.expand(&format!("runtime configure {relative}"))
+                .split(' '),
+        )
+        .current_dir(host.path("hooks.d"))
+        .output();
+    assert_eq!(Run::from(output.unwrap()).code, 0);
+    let list = host.expand("hooks_dir = [\"@ROOT@/hooks.d\"]");
+    assert!(host.read("containers.conf").contains(&list));
     host.succeed(&format!("runtime unconfigure {podman}"));
     assert!(!host.path("containers.conf").exists());
 }

@@ -157,7 +157,7 @@ impl Configure {
             drop_in: drop_in(self.drop_in_config.as_deref(), runtime)?,
             source,
             executable: self.executable_path.clone(),
-            hook: self.oci_hook_path.clone().map(PathBuf::from),
+            hook: self.oci_hook_path.as_deref().map(absolute).transpose()?,
         })
     }
 
@@ -231,7 +231,7 @@ impl Unconfigure {
             drop_in: drop_in(self.drop_in_config.as_deref(), self.runtime)?,
             source: Source::File,
             executable: None,
-            hook: self.oci_hook_path.clone().map(PathBuf::from),
+            hook: self.oci_hook_path.as_deref().map(absolute).transpose()?,
         };
         apply::remove(&plan::remove(&request)?, &request, mode)
     }
@@ -268,8 +268,11 @@ fn name(name: &str) -> Result<String> {
 
 fn config(path: Option<&str>, runtime: Runtime) -> Result<PathBuf> {
     let path = path.filter(|path| !path.is_empty());
-    let path = path.unwrap_or_else(|| runtime.default_config());
-    std::path::absolute(path).with_context(|| format!("cannot find {path}"))
+    absolute(path.unwrap_or_else(|| runtime.default_config()))
+}
+
+fn absolute(path: &str) -> Result<PathBuf> {
+    std::path::absolute(path).with_context(|| format!("cannot find \"{path}\""))
 }
 
 fn drop_in(path: Option<&str>, runtime: Runtime) -> Result<DropIn> {
