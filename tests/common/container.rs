@@ -405,13 +405,17 @@ impl Podman {
         podman.arg(format!("/{}", self.cgroup()));
         // podman's own limits are higher than what a root without CAP_SYS_RESOURCE may set.
         podman.args("--ulimit nofile=1024:1024 --ulimit nproc=1024:1024".split(' '));
+        // On a busy machine podman can lose what a short container prints: it goes to a file.
+        let said = self.path("said");
+        fs::write(&said, "").expect("a written file");
+        podman.arg(format!("--volume={}:/run/said", said.display()));
         // Not an image: an import writes to podman's cache, which is the machine's.
         podman.args(options).arg("--rootfs").arg(container.root());
-        podman
-            .args(["sh", "-c", command])
-            .output()
-            .expect("sh starts")
-            .into()
+        podman.args(["sh", "-c", &format!("exec >/run/said 2>&1; {command}")]);
+        let mut ended = Ended::from(podman.output().expect("sh starts"));
+        let said = fs::read_to_string(&said).expect("a readable file");
+        ended.text.insert_str(0, &said);
+        ended
     }
 }
 
