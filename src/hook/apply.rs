@@ -123,8 +123,8 @@ pub fn mounts(root: &ContainerRoot, options: &Options) -> Mounts {
     }
 }
 
-/// Does each part, in an order in which what is found later is there already: which libcuda counts, SONAME links, links that
-/// lead to these, and then the cache. A part that fails is reported, and does not keep the others from being done.
+/// Does each part, in an order in which what is looked at later is there already: which libcuda counts, links, the SONAME links
+/// that these lead to, and then the cache. A part that fails is reported, and does not keep the others from being done.
 pub fn run(root: &ContainerRoot, options: &Options) -> Result<()> {
     let mut failed = 0;
     let mut part = |hook: &str, result: Result<()>| {
@@ -135,15 +135,13 @@ pub fn run(root: &ContainerRoot, options: &Options) -> Result<()> {
     };
     let cuda_compat = options.cuda_compat.as_ref();
     let preferred = cuda_compat.and_then(|compat| enable_cuda_compat::run(root, compat));
+    let links = &options.links;
+    part(name::<CreateSymlinks>(), create_symlinks::run(root, links));
     if let Some(ldcache) = &options.ldcache
-        && !options.links.is_empty()
+        && links.iter().any(|link| !link.leads_somewhere(root))
     {
         create_soname_symlinks::run(root, &ldcache.folders);
     }
-    part(
-        name::<CreateSymlinks>(),
-        create_symlinks::run(root, &options.links),
-    );
     for modes in &options.modes {
         part(name::<Chmod>(), chmod::run(root, modes));
     }

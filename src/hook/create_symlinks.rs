@@ -77,6 +77,14 @@ pub struct Link {
     pub path: PathBuf,
 }
 
+impl Link {
+    /// Whether there is something where it points to.
+    pub(super) fn leads_somewhere(&self, root: &ContainerRoot) -> bool {
+        let target = self.path.with_file_name(&self.target);
+        root.stat(&target).is_ok()
+    }
+}
+
 impl CreateSymlinks {
     /// Does what the command line says.
     pub fn run(&self, root: &ContainerRoot) -> Result<()> {
@@ -215,7 +223,7 @@ fn read_link(host: &ContainerRoot, path: &Path) -> Option<PathBuf> {
 }
 
 /// Makes the links that NVIDIA's installer would make, in every directory with driver libraries. What is not a link stays.
-fn link_driver_libraries(root: &ContainerRoot) {
+pub fn link_driver_libraries(root: &ContainerRoot) {
     let search_path = Ldconfig::new(root).search_path([]);
     for driver in directories::find(root, &search_path) {
         let vdpau = root.directory(&driver.path.join(VDPAU)).ok();

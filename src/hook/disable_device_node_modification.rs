@@ -75,6 +75,7 @@ pub fn mounts(root: &ContainerRoot, params: &[u8]) -> Mounts {
 /// Mounts a read-only file with these parameters over the container's, once. Nothing in an image makes this fail.
 pub fn run(root: &ContainerRoot, params: &[u8]) {
     if !is_other_in(root, params) {
+        log::debug!("{PARAMS}: not in the container, or says so already: nothing is done");
         return;
     }
     if !root.may_mount() {
@@ -94,16 +95,8 @@ pub fn run(root: &ContainerRoot, params: &[u8]) {
 fn is_other_in(root: &ContainerRoot, params: &[u8]) -> bool {
     let size = u64::try_from(params.len()).unwrap_or(u64::MAX);
     match root.read(Path::new(PARAMS), size) {
-        Ok(there) if there == params => {
-            log::debug!("{PARAMS}: says so already");
-            false
-        }
-        Ok(_) => true,
-        Err(err) if err.kind() == io::ErrorKind::FileTooLarge => true,
-        Err(err) => {
-            log::debug!("{PARAMS}: not in the container, nothing is done: {err}");
-            false
-        }
+        Ok(there) => there != params,
+        Err(err) => err.kind() == io::ErrorKind::FileTooLarge,
     }
 }
 
