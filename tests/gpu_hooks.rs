@@ -14,10 +14,12 @@ mod bundle;
 mod machine;
 
 use std::fs;
+use std::io::Read as _;
 use std::path::Path;
+use std::process::{Child, Command, Stdio};
 
 use bundle::{
-    Bundle, FSOPEN, READ_ONLY, compat_libcuda, each_kernel_without_landlock, has, library,
+    Bundle, FSOPEN, READ_ONLY, compat_libcuda, each_kernel_without_landlock, has, helper, library,
     with_mounts, with_note, with_umask, without, words,
 };
 use machine::snapshot;
@@ -673,6 +675,83 @@ fn where_nothing_can_be_mounted_the_container_starts() {
             ran.stderr
         );
     }
+}
+
+// Races.
+
+/// Swaps two names in the root all the time.
+struct Attacker(Child);
+
+impl Attacker {
+    fn start(bundle: &Bundle, one: &str, other: &str) -> Self {
+        let mut attacker = Command::new(helper("exchange.c"))
+            .arg(bundle.at(one))
+            .arg(bundle.at(other))
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut ready = [0; 6];
+        let stdout = attacker.stdout.as_mut().unwrap();
+        stdout.read_exact(&mut ready).unwrap();
+        assert_eq!(&ready, b"ready\n");
+        Self(attacker)
+    }
+}
+
+impl Drop for Attacker {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// CVE-2026-24260 is about enable-cuda-compat, too. The guard is `ContainerRoot`.
+#[test]
+fn a_folder_turns_into_a_link_to_the_host_while_hooks_run() {
+    const RUNS: usize = 20;
+    if !has(&["gcc", "mknod"]) {
+        return;
+    }
+    each_kernel_without_landlock(|kernel| {
+        for (folder, hook) in [
+            ("usr/local/cuda", OLDER_HOST),
+            ("usr/local/cuda/compat", OLDER_HOST),
+            ("etc", OLDER_HOST),
+            ("etc/ld.so.conf.d", OLDER_HOST),
+            ("etc/nvidia", "update-application-profile"),
+            ("dev", "update-application-profile"),
+            (
+                "usr/lib/nvidia",
+                "create-soname-symlinks --folder /usr/lib/nvidia",
+            ),
+            ("usr/lib/nvidia", APPLY),
+        ] {
+            let bundle = gpu_container();
+            let host = bundle.host();
+            for path in [
+                "compat/libcuda.so.575.57.08",
+                "libcuda.so.575.57.08",
+                "lib.so.1.2",
+            ] {
+                fs::create_dir_all(host.join(path).parent().unwrap()).unwrap();
+                fs::write(host.join(path), library("lib.so.1")).unwrap();
+            }
+            bundle.directory(folder).link("swapped", &host);
+            let before = snapshot(&host);
+            let attacker = Attacker::start(&bundle, folder, "swapped");
+            for run in 0..RUNS {
+                let ran = bundle.hook_in(kernel, hook);
+                assert_eq!(ran.code, 0, "{hook}, {folder}, run {run}: {ran:?}");
+            }
+            drop(attacker);
+            assert_eq!(
+                snapshot(&host),
+                before,
+                "{hook}, {folder}: something got out"
+            );
+            assert!(!bundle.text(COMPAT_CONF).contains(host.to_str().unwrap()));
+        }
+    });
 }
 
 // What the admin switched off.

@@ -10,9 +10,6 @@ const NT_GNU_PROPERTY_TYPE_0: u32 = 5;
 /// `GNU_PROPERTY_X86_ISA_1_NEEDED` of the x86-64 psABI.
 const X86_ISA_1_NEEDED: u32 = 0xc000_8002;
 
-/// More sections than any library has.
-const MAX_SECTIONS: u16 = 4096;
-
 struct Note<'b> {
     kind: u32,
     owner: &'b [u8],
@@ -99,9 +96,6 @@ impl<S: Source + ?Sized> Object<'_, S> {
         let (first, count) = (self.header.e_shoff, self.header.e_shnum);
         if first == 0 || count == 0 {
             return Ok(None);
-        }
-        if count > MAX_SECTIONS {
-            return Err(Error::Malformed("too many sections"));
         }
         let size = SectionHeader::size(self.context) as u64 * u64::from(count);
         let table = self.piece(first, size)?;

@@ -10,7 +10,7 @@ use argh::{ArgsInfo, FromArgs};
 use super::drop_in;
 use crate::cuda::{Compatibility, Version};
 use crate::elf::{Head, Object, OpenFile};
-use crate::rootfs::{ContainerRoot, Directory, FileId, Kind};
+use crate::rootfs::{ContainerRoot, Directory, Kind};
 
 /// Prefer the container's CUDA compatibility libraries where the host's driver can carry them.
 ///
@@ -114,7 +114,7 @@ pub fn find(root: &ContainerRoot, options: &Options) -> Option<PathBuf> {
             return None;
         }
     }
-    let path = real_path(root, &path, &directory);
+    let path = root.real_path(&path).unwrap_or(path);
     if !drop_in::fits(&path) {
         log::warn!(
             "{}: not used, no line of ld.so.conf can hold this path",
@@ -123,18 +123,6 @@ pub fn find(root: &ContainerRoot, options: &Options) -> Option<PathBuf> {
         return None;
     }
     Some(path)
-}
-
-/// The path without links, if that still is the directory.
-fn real_path(root: &ContainerRoot, path: &Path, directory: &Directory) -> PathBuf {
-    let is_same = |real: &PathBuf| {
-        let there = root.stat(real);
-        there.is_ok_and(|there| directory.id().is_ok_and(|id| id == FileId::of(&there)))
-    };
-    root.real_path(path)
-        .ok()
-        .filter(is_same)
-        .unwrap_or_else(|| path.to_owned())
 }
 
 fn decide(directory: &Directory, options: &Options) -> Result<bool> {
