@@ -1,6 +1,8 @@
 //! The hooks: what OCI runtimes call while they make a container.
 //!
 //! A hook is a straight line: it checks its options, reads the [`State`], opens the container's root, and does its one job there.
+//! That job is the `run` of each module, a function of a root and of options, for [`apply`] and for other programs as well: it
+//! knows no command line and no state, gives up no privileges, and makes directories under the umask of its caller.
 
 pub mod apply;
 pub mod chmod;
@@ -29,7 +31,13 @@ const OPT_OUT: &str = "nvidia-ctk.hooks";
 
 /// Run one of the hooks that container runtimes call, with the OCI state on standard input.
 #[derive(FromArgs, ArgsInfo)]
-#[argh(subcommand, name = "hook", help_triggers("-h", "--help"))]
+#[argh(
+    subcommand,
+    name = "hook",
+    help_triggers("-h", "--help"),
+    note = "Hooks named in NVIDIA_CTK_DISABLE_HOOKS, with commas between them, or in nvidia-ctk.disabled-hooks of the host's \
+            config.toml do nothing; \"all\" are all of them."
+)]
 pub struct Hook {
     /// fail where a warning is given
     #[argh(switch)]

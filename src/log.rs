@@ -1,8 +1,8 @@
 //! Diagnostics and output: the only module that prints.
 //!
-//! Every diagnostic is one line on standard error in the toolkit's shape, `level=error msg="…"`. What a hook says goes to syslog
-//! as well, but for debug messages, with the hook's name and the container's id, because crun throws a hook's standard error away. Logging
-//! never blocks and never fails the caller.
+//! Every diagnostic is one line on standard error in the toolkit's shape, `level=error msg="…"`. What a hook says, but for debug
+//! messages, goes to syslog as well, with the hook's name and the container's id, because crun throws a hook's standard error
+//! away. Logging never blocks and never fails the caller.
 
 use std::io::{self, Write};
 use std::os::unix::net::UnixDatagram;

@@ -15,7 +15,8 @@ const CONF: &str = "ld.so.conf";
 const CONF_TEXT: &str = "include /etc/ld.so.conf.d/*.conf\n";
 const MODE: Mode = Mode::from_bits_truncate(0o644);
 
-/// Gives the drop-in `name` the text that `edit` makes, and makes ld.so.conf where there is none. Returns whether something changed.
+/// Gives the drop-in `name` the text that `edit` makes, and makes ld.so.conf where there is none. Returns whether the drop-in
+/// changed.
 pub(super) fn write(
     root: &ContainerRoot,
     name: &str,
