@@ -175,5 +175,5 @@ stage=$tmp/nvidia-ctk-hooks
 mkdir "$stage"
 "$binary" install --root "$stage" --bindir /usr/libexec/nvidia-ctk >/dev/null
 # shellcheck disable=SC2046 # one argument for each page
-pages nvidia-cdi-hook.8 $(cd packaging/man && grep -l "^[.]so .*/nvidia-cdi-hook" -- *)
+pages nvidia-cdi-hook.8 $(cd packaging/man && grep -lx ".so man8/nvidia-cdi-hook.8" -- *.8 | grep -vx nvidia-ctk-hook.8)
 package nvidia-ctk-hooks
