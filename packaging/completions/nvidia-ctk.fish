@@ -53,7 +53,7 @@ complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command' -f -a 'doctor' -d 'T
 complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command' -f -a 'info' -d 'Tell what there is on this host: driver, GPUs, device nodes, libraries, container engines, CDI specs, hooks.'
 complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command' -f -a 'install' -d 'Put this program, its links and the hooks.d files in place. A second run changes nothing.'
 complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command' -f -a 'uninstall' -d 'Remove what install put in place, and nothing else.'
-complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command' -f -a 'system' -d 'Look at what a system\'s libraries are to its loader.'
+complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command' -f -a 'system' -d 'Look at the libraries that a system\'s loader knows of.'
 complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command hook' -f -l help -d 'display usage information'
 complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command hook' -f -l strict -d 'fail where a warning is given'
 complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command hook' -f -a 'update-ldcache' -d 'Update the container\'s ld.so.cache and SONAME links, as its own ldconfig would.'

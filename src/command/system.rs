@@ -5,7 +5,7 @@ use argh::{ArgsInfo, FromArgs};
 
 use super::print_ldcache::PrintLdcache;
 
-/// Look at what a system's libraries are to its loader.
+/// Look at the libraries that a system's loader knows of.
 #[derive(FromArgs, ArgsInfo)]
 #[argh(subcommand, name = "system", help_triggers("-h", "--help"))]
 pub struct System {
