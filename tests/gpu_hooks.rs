@@ -78,9 +78,23 @@ fn a_newer_libcuda_of_the_image_comes_before_the_drivers() {
     bundle
         .hook("enable-cuda-compat --host-driver-version 580.1.1")
         .silent();
-    bundle.hook("update-ldcache").silent();
+    // The cache of the last start still names the library, which is not the driver's.
+    bundle.hook("update-ldcache --find-driver").silent();
     assert_eq!(bundle.text(COMPAT_CONF), "");
     assert_eq!(cached(&bundle), ["/usr/lib/nvidia/libcuda.so.1"]);
+}
+
+#[test]
+fn a_libcuda_of_the_image_alone_is_no_driver() {
+    let bundle = Bundle::new();
+    bundle
+        .file(LIBCUDA, library("libcuda.so.1"))
+        .file("etc/ld.so.conf", format!("{COMPAT}\n"));
+    let before = snapshot(&bundle.root());
+    for line in ["create-symlinks", "update-ldcache --find-driver"] {
+        bundle.hook(line).silent();
+        assert_eq!(snapshot(&bundle.root()), before, "{line}");
+    }
 }
 
 #[test]

@@ -32,6 +32,10 @@ const USUAL_PLACES: [&str; 16] = [
     "/opt/nvidia/lib64",
 ];
 
+/// The last part of the directories that CUDA's compatibility packages make, `/usr/local/cuda-X.Y/compat`: the libcuda there is no
+/// part of a driver.
+const COMPAT: &str = "compat";
+
 /// A directory with libraries of a driver.
 pub(crate) struct DriverDirectory {
     /// Its path in the container.
@@ -67,6 +71,9 @@ pub(crate) fn find(root: &ContainerRoot, search_path: &SearchPath<'_>) -> Vec<Dr
     let mut seen: Vec<FileId> = Vec::new();
     let mut found = Vec::new();
     for path in searched.chain(cached).chain(USUAL_PLACES.map(Into::into)) {
+        if path.ends_with(COMPAT) {
+            continue;
+        }
         let Ok(directory) = root.directory(&path) else {
             continue;
         };
