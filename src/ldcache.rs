@@ -106,8 +106,13 @@ impl<'r> Ldconfig<'r> {
                 Err(err) => log::warn!("{PATH}: cannot mount a new one over it: {err}"),
             }
         }
-        etc.write_marked(name, &bytes, CACHE_MODE, |stat| mark_of(&inputs, stat))
-            .with_context(|| format!("cannot write {ETC}/{CACHE}"))
+        // What a warning told of may be gone at the next run, which has to look again.
+        let written = if crate::log::has_warned() {
+            etc.write(name, &bytes, CACHE_MODE)
+        } else {
+            etc.write_marked(name, &bytes, CACHE_MODE, |stat| mark_of(&inputs, stat))
+        };
+        written.with_context(|| format!("cannot write {ETC}/{CACHE}"))
     }
 
     /// Begins the hash of what the cache depends on.

@@ -1,6 +1,7 @@
 //! Directories with driver libraries below a root: a container's, wherever the runtime mounted them, or the host's.
 
 use std::ffi::{OsStr, OsString};
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -81,7 +82,11 @@ pub(crate) fn find(root: &ContainerRoot, search_path: &SearchPath<'_>) -> Vec<Dr
             Ok(id) if !seen.contains(&id) => seen.push(id),
             _ => continue,
         }
-        if let Some(version) = driver_version(&directory) {
+        let version = driver_version(&directory).unwrap_or_else(|err| {
+            log::warn!("{}: not searched: {err}", path.display());
+            None
+        });
+        if let Some(version) = version {
             found.push(DriverDirectory {
                 path,
                 directory,
@@ -92,14 +97,14 @@ pub(crate) fn find(root: &ContainerRoot, search_path: &SearchPath<'_>) -> Vec<Dr
     found
 }
 
-fn driver_version(directory: &Directory) -> Option<OsString> {
-    let entries = directory.entries().ok()?;
-    entries
+fn driver_version(directory: &Directory) -> io::Result<Option<OsString>> {
+    let entries = directory.entries()?;
+    Ok(entries
         .iter()
         .filter(|entry| entry.kind == Kind::File)
         .filter_map(|entry| version_of(&entry.name))
         .max_by(|a, b| compare_names(a.as_bytes(), b.as_bytes(), false))
-        .map(OsStr::to_owned)
+        .map(OsStr::to_owned))
 }
 
 fn is_witness(name: &OsStr) -> bool {

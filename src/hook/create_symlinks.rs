@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use argh::{ArgsInfo, FromArgs};
 
 use crate::driver::directories::{self, DriverDirectory};
-use crate::elf::{Head, Object, OpenFile};
+use crate::elf::{Error, Head, Object, OpenFile};
 use crate::ldcache::{Ldconfig, check_soname};
 use crate::rootfs::{ContainerRoot, Kind, is_obstacle};
 
@@ -259,17 +259,27 @@ fn link_directory(driver: &DriverDirectory) -> io::Result<()> {
 }
 
 fn soname(driver: &DriverDirectory, library: &OsStr) -> Option<OsString> {
-    let (file, stat) = driver.directory.open_file(library).ok()?;
-    let source = OpenFile::new(file, &stat);
-    let mut head = Head::default();
-    let object = Object::read(&source, &mut head).ok()?;
-    let soname = object.soname(&object.dynamic().ok()?).ok()??;
+    let path = || driver.path.join(library);
+    let soname = match read_soname(driver, library) {
+        Err(Error::Io(err)) if is_obstacle(&err) => {
+            log::warn!("{}: not read, no link is made: {err}", path().display());
+            return None;
+        }
+        soname => soname.ok()??,
+    };
     if let Err(reason) = check_soname(&soname) {
-        let path = driver.path.join(library);
-        log::warn!("{}: its SONAME {reason}, no link is made", path.display());
+        log::warn!("{}: its SONAME {reason}, no link is made", path().display());
         return None;
     }
     Some(OsString::from_vec(soname))
+}
+
+fn read_soname(driver: &DriverDirectory, library: &OsStr) -> Result<Option<Vec<u8>>, Error> {
+    let (file, stat) = driver.directory.open_file(library).map_err(Error::Io)?;
+    let source = OpenFile::new(file, &stat);
+    let mut head = Head::default();
+    let object = Object::read(&source, &mut head)?;
+    object.soname(&object.dynamic()?)
 }
 
 fn link_in(driver: &DriverDirectory, target: &OsStr, name: &OsStr) -> io::Result<()> {

@@ -1,6 +1,7 @@
 //! Files in `ld.so.conf.d`: how hooks tell the container's loader of directories.
 
 use std::ffi::OsStr;
+use std::io;
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -16,17 +17,18 @@ const CONF_TEXT: &str = "include /etc/ld.so.conf.d/*.conf\n";
 const MODE: Mode = Mode::from_bits_truncate(0o644);
 
 /// Gives the drop-in `name` the text that `edit` makes, and makes ld.so.conf where there is none. Returns whether the drop-in
-/// changed.
+/// changed. Where `edit` cannot read what is there, it stays.
 pub(super) fn write(
     root: &ContainerRoot,
     name: &str,
-    edit: impl FnOnce(&Directory) -> Vec<u8>,
+    edit: impl FnOnce(&Directory) -> io::Result<Vec<u8>>,
 ) -> Result<bool> {
     let directory = root
         .create_directory(Path::new(DIRECTORY))
         .with_context(|| format!("cannot make {DIRECTORY}"))?;
+    let text = edit(&directory).with_context(|| format!("cannot read {DIRECTORY}/{name}"))?;
     let changed = directory
-        .write(OsStr::new(name), &edit(&directory), MODE)
+        .write(OsStr::new(name), &text, MODE)
         .with_context(|| format!("cannot write {DIRECTORY}/{name}"))?;
     let etc = root.directory(Path::new(ETC))?;
     if etc.stat(OsStr::new(CONF)).is_err() {

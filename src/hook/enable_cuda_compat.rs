@@ -87,7 +87,7 @@ pub fn run(root: &ContainerRoot, options: &Options) -> Option<PathBuf> {
     let done = match &directory {
         Some(path) => {
             let line = [path.as_os_str().as_bytes(), b"\n"].concat();
-            drop_in::write(root, DROP_IN, |_| line).map(|_| ())
+            drop_in::write(root, DROP_IN, |_| Ok(line)).map(|_| ())
         }
         None => drop_in::remove(root, DROP_IN),
     };

@@ -151,12 +151,16 @@ fn add_to_conf(root: &ContainerRoot, folders: &[PathBuf]) -> Result<bool> {
         return Ok(false);
     }
     drop_in::write(root, DROP_IN, |directory| {
-        let text = directory.read(OsStr::new(DROP_IN), MAX_CONF);
-        let mut text = text.unwrap_or_default();
+        let mut text = match directory.read(OsStr::new(DROP_IN), MAX_CONF) {
+            Ok(text) => text,
+            // What folders it names cannot be told: it stays.
+            Err(err) if is_obstacle(&err) => return Err(err),
+            Err(_) => Vec::new(),
+        };
         for folder in folders {
             add_line(&mut text, folder.as_os_str().as_bytes());
         }
-        text
+        Ok(text)
     })
 }
 

@@ -13,8 +13,8 @@ use nix::unistd::Pid;
 use super::library::{self, Parsed};
 use super::profile::Profile;
 use super::search_path::LibraryDirectory;
-use crate::elf::{Head, OpenFile};
-use crate::rootfs::{Entry, FileVersion, Kind};
+use crate::elf::{Error, Head, OpenFile};
+use crate::rootfs::{Entry, FileVersion, Kind, is_obstacle};
 
 /// How many names a thread reads at a time.
 const PART: usize = 64;
@@ -153,15 +153,23 @@ fn read_entry(
                 .map(|(file, stat)| {
                     let parsed = library::parse(profile, &OpenFile::new(file, &stat), head);
                     let path = || directory.path.join(&entry.name);
-                    let parsed = parsed
-                        .inspect_err(|err| log::debug!("{}: no library: {err}", path().display()));
+                    let parsed = parsed.inspect_err(|err| match err {
+                        Error::Io(err) => log::warn!("{}: left out: {err}", path().display()),
+                        err => log::debug!("{}: no library: {err}", path().display()),
+                    });
                     (FileVersion::of(&stat), parsed.ok())
                 })
         }
         _ => return (PathBuf::new(), None),
     };
     let path = || directory.path.join(&entry.name);
-    let found = found.inspect_err(|err| log::debug!("{}: passed over: {err}", path().display()));
+    let found = found.inspect_err(|err| {
+        if is_obstacle(err) {
+            log::warn!("{}: left out: {err}", path().display());
+        } else {
+            log::debug!("{}: passed over: {err}", path().display());
+        }
+    });
     (PathBuf::new(), found.ok())
 }
 

@@ -188,7 +188,7 @@ impl<'s> Scan<'s> {
             self.is_considered(directory, &entry.name, entry.kind)
         });
         let (mut listing, files) = read
-            .inspect_err(|err| log::debug!("{}: not searched: {err}", directory.path.display()))
+            .inspect_err(|err| log::warn!("{}: not searched: {err}", directory.path.display()))
             .ok()?;
         let files = files.into_iter();
         self.parsed
@@ -460,11 +460,20 @@ enum Target {
 
 /// Removes a link that leads nowhere if it has a version in its name.
 fn remove_stale(directory: &LibraryDirectory, name: &OsStr, listing: &mut Listing) {
-    if memmem::find(name.as_bytes(), b".so.").is_some() && directory.directory.remove(name).is_ok()
-    {
-        let path = directory.path.join(name);
-        log::debug!("{}: a stale link, removed", path.display());
-        listing.remove(name);
+    if memmem::find(name.as_bytes(), b".so.").is_none() {
+        return;
+    }
+    let path = directory.path.join(name);
+    match directory.directory.remove(name) {
+        Ok(()) => {
+            log::debug!("{}: a stale link, removed", path.display());
+            listing.remove(name);
+        }
+        // Another hook was faster.
+        Err(err) if err.kind() == io::ErrorKind::NotFound => listing.remove(name),
+        // It does no harm.
+        Err(err) if err.kind() == io::ErrorKind::ReadOnlyFilesystem => {}
+        Err(err) => log::warn!("{}: a stale link, not removed: {err}", path.display()),
     }
 }
 

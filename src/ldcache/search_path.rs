@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use super::conf::{self, Line};
 use super::profile::{Format, Profile};
-use crate::rootfs::{ContainerRoot, Directory, FileId, Kind};
+use crate::rootfs::{ContainerRoot, Directory, FileId, Kind, is_obstacle};
 
 const CONF: &str = "/etc/ld.so.conf";
 const HWCAPS: &str = "glibc-hwcaps";
@@ -104,7 +104,11 @@ impl<'r> SearchPath<'r> {
 
     /// Adds a directory at the end, unless it is one of those before under another name.
     pub(super) fn add(&mut self, path: &Path, libc_flag: Option<u32>) {
-        let opened = self.root.directory(path);
+        let opened = self.root.directory(path).inspect_err(|err| {
+            if is_obstacle(err) {
+                log::warn!("{}: not searched: {err}", path.display());
+            }
+        });
         if let Some(directory) = self.push(path, opened.ok(), libc_flag, None)
             && self.has_hwcaps
         {
