@@ -38,6 +38,10 @@ pub const PATH: &str = "/etc/ld.so.cache";
 const ETC: &str = "/etc";
 /// Largest cache that is read; one with ten thousand libraries has 1 MiB.
 const MAX_CACHE: u64 = 16 << 20;
+/// Largest cache of a container in which a hook looks for the driver.
+const MAX_SEARCHED: u64 = 2 << 20;
+/// Most directories that a hook takes from it.
+const MAX_DIRECTORIES: usize = 64;
 /// Longest SONAME: a name in a directory.
 const MAX_SONAME: usize = 255;
 /// The cache file's name.
@@ -164,6 +168,31 @@ pub fn cached_paths(root: &ContainerRoot) -> Vec<PathBuf> {
             cache.entries.iter().map(path).collect()
         },
     )
+}
+
+/// The directories of the root's cache in which files lie whose names `is_wanted`, each of them once; empty where it has none that
+/// can be read. Its author may let all entries share one long path, so that no path is copied before it is wanted.
+#[must_use]
+pub fn cached_directories(
+    root: &ContainerRoot,
+    is_wanted: impl Fn(&OsStr) -> bool,
+) -> Vec<PathBuf> {
+    let bytes = root.read(Path::new(PATH), MAX_SEARCHED).unwrap_or_default();
+    let Ok(cache) = LdCache::parse(&bytes) else {
+        return Vec::new();
+    };
+    let mut directories: Vec<PathBuf> = Vec::new();
+    let paths = cache.entries.iter().map(|entry| entry.path);
+    for path in paths.map(|path| Path::new(OsStr::from_bytes(path))) {
+        if let (Some(directory), Some(name)) = (path.parent(), path.file_name())
+            && directories.len() < MAX_DIRECTORIES
+            && is_wanted(name)
+            && !directories.iter().any(|it| it == directory)
+        {
+            directories.push(directory.to_owned());
+        }
+    }
+    directories
 }
 
 /// A SONAME becomes the name of a link and is printed: it must be a plain file name. The error ends a sentence

@@ -7,7 +7,7 @@
 use std::io::{self, Write};
 use std::os::unix::net::UnixDatagram;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ::log::{Level, LevelFilter, Log, Metadata, Record};
 use syslog::{Facility, LogFormat, LoggerBackend, Severity};
@@ -15,7 +15,10 @@ use syslog::{Facility, LogFormat, LoggerBackend, Severity};
 const SYSLOG_SOCKET: &str = "/dev/log";
 
 static SHOWN: OnceLock<LevelFilter> = OnceLock::new();
-static WARNED: AtomicBool = AtomicBool::new(false);
+/// Most warnings that are shown: an image can bring about one with each of its names.
+const MAX_WARNINGS: usize = 100;
+
+static WARNINGS: AtomicUsize = AtomicUsize::new(0);
 static LOGGER: StderrAndSyslog = StderrAndSyslog;
 static HOOK: OnceLock<&'static str> = OnceLock::new();
 static CONTAINER: OnceLock<String> = OnceLock::new();
@@ -45,7 +48,7 @@ pub fn set_container(id: &str) {
 /// Whether there was a warning, shown or not.
 #[must_use]
 pub fn has_warned() -> bool {
-    WARNED.load(Ordering::Relaxed)
+    WARNINGS.load(Ordering::Relaxed) > 0
 }
 
 /// Writes data to standard output. A reader that went away is no error.
@@ -66,13 +69,18 @@ impl Log for StderrAndSyslog {
     }
 
     fn log(&self, record: &Record<'_>) {
-        if record.level() == Level::Warn {
-            WARNED.store(true, Ordering::Relaxed);
-        }
-        if !self.enabled(record.metadata()) {
+        let warnings = match record.level() {
+            Level::Warn => WARNINGS.fetch_add(1, Ordering::Relaxed),
+            _ => 0,
+        };
+        if warnings > MAX_WARNINGS || !self.enabled(record.metadata()) {
             return;
         }
-        let message = escape(&record.args().to_string());
+        let message = if warnings == MAX_WARNINGS {
+            "more warnings are not shown".to_owned()
+        } else {
+            escape(&record.args().to_string())
+        };
         let _ = io::stderr().write_all(stderr_line(record.level(), &message).as_bytes());
         if record.level() <= Level::Info
             && let Some(hook) = HOOK.get()

@@ -22,8 +22,8 @@ use rustix::fs::{StatVfsMountFlags, fstatvfs};
 pub use directory::Directory;
 pub use stat::{Entry, FileId, FileVersion, Kind};
 
-/// How many dangling links [`ContainerRoot::create_directory`] goes through, as the kernel's own limit.
-const MAX_LINKS: usize = 40;
+/// How many missing directories and dangling links [`ContainerRoot::create_directory`] goes through.
+const MAX_MISSING: usize = 256;
 const DIRECTORY_MODE: Mode = Mode::from_bits_truncate(0o755);
 
 /// A directory descriptor from which nothing outside can be reached.
@@ -123,33 +123,32 @@ impl ContainerRoot {
 
     /// Opens the directory `path`, making what is missing with mode 0755; where a link dangles, what it points to is made.
     pub fn create_directory(&self, path: &Path) -> io::Result<Directory> {
-        self.create_directory_through(path, MAX_LINKS)
+        let mut left = MAX_MISSING;
+        self.create_missing(path, &mut left)
     }
 
-    fn create_directory_through(&self, path: &Path, links: usize) -> io::Result<Directory> {
+    fn create_missing(&self, path: &Path, left: &mut usize) -> io::Result<Directory> {
         match self.directory(path) {
             Err(err) if err.kind() == io::ErrorKind::NotFound => {}
             result => return result,
         }
+        *left = left.checked_sub(1).ok_or(Errno::ELOOP)?;
         let (Some(parent), Some(Component::Normal(name))) =
             (path.parent(), path.components().next_back())
         else {
             return Err(Errno::ENOENT.into());
         };
-        let directory = self.create_directory_through(parent, links)?;
+        let directory = self.create_missing(parent, left)?;
         match mkdirat(&directory, name, DIRECTORY_MODE) {
             Ok(()) | Err(Errno::EEXIST) => {}
             Err(errno) => return Err(errno.into()),
         }
         match directory.open_directory(name) {
-            Err(err) if is_no_directory(&err) => {
-                let links = links.checked_sub(1).ok_or(Errno::ELOOP)?;
-                match directory.read_link(name) {
-                    Ok(target) => self.create_directory_through(&parent.join(target), links),
-                    // Something else has come to stand there meanwhile.
-                    Err(_) => self.create_directory_through(path, links),
-                }
-            }
+            Err(err) if is_no_directory(&err) => match directory.read_link(name) {
+                Ok(target) => self.create_missing(&parent.join(target), left),
+                // Something else has come to stand there meanwhile.
+                Err(_) => self.create_missing(path, left),
+            },
             result => result,
         }
     }

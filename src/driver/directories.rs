@@ -3,7 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::ldcache::order::compare_names;
 use crate::ldcache::{self, SearchPath};
@@ -64,10 +64,7 @@ impl DriverDirectory {
 
 /// Finds the directories with driver libraries: those of the cache, of the search path, and the usual places.
 pub(crate) fn find(root: &ContainerRoot, search_path: &SearchPath<'_>) -> Vec<DriverDirectory> {
-    let cached = ldcache::cached_paths(root)
-        .into_iter()
-        .filter(|path| path.file_name().is_some_and(is_witness))
-        .filter_map(|path| path.parent().map(Path::to_owned));
+    let cached = ldcache::cached_directories(root, is_witness);
     let searched = search_path.directories().map(|it| it.path.clone());
     let mut seen: Vec<FileId> = Vec::new();
     let mut found = Vec::new();

@@ -1,6 +1,7 @@
 //! One library directory: the names in it that matter, and what is under them.
 
 use std::ffi::{OsStr, OsString};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::panic::resume_unwind;
 use std::path::PathBuf;
@@ -16,11 +17,15 @@ use super::search_path::LibraryDirectory;
 use crate::elf::{Error, Head, OpenFile};
 use crate::rootfs::{Entry, FileVersion, Kind, is_obstacle};
 
+/// Most names of libraries in all directories; honest images have some thousands.
+pub(super) const MAX_LIBRARIES: usize = 1 << 15;
 /// How many names a thread reads at a time.
 const PART: usize = 64;
 /// From this many parts in a directory on, several threads read them.
 const MANY_PARTS: usize = 8;
 const MAX_THREADS: usize = 4;
+/// Longest target of a link that is kept: that of a longer one leads out of the directory, as a rule.
+const MAX_TARGET: usize = 64;
 const THIS_THREAD: Pid = Pid::from_raw(0);
 
 /// How far files are looked at.
@@ -43,7 +48,7 @@ pub(super) struct Listing {
 pub(super) struct Name {
     pub(super) text: OsString,
     pub(super) kind: Kind,
-    /// Where it points to, if it is a link.
+    /// Where it points to, if it is a link, as [`shortened`] has it.
     pub(super) target: PathBuf,
     /// The file that it leads to in the end, as far as that is known.
     pub(super) file: Option<FileVersion>,
@@ -53,15 +58,23 @@ pub(super) struct Name {
 pub(super) type File = (FileVersion, Option<Parsed>);
 
 impl Listing {
-    /// Reads the directory: of the names that `is_considered` lets pass, the files and where links point to.
+    /// Reads the directory: of the names that `is_considered` lets pass, the files and where links point to. More than `limit` of
+    /// them are refused.
     pub(super) fn read(
         profile: &Profile,
         directory: &LibraryDirectory,
         depth: Depth,
+        limit: usize,
         is_considered: impl Fn(&Entry) -> bool,
     ) -> io::Result<(Self, Vec<File>)> {
         let mut entries = directory.directory.entries()?;
         entries.retain(is_considered);
+        if entries.len() > limit {
+            return Err(io::Error::new(
+                io::ErrorKind::FileTooLarge,
+                format!("more than {MAX_LIBRARIES} libraries"),
+            ));
+        }
         // What ldconfig leaves to the file system's order is decided by name here.
         entries.sort_unstable_by(|a, b| a.name.cmp(&b.name));
         let read = |entries: &[Entry]| {
@@ -107,7 +120,7 @@ impl Listing {
         let link = Name {
             text: name.to_owned(),
             kind: Kind::Link,
-            target: target.into(),
+            target: shortened(target.into()),
             file: Some(file),
         };
         match self.position(name) {
@@ -140,7 +153,7 @@ fn read_entry(
     let found = match (entry.kind, depth) {
         (Kind::Link, _) => {
             let target = directory.directory.read_link(&entry.name);
-            return (target.unwrap_or_default(), None);
+            return (shortened(target.unwrap_or_default()), None);
         }
         (Kind::File, Depth::Identity) => directory
             .directory
@@ -171,6 +184,16 @@ fn read_entry(
         }
     });
     (PathBuf::new(), found.ok())
+}
+
+/// A long target is replaced by its hash: later on only whether it is another one must be seen.
+fn shortened(target: PathBuf) -> PathBuf {
+    if target.as_os_str().len() <= MAX_TARGET {
+        return target;
+    }
+    let mut hasher = DefaultHasher::new();
+    target.hash(&mut hasher);
+    format!("/{:016x}", hasher.finish()).into()
 }
 
 /// Applies `work` to the items, part by part, on several processors where there are many; returns all results in order.

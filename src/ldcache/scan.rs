@@ -16,15 +16,15 @@ use super::legacy_hwcaps;
 use super::library::{
     Parsed, is_library_name, is_linker_name, is_package_temporary, is_prelink_temporary, parse,
 };
-use super::listing::{Depth, Listing, Name};
+use super::listing::{Depth, Listing, MAX_LIBRARIES, Name};
 use super::order::compare_names;
 use super::profile::Profile;
 use super::search_path::{LibraryDirectory, SearchPath};
 use crate::elf::{Head, OpenFile};
-use crate::rootfs::{ContainerRoot, FileId, FileVersion, Kind, is_obstacle};
+use crate::rootfs::{ContainerRoot, Entry, FileId, FileVersion, Kind, is_obstacle};
 
-/// Most libraries; honest images have some thousands.
-const MAX_LIBRARIES: usize = 1 << 17;
+/// Most bytes for names and paths in the cache; ten thousand libraries have 1 MiB.
+const MAX_STRINGS: usize = 2 << 20;
 
 /// The dynamic loaders whose links Debian's ldconfig leaves as they are.
 const LOADERS: [&[u8]; 9] = [
@@ -84,13 +84,22 @@ pub(super) fn libraries(
 ) -> Vec<Library> {
     let mut scan = Scan::new(root, profile, Depth::Content);
     let mut libraries = Vec::new();
+    let mut strings = 0;
     while let Some(directory) = search_path.next() {
         let Some(mut listing) = scan.directory(&directory, search_path) else {
             continue;
         };
         let mut best = scan.best_of(&directory, &listing);
-        if libraries.len() + best.len() > MAX_LIBRARIES {
-            log::warn!("more than {MAX_LIBRARIES} libraries: the rest is left out");
+        let path = directory.path.as_os_str();
+        strings += best
+            .iter()
+            .map(|it| path.len() + it.soname.len() + it.name.len())
+            .sum::<usize>();
+        if strings > MAX_STRINGS {
+            log::warn!(
+                "{}: left out, the names of the libraries take more than {MAX_STRINGS} bytes",
+                path.display()
+            );
             break;
         }
         let made = scan.make_links(&directory, &mut best, &listing);
@@ -163,6 +172,8 @@ struct Scan<'s> {
     root: &'s ContainerRoot,
     profile: &'s Profile,
     depth: Depth,
+    /// How many more names of libraries there may be.
+    names_left: usize,
     /// Every file is looked into once, however many names lead to it.
     parsed: HashMap<FileId, Option<Parsed>>,
 }
@@ -173,6 +184,7 @@ impl<'s> Scan<'s> {
             root,
             profile,
             depth,
+            names_left: MAX_LIBRARIES,
             parsed: HashMap::new(),
         }
     }
@@ -184,12 +196,18 @@ impl<'s> Scan<'s> {
         directory: &LibraryDirectory,
         search_path: &mut SearchPath<'_>,
     ) -> Option<Listing> {
-        let read = Listing::read(self.profile, directory, self.depth, |entry| {
-            self.is_considered(directory, &entry.name, entry.kind)
-        });
+        let is_considered = |entry: &Entry| self.is_considered(directory, &entry.name, entry.kind);
+        let read = Listing::read(
+            self.profile,
+            directory,
+            self.depth,
+            self.names_left,
+            is_considered,
+        );
         let (mut listing, files) = read
             .inspect_err(|err| log::warn!("{}: not searched: {err}", directory.path.display()))
             .ok()?;
+        self.names_left = self.names_left.saturating_sub(listing.names().len());
         let files = files.into_iter();
         self.parsed
             .extend(files.map(|(version, parsed)| (version.id, parsed)));

@@ -2,20 +2,26 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::ffi::{OsStr, OsString};
+use std::io::ErrorKind;
+use std::mem;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use super::conf::{self, Line};
 use super::profile::{Format, Profile};
-use crate::rootfs::{ContainerRoot, Directory, FileId, Kind, is_obstacle};
+use crate::rootfs::{ContainerRoot, Directory, Entry, FileId, Kind, is_obstacle};
 
 const CONF: &str = "/etc/ld.so.conf";
 const HWCAPS: &str = "glibc-hwcaps";
-/// Largest configuration file.
+/// Most configuration, in bytes, of all files together.
 const MAX_CONF: u64 = 1 << 20;
 /// Most configuration files; one that includes itself would otherwise be read for ever.
 const MAX_CONFS: usize = 1024;
+/// Most lines, patterns, and names that are compared with a pattern.
+const MAX_STEPS: usize = 1 << 14;
+/// Longest component of a pattern, which is compared with many names.
+const MAX_PATTERN: usize = 255;
 /// Deepest nesting of `include`.
 const MAX_DEPTH: usize = 16;
 /// Most directories; each is held open until it has been searched.
@@ -43,6 +49,10 @@ pub struct SearchPath<'r> {
     seen: HashSet<FileId>,
     hwcap_names: Vec<OsString>,
     confs: usize,
+    bytes_left: u64,
+    steps_left: usize,
+    /// Whether a warning told that files include each other.
+    is_nested: bool,
 }
 
 impl<'r> SearchPath<'r> {
@@ -74,6 +84,9 @@ impl<'r> SearchPath<'r> {
             seen: HashSet::new(),
             hwcap_names: Vec::new(),
             confs: 0,
+            bytes_left: MAX_CONF,
+            steps_left: MAX_STEPS,
+            is_nested: false,
         };
         for path in directories {
             this.add(path, None);
@@ -125,16 +138,21 @@ impl<'r> SearchPath<'r> {
         hwcap: Option<OsString>,
     ) -> Option<Directory> {
         let directory = directory?;
-        if self.directories.len() >= MAX_DIRECTORIES {
-            log::warn!(
-                "{}: not searched, there are {MAX_DIRECTORIES} library directories before it",
-                path.display()
-            );
+        let id = directory.id().ok()?;
+        if self.seen.contains(&id) {
             return None;
         }
-        if !self.seen.insert(directory.id().ok()?) {
+        if self.seen.len() >= MAX_DIRECTORIES {
+            // Said once; more of the configuration would be of no use.
+            if mem::take(&mut self.steps_left) > 0 {
+                log::warn!(
+                    "{}: not searched, there are {MAX_DIRECTORIES} library directories before it",
+                    path.display()
+                );
+            }
             return None;
         }
+        self.seen.insert(id);
         let inner = if self.has_hwcaps && hwcap.is_none() {
             self.open_hwcaps(path, &directory)
         } else {
@@ -158,9 +176,8 @@ impl<'r> SearchPath<'r> {
 
     /// Adds the directories inside of a `glibc-hwcaps` directory, in the order of their names.
     fn add_hwcaps(&mut self, parent: &Path, hwcaps: &Directory) {
-        let mut names: Vec<_> = hwcaps
-            .entries()
-            .unwrap_or_default()
+        let path = parent.join(HWCAPS);
+        let mut names: Vec<_> = entries(hwcaps, &path)
             .into_iter()
             .filter(|entry| entry.kind == Kind::Directory || entry.kind == Kind::Link)
             .map(|entry| entry.name)
@@ -168,7 +185,11 @@ impl<'r> SearchPath<'r> {
             .collect();
         names.sort_unstable();
         for name in names {
-            let path = parent.join(HWCAPS).join(&name);
+            if self.hwcap_names.len() >= MAX_DIRECTORIES {
+                log::warn!("{}: more than {MAX_DIRECTORIES} names", path.display());
+                return;
+            }
+            let path = path.join(&name);
             let Ok(directory) = self.root.directory(&path) else {
                 continue;
             };
@@ -178,27 +199,59 @@ impl<'r> SearchPath<'r> {
     }
 
     fn add_conf(&mut self, file: &Path, depth: usize) {
-        let text = match self.root.read(file, MAX_CONF) {
+        let text = match self.root.read(file, self.bytes_left) {
             Ok(text) => text,
-            Err(err) if err.kind() == std::io::ErrorKind::NotFound => return,
+            Err(err) if err.kind() == ErrorKind::NotFound => return,
+            Err(err) if err.kind() == ErrorKind::FileTooLarge => {
+                log::warn!(
+                    "{}: not read, and nothing behind it, the configuration is larger than {MAX_CONF} bytes",
+                    file.display()
+                );
+                self.steps_left = 0;
+                return;
+            }
             Err(err) => {
                 log::warn!("{}: not read: {err}", file.display());
                 return;
             }
         };
         self.confs += 1;
+        self.bytes_left = self.bytes_left.saturating_sub(text.len() as u64);
         for line in text.split(|&byte| byte == b'\n') {
             match conf::parse_line(line) {
                 Line::Blank => {}
                 Line::Hwcap => log::debug!("{}: hwcap line ignored", file.display()),
                 Line::Include(patterns) => {
                     for pattern in patterns {
+                        if !self.spend(1, file) {
+                            return;
+                        }
                         self.include(file, OsStr::from_bytes(pattern), depth + 1);
                     }
                 }
-                Line::Directory(line) => self.add_line(line),
+                Line::Directory(line) => {
+                    if !self.spend(1, file) {
+                        return;
+                    }
+                    self.add_line(line);
+                }
             }
         }
+    }
+
+    /// Whether so many steps are left; says once that they are not.
+    fn spend(&mut self, steps: usize, file: &Path) -> bool {
+        if self.steps_left == 0 {
+            return false;
+        }
+        self.steps_left = self.steps_left.saturating_sub(steps);
+        if self.steps_left == 0 {
+            log::warn!(
+                "{}: the rest of the configuration is not read, it has more than {MAX_STEPS} lines, patterns and names",
+                file.display()
+            );
+        }
+        self.steps_left > 0
     }
 
     fn add_line(&mut self, line: &[u8]) {
@@ -217,10 +270,12 @@ impl<'r> SearchPath<'r> {
         let pattern = conf::base_of(from).join(pattern);
         for file in self.glob(&pattern) {
             if depth > MAX_DEPTH || self.confs >= MAX_CONFS {
-                log::warn!(
-                    "{}: not read, files include each other more than {MAX_DEPTH} deep or there are more than {MAX_CONFS}",
-                    file.display()
-                );
+                if !mem::replace(&mut self.is_nested, true) {
+                    log::warn!(
+                        "{}: not read, files include each other more than {MAX_DEPTH} deep or there are more than {MAX_CONFS}",
+                        file.display()
+                    );
+                }
                 return;
             }
             self.add_conf(&file, depth);
@@ -228,7 +283,7 @@ impl<'r> SearchPath<'r> {
     }
 
     /// The files that a pattern stands for, in the order of their names, as glob(3) gives them.
-    fn glob(&self, pattern: &Path) -> Vec<PathBuf> {
+    fn glob(&mut self, pattern: &Path) -> Vec<PathBuf> {
         let mut found = vec![PathBuf::new()];
         for component in pattern {
             if !conf::is_pattern(component) {
@@ -246,10 +301,15 @@ impl<'r> SearchPath<'r> {
         found
     }
 
-    fn list(&self, parent: &Path, pattern: &OsStr) -> Vec<PathBuf> {
-        let entries = self.root.directory(parent).and_then(|it| it.entries());
+    fn list(&mut self, parent: &Path, pattern: &OsStr) -> Vec<PathBuf> {
+        let Ok(directory) = self.root.directory(parent) else {
+            return Vec::new();
+        };
+        let entries = entries(&directory, parent);
+        if pattern.len() > MAX_PATTERN || !self.spend(entries.len() + 1, parent) {
+            return Vec::new();
+        }
         let mut names: Vec<_> = entries
-            .unwrap_or_default()
             .into_iter()
             .map(|entry| entry.name)
             .filter(|name| conf::matches(pattern, name))
@@ -257,4 +317,12 @@ impl<'r> SearchPath<'r> {
         names.sort_unstable();
         names.iter().map(|name| parent.join(name)).collect()
     }
+}
+
+/// The names in a directory; where they cannot be told there are none.
+fn entries(directory: &Directory, path: &Path) -> Vec<Entry> {
+    directory.entries().unwrap_or_else(|err| {
+        log::warn!("{}: not looked into: {err}", path.display());
+        Vec::new()
+    })
 }

@@ -32,6 +32,8 @@ const LABEL: &str = "security.selinux";
 const MAX_LABEL: usize = 1024;
 /// Bytes of a directory's listing that are read at once.
 const LISTING: usize = 32 << 10;
+/// Most memory for the names of one directory: 70,000 of usual length.
+const MAX_LISTING: usize = 4 << 20;
 
 /// One open directory below a [`super::ContainerRoot`].
 pub struct Directory {
@@ -39,12 +41,13 @@ pub struct Directory {
 }
 
 impl Directory {
-    /// The names in the directory, in no order; `.` and `..` are left out.
+    /// The names in the directory, in no order; `.` and `..` are left out. A directory with more than anyone's names is refused.
     pub fn entries(&self) -> io::Result<Vec<Entry>> {
         seek(&self.fd, SeekFrom::Start(0))?;
         let mut buffer = Vec::with_capacity(LISTING);
         let mut listing = RawDir::new(&self.fd, buffer.spare_capacity_mut());
         let mut entries = Vec::new();
+        let mut left = MAX_LISTING;
         while let Some(entry) = listing.next() {
             let entry = entry?;
             let name = OsStr::from_bytes(entry.file_name().to_bytes());
@@ -62,6 +65,9 @@ impl Directory {
                 },
                 _ => Kind::Other,
             };
+            left = left
+                .checked_sub(name.len() + size_of::<Entry>())
+                .ok_or_else(too_many_names)?;
             let name = name.to_owned();
             entries.push(Entry { name, kind });
         }
@@ -286,6 +292,13 @@ fn single_component(name: &OsStr) -> io::Result<&OsStr> {
         return Err(Errno::EINVAL.into());
     }
     Ok(name)
+}
+
+fn too_many_names() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::FileTooLarge,
+        format!("the names in this directory take more than {MAX_LISTING} bytes"),
+    )
 }
 
 /// A name that nothing in the image can foresee.

@@ -14,6 +14,8 @@ use crate::rootfs::ContainerRoot;
 
 /// Where a `libc.so.6` is looked for, together with the multiarch directories in the last two.
 const LIBC_DIRECTORIES: [&str; 4] = ["/usr/lib64", "/lib64", "/usr/lib", "/lib"];
+/// Most multiarch directories in one of them; Debian has a dozen architectures.
+const MAX_MULTIARCH: usize = 16;
 /// Longest banner.
 const MAX_BANNER: usize = 256;
 
@@ -131,6 +133,13 @@ pub(super) fn find_libcs(root: &ContainerRoot) -> Vec<Libc> {
             .map(|entry| path.join(entry.name))
             .collect();
         multiarch.sort_unstable();
+        if multiarch.len() > MAX_MULTIARCH {
+            let path = path.display();
+            log::warn!(
+                "{path}: more than {MAX_MULTIARCH} multiarch directories, the rest is not looked at"
+            );
+            multiarch.truncate(MAX_MULTIARCH);
+        }
         libcs.extend(
             multiarch
                 .into_iter()
