@@ -135,13 +135,15 @@ impl State {
     }
 
     fn mount_namespace(&self) -> MountNamespace {
+        let namespace = |process: &str| host_link(&Path::new("/proc").join(process).join("ns/mnt"));
+        let (pid, ours) = (self.pid.to_string(), namespace("self"));
         match proc_shows_our_pid_namespace() {
             None => return MountNamespace::Unknown,
+            // The runtime itself may sit in a pid namespace without a /proc of its own.
+            Some(false) if ours == namespace("1") => return MountNamespace::Unknown,
             Some(false) => return MountNamespace::Own,
             Some(true) => {}
         }
-        let namespace = |process: &str| host_link(&Path::new("/proc").join(process).join("ns/mnt"));
-        let (pid, ours) = (self.pid.to_string(), namespace("self"));
         match (namespace(&pid), namespace("1")) {
             _ if self.pid <= 1 => MountNamespace::Unknown,
             (None, _) => MountNamespace::Unknown,
