@@ -25,7 +25,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bundle::{Bundle, each_kernel_without_landlock, has, helper, library};
-use machine::snapshot;
+use machine::{hostile_cases, snapshot};
 
 /// Runs a race's hook so often.
 const RUNS: usize = 30;
@@ -81,6 +81,7 @@ fn contained(line: &str, prepare: impl Fn(&Bundle, &Path), check: impl Fn(&Bundl
             check(&bundle, &ran);
         }
     });
+    hostile_cases(WAYS);
 }
 
 /// The container starts.

@@ -40,8 +40,13 @@ part packages sh tests/fixtures/install.sh gcc tar zstd ldconfig=libc-bin runc c
   fi
 }
 
+# Tests say how many hostile images and states they try, each of them another one.
+cases=$(grep -o 'hostile cases: [0-9]*' "$temp/log" | awk '{ sum += $3 } END { print sum + 0 }')
+
 printf '\n== summary\n'
 cat "$temp/summary"
+printf 'hostile cases: %d\n' "$cases"
+[ "$cases" -ge 200 ] || failed="$failed hostile-cases"
 if grep -o 'SKIPPED .*' "$temp/log" >"$temp/skipped"; then
   printf '\nThese could not run here:\n'
   cat "$temp/skipped"

@@ -20,7 +20,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use bundle::{Bundle, Ran, each_kernel, end, has, helper, with_mounts, words};
-use machine::snapshot;
+use machine::{hostile_cases, snapshot};
 use serde_json::json;
 
 const WORDS: [&str; 3] = ["create-symlinks", "--link", "t::/l"];
@@ -101,7 +101,7 @@ fn what_would_write_to_a_wrong_place_is_refused() {
     // Not one that would change the host, should it not be refused.
     let harmless = ["chmod", "--mode=700", "--path=/nvidia-ctk/is/not/there"];
     // state (BUNDLE stands for the path), config.json, message
-    for (text, config, message) in [
+    let refused = [
         ("[]", "", "standard input"),
         ("null", "", "standard input"),
         ("\"x\"", "", "standard input"),
@@ -195,7 +195,9 @@ fn what_would_write_to_a_wrong_place_is_refused() {
             r#"{"root":{"path":"rootfs""#,
             "cannot read",
         ),
-    ] {
+    ];
+    hostile_cases(refused.len());
+    for (text, config, message) in refused {
         let bundle = Bundle::new();
         symlink("/", bundle.path().join("slash")).unwrap();
         if text.contains("root") || !config.is_empty() || text == r#"{"bundle":"BUNDLE"}"# {

@@ -311,6 +311,11 @@ pub(crate) fn each_kernel_without_landlock(mut test: impl FnMut(&[OsString])) {
     test(&without(&[LANDLOCK, OPENAT2]));
 }
 
+/// Runs a hook without the wall behind `ContainerRoot`.
+pub(crate) fn without_landlock() -> Vec<OsString> {
+    without(&[LANDLOCK])
+}
+
 /// The bytes of a shared library of x86-64 with this SONAME, and nothing else.
 pub(crate) fn library(soname: impl AsRef<[u8]>) -> Vec<u8> {
     const HEADERS: u64 = 64 + 2 * 56;

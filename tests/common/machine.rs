@@ -48,6 +48,12 @@ pub(crate) fn can_run(obstacle: Option<String>) -> bool {
     false
 }
 
+/// Says past libtest how many hostile cases a test had; `tests/run.sh` adds them up.
+pub(crate) fn hostile_cases(count: usize) {
+    let test = std::thread::current().name().unwrap_or_default().to_owned();
+    let _ = writeln!(io::stderr(), "hostile cases: {count} in {test}");
+}
+
 /// Which of the programs is missing, if any.
 pub(crate) fn missing(programs: &[&str]) -> Option<String> {
     let path = env::var_os("PATH").unwrap_or_default();
