@@ -88,7 +88,7 @@ impl Odd {
             Self::LinkToRoot => drop(bundle.link(path, "/")),
             Self::LinkToFifo => drop(bundle.node("fifo", &["p"]).link(path, "/fifo")),
             Self::Empty => drop(bundle.file(path, "")),
-            Self::Zeros => drop(bundle.file(path, [0; 70_000])),
+            Self::Zeros => drop(bundle.file(path, vec![0; 70_000])),
             Self::Text => drop(bundle.file(path, "#!/bin/sh\n/opt/lib\ninclude *\n\0\x7fELF")),
             Self::Huge => File::create(&at).unwrap().set_len(1 << 40).unwrap(),
             Self::WithoutMode => drop(bundle.file(path, "text\n").set_mode(path, 0)),

@@ -49,6 +49,7 @@ pub(crate) fn can_run(obstacle: Option<String>) -> bool {
 }
 
 /// Says past libtest how many hostile cases a test had; `tests/run.sh` adds them up.
+#[allow(dead_code, reason = "not every test program has any")]
 pub(crate) fn hostile_cases(count: usize) {
     let test = std::thread::current().name().unwrap_or_default().to_owned();
     let _ = writeln!(io::stderr(), "hostile cases: {count} in {test}");
