@@ -9,7 +9,24 @@
 //! ```
 //!
 //! A hook reads the state once, opens the container's root once, and from then on knows no path of the host: [`rootfs`] is the
-//! only door to what an image's author wrote.
+//! only door to what an image's author wrote. A command for the host takes the same way from the left, and then
+//!
+//! ```text
+//! options ──> what there is ──> what shall be ──> what differs ──> written as a whole ──> one line a change
+//!             inventory,        runtime,          document         host                   to stdout
+//!             document          config
+//! ```
+//!
+//! Who knows whom, from above to below and never back:
+//!
+//! ```text
+//! main  applet  cli                                  argv to a command
+//!   hook/*  command/*                                options, a straight line of calls, a report
+//!     inventory  runtime  config  sandbox            what is found and what is to be written
+//!       driver  engine  cdi  hooks_dir  host  oci    one kind of file each
+//!         ldcache  rootfs                            caches; files below a root
+//!           document  elf  spelling  log  sys        bytes in, values out
+//! ```
 //!
 //! # In another container runtime
 //!
