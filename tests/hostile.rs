@@ -18,7 +18,7 @@ use std::os::fd::AsRawFd as _;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 
-use bundle::{Bundle, has, library};
+use bundle::{Bundle, has, library, words};
 use machine::{hostile_cases, snapshot};
 use nvidia_ctk::ldcache::cached_paths;
 use nvidia_ctk::rootfs::ContainerRoot;
@@ -96,6 +96,38 @@ impl Odd {
     }
 }
 
+const UPDATE: &str = "update-ldcache --folder /opt/lib";
+/// Where hooks look for files, and a hook that does.
+const PLACES: [(&str, &str); 24] = [
+    ("etc/ld.so.conf", UPDATE),
+    ("etc/ld.so.conf.d", UPDATE),
+    ("etc/ld.so.conf.d/x.conf", UPDATE),
+    ("etc/ld.so.conf.d/00-nvidia-ctk.conf", UPDATE),
+    ("etc/ld.so.cache", UPDATE),
+    ("etc/ld-musl-x86_64.path", UPDATE),
+    ("lib/ld-musl-x86_64.so.1", UPDATE),
+    ("usr/lib/libc.so.6", UPDATE),
+    ("usr/lib/x86_64-linux-gnu", UPDATE),
+    ("sbin/ldconfig", UPDATE),
+    ("opt/lib", UPDATE),
+    ("opt/lib/libodd.so.1", UPDATE),
+    ("opt/lib/liba.so.1", UPDATE),
+    ("opt/lib/glibc-hwcaps", UPDATE),
+    ("opt/lib/glibc-hwcaps/x86-64-v3", UPDATE),
+    ("etc/ld.so.cache", "create-symlinks"),
+    ("usr/local/nvidia/lib64", "create-symlinks"),
+    (
+        "usr/local/nvidia/lib64/libnvidia-ml.so.575.57.08",
+        "create-symlinks",
+    ),
+    ("usr/local/nvidia/lib64/libcuda.so.1", "create-symlinks"),
+    ("usr/local/nvidia/lib64/vdpau", "create-symlinks"),
+    ("odd", "create-symlinks --link t::/odd"),
+    ("odd", "create-symlinks --link t::/odd/below/l"),
+    ("odd", "chmod --mode 751 --path /odd"),
+    ("odd", "chmod --mode 751 --path /odd/secret"),
+];
+
 /// A root with a bit of everything.
 fn image() -> Bundle {
     let bundle = Bundle::new();
@@ -108,44 +140,14 @@ fn image() -> Bundle {
     bundle
 }
 
-/// Guards: `require` in `ContainerRoot::open_file` and in `Directory::open_file` and `read`; `O_NONBLOCK` and `O_NOFOLLOW`;
-/// `MAX_CONF`, `MAX_CACHE`.
+/// Guards: `require` in `ContainerRoot::open_file`; `Kind` in listings, and `MAX_CONF` and `MAX_SEARCHED`.
 #[test]
 fn odd_files_in_place_of_any_file() {
     if !has(&["mknod"]) {
         return;
     }
-    let update = "update-ldcache --folder /opt/lib";
     let mut cases = 0;
-    for (path, line) in [
-        ("etc/ld.so.conf", update),
-        ("etc/ld.so.conf.d", update),
-        ("etc/ld.so.conf.d/x.conf", update),
-        ("etc/ld.so.conf.d/00-nvidia-ctk.conf", update),
-        ("etc/ld.so.cache", update),
-        ("etc/ld-musl-x86_64.path", update),
-        ("lib/ld-musl-x86_64.so.1", update),
-        ("usr/lib/libc.so.6", update),
-        ("usr/lib/x86_64-linux-gnu", update),
-        ("sbin/ldconfig", update),
-        ("opt/lib", update),
-        ("opt/lib/libodd.so.1", update),
-        ("opt/lib/liba.so.1", update),
-        ("opt/lib/glibc-hwcaps", update),
-        ("opt/lib/glibc-hwcaps/x86-64-v3", update),
-        ("etc/ld.so.cache", "create-symlinks"),
-        ("usr/local/nvidia/lib64", "create-symlinks"),
-        (
-            "usr/local/nvidia/lib64/libnvidia-ml.so.575.57.08",
-            "create-symlinks",
-        ),
-        ("usr/local/nvidia/lib64/libcuda.so.1", "create-symlinks"),
-        ("usr/local/nvidia/lib64/vdpau", "create-symlinks"),
-        ("odd", "create-symlinks --link t::/odd"),
-        ("odd", "create-symlinks --link t::/odd/below/l"),
-        ("odd", "chmod --mode 751 --path /odd"),
-        ("odd", "chmod --mode 751 --path /odd/secret"),
-    ] {
+    for (path, line) in PLACES {
         for odd in ODD {
             let bundle = image();
             if ["opt/lib", "usr/local/nvidia/lib64"].contains(&path) {
@@ -160,9 +162,9 @@ fn odd_files_in_place_of_any_file() {
             assert!(!ran.stderr.contains("No such device"), "opened: {case}");
             assert_eq!(snapshot(&bundle.host()), host, "{case}");
             // Only where the hook's own result cannot take its place the container does not start.
-            let is_result = line != update || path.starts_with("etc/");
+            let is_result = line != UPDATE || path.starts_with("etc/");
             assert!(ran.code == 0 || is_result, "{case}");
-            if line == update && path.starts_with("opt/lib/libodd") {
+            if line == UPDATE && path.starts_with("opt/lib/libodd") {
                 let root = ContainerRoot::open(&bundle.root()).unwrap();
                 let cached = cached_paths(&root);
                 assert!(cached.contains(&"/opt/lib/liba.so.1".into()), "{case}");
@@ -172,6 +174,28 @@ fn odd_files_in_place_of_any_file() {
         }
     }
     hostile_cases(cases);
+}
+
+/// To open a device can have effects on the host. Guards: `require` before a file is opened, in `ContainerRoot::open_file` and
+/// `Directory::read`, `read_mark` and `copy_label`.
+#[test]
+fn no_device_is_opened() {
+    if !has(&["mknod", "strace"]) {
+        return;
+    }
+    for (path, line) in PLACES {
+        let bundle = image();
+        if ["opt/lib", "usr/local/nvidia/lib64"].contains(&path) {
+            fs::remove_dir_all(bundle.at(path)).unwrap();
+        }
+        Odd::CharacterDevice.put(&bundle, path);
+        let trace = bundle.path().join("trace");
+        let file = trace.display().to_string();
+        bundle.hook_in(&words(&["strace", "-f", "-o", &file]), line);
+        let trace = fs::read_to_string(trace).unwrap();
+        let opened = trace.lines().find(|call| call.contains("ENXIO"));
+        assert_eq!(opened, None, "{path}, {line}");
+    }
 }
 
 /// Where fields of a 64-bit ELF file lie, and of the one that `library` makes.

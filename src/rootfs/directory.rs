@@ -226,7 +226,10 @@ impl Directory {
     /// Gives a new file the SELinux label of the one whose place it takes.
     fn copy_label(&self, name: &OsStr, new: &File) {
         let mut label = [0; MAX_LABEL];
-        if let Ok((old, _)) = self.open_file(name)
+        let is_file = |stat: FileStat| Kind::of(&stat) == Kind::File;
+        // To open a device can have effects.
+        if self.stat(name).is_ok_and(is_file)
+            && let Ok((old, _)) = self.open_file(name)
             && let Ok(size) = fgetxattr(&old, LABEL, &mut label)
             && let Some(label) = label.get(..size)
         {
