@@ -228,13 +228,14 @@ fn configuration_without_end() {
 fn c_libraries_without_end() {
     let bundle = Bundle::new();
     let mut libc = library("libc.so.6");
-    // As many program headers as are taken, all of them a large hole.
+    // As many program headers as are taken: a large hole each, and the name of a loader, which makes it a C library.
     let count: u16 = 512;
     let at = libc.len() as u64;
     libc[32..40].copy_from_slice(&at.to_le_bytes());
     libc[56..58].copy_from_slice(&count.to_le_bytes());
-    for _ in 0..count {
-        libc.extend(1_u32.to_le_bytes());
+    for index in 1..=count {
+        let kind: u32 = if index == count { 3 } else { 1 };
+        libc.extend(kind.to_le_bytes());
         libc.extend(4_u32.to_le_bytes());
         for value in [0_u64, 0, 0, 1 << 30, 1 << 30, 4096] {
             libc.extend(value.to_le_bytes());
@@ -258,7 +259,7 @@ fn c_libraries_without_end() {
     );
 }
 
-/// Guards: `MAX_READ_BY_HOOKS` and that `directories_in_cache` copies no path twice.
+/// Guards: `MAX_SEARCHED`, and `MAX_DIRECTORIES` of a cache.
 #[test]
 fn caches_without_end() {
     for count in [60_000_u32, 600_000] {
@@ -273,7 +274,7 @@ fn caches_without_end() {
                 cache.extend(word.to_le_bytes());
             }
         }
-        cache.extend(b"/".repeat(4000));
+        cache.extend(b"/a".repeat(2000));
         cache.extend(b"/libcuda.so.1\0");
         bundle.file("etc/ld.so.cache", cache);
         for line in ["create-symlinks", "update-ldcache --find-driver"] {

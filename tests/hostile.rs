@@ -17,6 +17,9 @@ use std::fs::{self, File};
 use std::os::fd::AsRawFd as _;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
+use std::sync::mpsc::channel;
+use std::thread;
+use std::time::Duration;
 
 use bundle::{Bundle, has, library, words};
 use machine::{hostile_cases, snapshot};
@@ -96,6 +99,8 @@ impl Odd {
     }
 }
 
+/// Longer than any file takes to be opened.
+const HANGS: Duration = Duration::from_secs(30);
 const UPDATE: &str = "update-ldcache --folder /opt/lib";
 /// Where hooks look for files, and a hook that does.
 const PLACES: [(&str, &str); 24] = [
@@ -198,6 +203,29 @@ fn no_device_is_opened() {
     }
 }
 
+/// What a name stands for may have changed since it was listed. Guards: `require` in `Directory::open_file`; `O_NONBLOCK`, without
+/// which a FIFO is waited for; `O_NOFOLLOW`.
+#[test]
+fn names_that_are_no_files_any_more_are_refused() {
+    if !has(&["mknod"]) {
+        return;
+    }
+    for odd in ODD {
+        let is_file = matches!(
+            odd,
+            Odd::Empty | Odd::Zeros | Odd::Text | Odd::Huge | Odd::WithoutMode
+        );
+        let bundle = image();
+        odd.put(&bundle, "odd");
+        let root = ContainerRoot::open(&bundle.root()).unwrap();
+        let directory = root.directory(Path::new("/")).unwrap();
+        let (sender, receiver) = channel();
+        thread::spawn(move || sender.send(directory.open_file("odd".as_ref()).is_ok()));
+        let opened = receiver.recv_timeout(HANGS);
+        assert_eq!(opened, Ok(is_file), "{odd:?}");
+    }
+}
+
 /// Where fields of a 64-bit ELF file lie, and of the one that `library` makes.
 const FIELDS: [(&str, usize, usize); 21] = [
     ("class", 4, 1),
@@ -224,7 +252,7 @@ const FIELDS: [(&str, usize, usize); 21] = [
 ];
 const VALUES: [u64; 6] = [0, 1, 0x7fff, 0xffff_ffff, 1 << 63, u64::MAX];
 
-/// Guards: the checks of `elf`; without one of them the program stops at an overflow or reads without end.
+/// Guards: arithmetic in `names` and `file_offset` of `elf` that wraps; a sum beyond 64 bits would stop the program.
 #[test]
 fn libraries_with_a_wrong_field() {
     let mut cases = 0;
@@ -263,7 +291,7 @@ fn libraries_with_a_wrong_field() {
     hostile_cases(cases);
 }
 
-/// Each length that a library can be cut to. Guard: `piece` and `read_up_to` of `elf`.
+/// Each length that a library can be cut to. Guard: `read_up_to` of `elf` asks for nothing behind the end.
 #[test]
 fn libraries_that_are_cut_off() {
     let whole = library("libodd.so.1");

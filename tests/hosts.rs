@@ -121,7 +121,7 @@ fn without_proc_it_is_told_what_is_missing() {
     assert_eq!(bundle.mode("f"), 0o600);
 }
 
-/// Guard: `is_obstacle` knows `EPERM`.
+/// Guard: a cache that cannot be mounted is a warning.
 #[test]
 fn a_read_only_root_without_the_capability_to_mount_is_a_warning() {
     if !has(&["unshare", "mount", "setpriv"]) {
@@ -249,7 +249,8 @@ fn a_user_namespace_hides_config_json() {
     }
 }
 
-/// Files whose owner has no number in the user namespace cannot be changed by its root: a warning.
+/// Files whose owner has no number in the user namespace cannot be changed by its root: a warning. Guard:
+/// `is_obstacle` knows `EPERM` and `EACCES`.
 #[test]
 fn foreign_files_in_a_user_namespace_are_a_warning() {
     if !has(&["unshare", "mount", "setpriv"]) || !has_user_namespaces() {
