@@ -55,7 +55,12 @@ mkdir -p "$root/etc/docker" "$root/etc/containerd" "$root/etc/cdi"
 echo '{ "runtimes": {} }' >"$root/etc/docker/daemon.json"
 echo 'version = 3' >"$root/etc/containerd/config.toml"
 
-inside() { unshare --mount --propagation private chroot "$root" /usr/bin/env -i PATH=/usr/sbin:/usr/bin "$@"; }
+inside() {
+	# shellcheck disable=SC2016 # the arguments are the inner shell's
+	unshare --mount --propagation private sh -c '
+		mount -t proc proc "$0/proc" && exec chroot "$0" /usr/bin/env -i PATH=/usr/sbin:/usr/bin "$@"
+		' "$root" "$@"
+}
 # All files but dpkg's own lists and logs.
 files() {
 	(cd "$root" && find . \( -path ./var/lib/dpkg -o -path ./var/log -o -path ./tmp \) -prune -o ! -type d -printf '%P %l %i %s\n' \
@@ -76,7 +81,8 @@ done
 inside nvidia-ctk --version
 inside /usr/libexec/nvidia-ctk-chmod --help | grep -q 'Usage: nvidia-ctk-chmod' || die 'the link to chmod does not work'
 echo '{}' | inside nvidia-cdi-hook noop
-inside nvidia-ctk install | grep . && die 'install finds something to do after the package'
+said=$(inside nvidia-ctk install)
+[ -z "$said" ] || die "install finds something to do after the package: $said"
 
 step 'upgrade'
 dpkg-deb -R "$tmp/packages"/nvidia-ctk_*.deb "$tmp/next"
@@ -128,14 +134,13 @@ for name in nvidia-ctk nvidia-ctk-hooks; do
 	package=$(echo "$tmp/packages/$name"-[0-9]*.rpm)
 	mkdir "$tmp/rpm"
 	rpm --root "$tmp/rpm" --initdb
-	(cd "$tmp/rpm" && find . -path ./var -prune -o -print | sort) >"$tmp/rpm-before"
 	rpm --root "$tmp/rpm" --ignorearch -i "$package"
 	rpm --root "$tmp/rpm" -V "$name"
 	"$tmp/rpm/usr/libexec/nvidia-ctk-ldcache" --help >/dev/null
 	rpm --root "$tmp/rpm" -e "$name"
 	left=$(find "$tmp/rpm" ! -type d -path '*nvidia*' -o -type d -name '*nvidia*')
 	[ -z "$left" ] || die "rpm left: $left"
-	rm -r "$tmp/rpm" "$tmp/rpm-before"
+	rm -r "$tmp/rpm"
 	# The other way to look into one.
 	mkdir "$tmp/unpacked"
 	(cd "$tmp/unpacked" && rpm2cpio "$package" | cpio -id --quiet)
