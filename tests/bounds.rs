@@ -1,7 +1,7 @@
 //! Bounds: however large, deep or long something in an image is, a hook ends, in little memory, and says what it left out.
 //!
 //! Each case names the bound that it passes; without it the hook takes more memory than [`MOST`], or its warning is missing. Time is
-//! held by the sandbox alone (`RLIMIT_CPU`), so that no slow machine fails here.
+//! held by the sandbox alone, so that no slow machine fails here.
 #![allow(clippy::disallowed_methods)]
 #![allow(
     clippy::expect_used,
@@ -39,11 +39,7 @@ fn bounded(bundle: &Bundle, line: &str, warning: &str) -> Ran {
     }
     let is_there = ran.stderr.contains(warning);
     assert!(is_there, "{line}: no {warning:?}: {}", beginning(&ran));
-    let peak: u64 = fs::read_to_string(measured)
-        .unwrap()
-        .trim()
-        .parse()
-        .unwrap();
+    let peak = bundle::measured(&measured).peak;
     assert!(peak <= MOST, "{line}: {peak} KiB");
     ran
 }
@@ -318,4 +314,32 @@ fn warnings_without_end() {
         let ran = bounded(&bundle, line, "more warnings are not shown");
         assert!(ran.stderr.lines().count() <= 101, "{}", beginning(&ran));
     }
+}
+
+/// Guard: `RLIMIT_CPU`. A hook that is killed keeps only this image's container from starting.
+#[test]
+fn a_labyrinth_of_links() {
+    const LINKS: usize = 30_000;
+    const LONGEST: usize = 4000;
+    /// The limit is 2 s, and the kernel looks at ticks.
+    const MOST_MS: u64 = 3000;
+    let bundle = Bundle::new();
+    bundle.directory("m/a").directory("opt/lib");
+    let detour = "a/../".repeat(LONGEST / "a/../".len());
+    for depth in 0..36 {
+        let target = format!("{detour}{}", depth + 1);
+        bundle.link(format!("m/{depth}"), target);
+    }
+    bundle.file("m/36", "");
+    bundle.link("opt/lib/libx0.so", "../../m/0");
+    for index in 1..LINKS {
+        let path = bundle.at(format!("opt/lib/libx{index}.so"));
+        fs::hard_link(bundle.at("opt/lib/libx0.so"), path).unwrap();
+    }
+    let measured = bundle.path().join("peak");
+    let before = [&helper("peak.c"), &measured].map(|it| it.display().to_string());
+    let before = words(&before.each_ref().map(String::as_str));
+    bundle.hook_in(&before, "update-ldcache --folder /opt/lib");
+    let ms = bundle::measured(&measured).processor_ms;
+    assert!(ms <= MOST_MS, "{ms} ms");
 }

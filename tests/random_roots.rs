@@ -410,11 +410,7 @@ impl Case {
             let is_plain =
                 |line: &str| line.starts_with("level=") && !line.contains(char::is_control);
             assert!(ran.stderr.lines().all(is_plain), "{case}");
-            let peak: u64 = fs::read_to_string(&measured)
-                .unwrap()
-                .trim()
-                .parse()
-                .unwrap();
+            let peak = bundle::measured(&measured).peak;
             assert!(peak <= MOST, "{peak} KiB: {case}");
         }
     }

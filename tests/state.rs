@@ -423,8 +423,7 @@ fn memory_does_not_follow_the_size_of_config_json() {
         );
         ran.silent();
         assert_eq!(bundle.target("l"), "t");
-        let peak = fs::read_to_string(measured).unwrap();
-        (text.len(), peak.trim().parse::<usize>().unwrap())
+        (text.len(), bundle::measured(&measured).peak)
     };
     let (_, least) = peak(1);
     let (size, most) = peak(475_000);

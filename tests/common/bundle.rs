@@ -28,6 +28,26 @@ pub(crate) struct Bundle {
     folder: TempDir,
 }
 
+/// What `peak.c` wrote of a command.
+pub(crate) struct Measured {
+    /// The peak of its memory, in KiB.
+    pub(crate) peak: u64,
+    /// Its processor time.
+    pub(crate) processor_ms: u64,
+}
+
+/// Reads the file that `peak.c` wrote.
+pub(crate) fn measured(file: &Path) -> Measured {
+    let text = fs::read_to_string(file).expect("a file with measures");
+    let mut numbers = text
+        .split_whitespace()
+        .map(|it| it.parse().expect("a number"));
+    Measured {
+        peak: numbers.next().expect("the peak"),
+        processor_ms: numbers.next().expect("the time"),
+    }
+}
+
 /// How a hook ended.
 #[derive(Debug)]
 pub(crate) struct Ran {
