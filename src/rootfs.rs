@@ -118,7 +118,7 @@ impl ContainerRoot {
     /// Opens the directory `path`.
     pub fn directory(&self, path: &Path) -> io::Result<Directory> {
         let fd = lookup::open_directory(&self.root, inside(path))?;
-        Ok(Directory { fd })
+        Ok(Directory::new(fd))
     }
 
     /// Opens the directory `path`, making what is missing with mode 0755; where a link dangles, what it points to is made.

@@ -266,3 +266,25 @@ fn a_run_without_work_writes_nothing() {
         assert!(found.is_empty(), "{line}: {found:?}");
     }
 }
+
+/// Guard: `Directory::swept`.
+#[test]
+fn directories_are_listed_as_often_for_many_links_as_for_one() {
+    if !has(&["strace"]) {
+        return;
+    }
+    let listings = |links: usize| {
+        let bundle = Bundle::new();
+        for number in 0..links {
+            let soname = format!("libfoo{number}.so.1");
+            bundle.file(format!("usr/lib/{soname}.2"), library(&soname));
+            bundle.file(format!("usr/lib/{soname}.1"), library(&soname));
+            bundle.link(format!("usr/lib/{soname}"), format!("{soname}.1"));
+        }
+        let (ran, calls) = trace(&bundle, &[], "update-ldcache");
+        ran.silent();
+        assert_eq!(bundle.target("usr/lib/libfoo0.so.1"), "libfoo0.so.1.2");
+        calls.iter().filter(|it| name(it) == "getdents64").count()
+    };
+    assert_eq!(listings(1), listings(30));
+}

@@ -8,6 +8,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
+use std::sync::Once;
 
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat, renameat};
@@ -37,10 +38,18 @@ const MAX_LISTING: usize = 4 << 20;
 
 /// One open directory below a [`super::ContainerRoot`].
 pub struct Directory {
-    pub(super) fd: OwnedFd,
+    fd: OwnedFd,
+    swept: Once,
 }
 
 impl Directory {
+    pub(super) fn new(fd: OwnedFd) -> Self {
+        Self {
+            fd,
+            swept: Once::new(),
+        }
+    }
+
     /// The names in the directory, in no order; `.` and `..` are left out. A directory with more than anyone's names is refused.
     pub fn entries(&self) -> io::Result<Vec<Entry>> {
         seek(&self.fd, SeekFrom::Start(0))?;
@@ -96,7 +105,7 @@ impl Directory {
 
     pub(super) fn open_directory(&self, name: &OsStr) -> io::Result<Self> {
         let fd = self.open(name, OFlag::O_RDONLY | OFlag::O_DIRECTORY)?;
-        Ok(Self { fd })
+        Ok(Self::new(fd))
     }
 
     fn open(&self, name: &OsStr, flags: OFlag) -> io::Result<OwnedFd> {
@@ -136,7 +145,7 @@ impl Directory {
         if Kind::of(&self.stat(name)?) == Kind::Directory {
             return Err(Errno::EISDIR.into());
         }
-        self.sweep();
+        self.swept.call_once(|| self.sweep());
         retry_swept(|| {
             let temporary = temporary_name();
             symlinkat(target, &self.fd, temporary.as_os_str())?;
@@ -192,7 +201,7 @@ impl Directory {
         if self.holds(name, bytes, mode) {
             return Ok(false);
         }
-        self.sweep();
+        self.swept.call_once(|| self.sweep());
         retry_swept(|| self.replace_file(name, bytes, mode, &finish))?;
         Ok(true)
     }
@@ -237,7 +246,7 @@ impl Directory {
         }
     }
 
-    /// Removes temporary names that hooks left which were killed. A file that is locked belongs to a hook at work; a link cannot
+    /// Removes temporary names that hooks left which were killed, once for all that is replaced here. A file that is locked belongs to a hook at work; a link cannot
     /// be locked, so its owner makes it again.
     fn sweep(&self) {
         let is_temporary = |entry: &Entry| entry.name.as_bytes().starts_with(TEMPORARY);
