@@ -97,7 +97,8 @@ built_std() {
 	for crate in "$root"/usr/src/rustc-*/library/vendor/*; do
 		ln -s "${crate#"$root"}" "$build/vendor/std-${crate##*/}"
 	done
-	cat >"$build/link" <<-LINK
+	# rustc knows from the name how to speak to it.
+	cat >"$build/musl-gcc" <<-LINK
 		#!/bin/sh
 		exec $arch-linux-gnu-gcc "\$@" -specs /usr/lib/$arch-linux-musl/musl-gcc.specs
 	LINK
@@ -115,7 +116,7 @@ built_std() {
 			-Zbuild-std=std,panic_abort -Zbuild-std-features=optimize_for_size \\
 			--config 'source.crates-io.replace-with="vendored"' --config 'source.vendored.directory="/build/vendor"'
 	RUN
-	chmod +x "$build/link" "$build/run"
+	chmod +x "$build/musl-gcc" "$build/run"
 	variable=$(printf %s "$target" | tr '[:lower:]-' '[:upper:]_')
 	host=$(uname -m)
 	[ "$(id -u)" = 0 ] || set -- --map-root-user
@@ -125,7 +126,7 @@ built_std() {
 		' sh "$root" "$build" chroot "$root" /usr/bin/env -i PATH=/usr/bin HOME=/build CARGO_HOME=/build/cargo \
 		CARGO_TARGET_DIR=/build/target CARGO_PROFILE_RELEASE_OPT_LEVEL=$level RUSTC_BOOTSTRAP=1 \
 		"CARGO_TARGET_$(printf %s "$host" | tr '[:lower:]' '[:upper:]')_UNKNOWN_LINUX_GNU_LINKER=$host-linux-gnu-gcc" \
-		"CARGO_TARGET_${variable}_LINKER=/build/link" \
+		"CARGO_TARGET_${variable}_LINKER=/build/musl-gcc" \
 		"CARGO_TARGET_${variable}_RUSTFLAGS=$flags -C target-feature=+crt-static -C link-self-contained=no -L native=/build/lib" \
 		/build/run
 	mv "$build/target/$target/release/nvidia-ctk" "$tmp/$target/release/"
