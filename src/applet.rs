@@ -116,6 +116,14 @@ fn parse_and_run(applet: &Applet, line: &Normalised) -> ExitCode {
             .as_ref()
             .map_or(LevelFilter::Info, NvidiaCtk::log_level),
     );
+    // The hook itself is named when it runs; an unknown one never is.
+    if let Ok(NvidiaCtk {
+        command: Some(Command::Hook(_)),
+        ..
+    }) = parsed
+    {
+        set_hook(applet.name);
+    }
     for warning in &line.warnings {
         log::warn!("{warning}");
     }

@@ -6,8 +6,8 @@
 
 use std::io::{self, Write};
 use std::os::unix::net::UnixDatagram;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, OnceLock};
 
 use ::log::{Level, LevelFilter, Log, Metadata, Record};
 use syslog::{Facility, LogFormat, LoggerBackend, Severity};
@@ -20,7 +20,7 @@ const MAX_WARNINGS: usize = 100;
 
 static WARNINGS: AtomicUsize = AtomicUsize::new(0);
 static LOGGER: StderrAndSyslog = StderrAndSyslog;
-static HOOK: OnceLock<&'static str> = OnceLock::new();
+static HOOK: Mutex<Option<&'static str>> = Mutex::new(None);
 static CONTAINER: OnceLock<String> = OnceLock::new();
 
 struct StderrAndSyslog;
@@ -37,7 +37,13 @@ pub fn init(level: LevelFilter) {
 
 /// Names the hook that runs: what it says goes to syslog from now on.
 pub fn set_hook(name: &'static str) {
-    let _ = HOOK.set(name);
+    if let Ok(mut hook) = HOOK.lock() {
+        *hook = Some(name);
+    }
+}
+
+fn hook() -> Option<&'static str> {
+    HOOK.lock().ok().and_then(|hook| *hook)
 }
 
 /// Names the container that the hook works on.
@@ -83,7 +89,7 @@ impl Log for StderrAndSyslog {
         };
         let _ = io::stderr().write_all(stderr_line(record.level(), &message).as_bytes());
         if record.level() <= Level::Info
-            && let Some(hook) = HOOK.get()
+            && let Some(hook) = hook()
         {
             let _ = send_to_syslog(hook, record.level(), &message);
         }
@@ -101,7 +107,7 @@ fn stderr_line(level: Level, message: &str) -> String {
         Level::Debug | Level::Trace => "debug",
     };
     let mut line = format!("level={level} msg=\"{message}\"");
-    if let Some(hook) = HOOK.get() {
+    if let Some(hook) = hook() {
         let _ = write!(line, " hook={hook}");
     }
     if let Some(id) = CONTAINER.get() {

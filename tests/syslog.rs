@@ -145,6 +145,26 @@ fn the_line_is_there_before_a_container_is_known() {
     assert!(said.len() == 1 && said[0].starts_with(start), "{said:?}");
 }
 
+/// crun shows nobody else that a hook of a newer spec was left out.
+#[test]
+fn what_is_odd_in_a_line_is_told() {
+    let Some(syslog) = Syslog::new() else { return };
+    let socket = syslog.bind();
+    syslog.bundle.directory("d");
+    for (odd, line) in [
+        ("of-next-year", "of-next-year --path /d"),
+        ("more", "chmod --mode 755 --path /d more"),
+    ] {
+        syslog.hook(line).warns(&[odd]);
+        let said = lines(&socket);
+        let start = "<28>nvidia-ctk[PID]: nvidia-cdi-hook: container -: ";
+        assert!(
+            said.len() == 1 && said[0].starts_with(start) && said[0].contains(odd),
+            "{said:?}"
+        );
+    }
+}
+
 #[test]
 fn nobody_who_listens_is_no_reason_to_wait_or_fail() {
     let Some(syslog) = Syslog::new() else { return };
