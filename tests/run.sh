@@ -2,7 +2,8 @@
 # Runs all tests on a Debian or Ubuntu machine that has Rust and gcc, and installs the other programs that they need:
 #   sh tests/run.sh [--long]
 # With --long it goes on with the scripts of tests/long, which fetch more and take longer.
-# Tests with containers need root. With CI=true in the environment a test that cannot run fails; else it says SKIPPED.
+# Tests with containers need root. With CI=true in the environment a test that cannot run fails, unless what it is about is too
+# old here; else it says SKIPPED.
 set -u
 case $#:${1-} in
 0:) long= ;;

@@ -140,7 +140,8 @@ fn name(file: &Path) -> &str {
 /// A bundle: a copy of the image and a config.json.
 pub(crate) struct Container {
     folder: TempDir,
-    config: Value,
+    /// Its config.json, but for the command.
+    pub(crate) config: Value,
     /// A shell script that makes the host of it.
     host: String,
 }
@@ -298,12 +299,21 @@ impl Container {
             .arg(self.path().join("state"))
             .args(["run", "--bundle"])
             .arg(self.path());
-        let id = format!("nvidia-ctk-{}", name(self.path()).trim_start_matches('.'));
-        start.arg(id).output().expect("sh starts").into()
+        start
+            .arg(id(self.path()))
+            .output()
+            .expect("sh starts")
+            .into()
     }
 }
 
-fn push(list: &mut Value, item: Value) {
+/// A name that nobody else has, for what belongs to a temporary folder.
+pub(crate) fn id(folder: &Path) -> String {
+    format!("nvidia-ctk-{}", name(folder).trim_start_matches('.'))
+}
+
+/// Adds to a list, which may be missing.
+pub(crate) fn push(list: &mut Value, item: Value) {
     match list {
         Value::Array(items) => items.push(item),
         _ => *list = json!([item]),
@@ -381,13 +391,6 @@ impl Podman {
         command
     }
 
-    fn cgroup(&self) -> String {
-        format!(
-            "nvidia-ctk-{}",
-            name(self.folder.path()).trim_start_matches('.')
-        )
-    }
-
     /// `podman run` on a container's root, with our hooks or without.
     pub(crate) fn run(
         &self,
@@ -402,7 +405,7 @@ impl Podman {
             .arg("--hooks-dir")
             .arg(self.path(if hooks { "hooks.d" } else { "none" }));
         podman.args("run --rm --network none --cgroups no-conmon --cgroup-parent".split(' '));
-        podman.arg(format!("/{}", self.cgroup()));
+        podman.arg(format!("/{}", id(self.folder.path())));
         // podman's own limits are higher than what a root without CAP_SYS_RESOURCE may set.
         podman.args("--ulimit nofile=1024:1024 --ulimit nproc=1024:1024".split(' '));
         // On a busy machine podman can lose what a short container prints: it goes to a file.
@@ -421,18 +424,16 @@ impl Podman {
 
 impl Drop for Podman {
     fn drop(&mut self) {
-        // podman leaves the parent of its containers' cgroups behind, in each hierarchy.
-        let _ = private("find")
-            .args(["/sys/fs/cgroup", "-depth", "-type", "d", "-path"])
-            .args([
-                &format!("*/{}*", self.cgroup()),
-                "-exec",
-                "rmdir",
-                "{}",
-                "+",
-            ])
-            .output();
+        remove_cgroups(&id(self.folder.path()));
     }
+}
+
+/// Removes the cgroups whose parents begin with this name, in each hierarchy: engines leave them behind.
+pub(crate) fn remove_cgroups(name: &str) {
+    let _ = private("find")
+        .args(["/sys/fs/cgroup", "-depth", "-type", "d", "-path"])
+        .args([&format!("*/{name}*"), "-exec", "rmdir", "{}", "+"])
+        .output();
 }
 
 /// Options for `podman run` that mount each of the driver's files into a folder.

@@ -14,9 +14,9 @@ trap 'rm -rf "$temp"' EXIT
 trap 'exit 130' HUP INT TERM
 
 # The programs of the tests are linked statically: they are the same everywhere.
-cargo test --locked --no-run --test runtimes --test configure --message-format=json >"$temp/build" || exit 1
+cargo test --locked --no-run --test runtimes --test configure --test cdi_specs --message-format=json >"$temp/build" || exit 1
 sed -n 's/.*"executable":"\([^"]*\/deps\/[^"]*\)".*/\1/p' "$temp/build" | sort -u >"$temp/tests"
-[ "$(wc -l <"$temp/tests")" = 2 ] || { echo 'cargo names other tests than expected'; cat "$temp/tests"; exit 1; }
+[ "$(wc -l <"$temp/tests")" = 3 ] || { echo 'cargo names other tests than expected'; cat "$temp/tests"; exit 1; }
 target=$(dirname "$(dirname "$(dirname "$(head -n 1 "$temp/tests")")")")
 
 packages='runc crun podman containerd docker.io docker-cli busybox-static gcc libc6-dev
