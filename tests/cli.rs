@@ -54,13 +54,15 @@ fn run(line: &str) -> Run {
     run_with(name, &words.collect::<Vec<_>>(), &[])
 }
 
+/// A hook's name is told as soon as it is known that there is one.
 fn assert_warns(line: &str, message: &str) {
     let run = run(line);
+    let applet = line.split_whitespace().next().unwrap();
     assert_eq!(run.code, 0, "{line}: {}", run.stderr);
     assert_eq!(run.stdout, "", "{line}");
     assert_eq!(
         run.stderr,
-        format!("level=warning msg=\"{message}\"\n"),
+        format!("level=warning msg=\"{message}\" hook={applet}\n"),
         "{line}"
     );
 }
@@ -236,7 +238,7 @@ fn environment() {
     assert_eq!(bad.code, 0);
     assert_eq!(
         bad.stderr,
-        "level=warning msg=\"NVIDIA_CTK_DEBUG is ignored: 'yes' is not a bool\"\n"
+        "level=warning msg=\"NVIDIA_CTK_DEBUG is ignored: 'yes' is not a bool\" hook=nvidia-cdi-hook\n"
     );
 }
 
