@@ -169,6 +169,7 @@ mkdir "$stage"
 # shellcheck disable=SC2046 # one argument for each page
 pages $(ls packaging/man)
 completions
+install -D -m 644 -t "$stage/usr/lib/systemd/system" packaging/systemd/*
 package nvidia-ctk
 
 stage=$tmp/nvidia-ctk-hooks

@@ -33,6 +33,16 @@ for package in "$tmp/packages"/*; do
 done
 [ "$(find "$tmp/packages" -type f | wc -l)" = 4 ] || die 'there are not four packages'
 
+step 'units'
+if command -v systemd-analyze >/dev/null; then
+	dpkg-deb -x "$tmp/packages"/nvidia-ctk_*.deb "$tmp/units"
+	sed -i "s|=/usr/bin/|=$tmp/units/usr/bin/|" "$tmp/units/usr/lib/systemd/system"/*.service
+	systemd-analyze verify --man=no "$tmp/units/usr/lib/systemd/system"/* 2>&1 | tee "$tmp/verified"
+	[ ! -s "$tmp/verified" ] || die 'systemd does not like a unit'
+else
+	echo 'SKIPPED units: no systemd-analyze'
+fi
+
 step 'no scripts'
 for package in "$tmp/packages"/*.deb; do
 	dpkg-deb -e "$package" "$tmp/control"
