@@ -71,11 +71,17 @@ impl<'r> Ldconfig<'r> {
         SearchPath::new(self.root, &self.profile, first)
     }
 
-    /// Makes the SONAME links in these directories, as `ldconfig -n` would, and leaves the cache as it is.
-    pub fn link<'f>(&self, directories: impl IntoIterator<Item = &'f Path>) {
+    /// Makes the SONAME links in these directories, as `ldconfig -n` would, for libraries whose files' names are wanted, and leaves
+    /// the cache as it is.
+    pub fn link<'f>(
+        &self,
+        directories: impl IntoIterator<Item = &'f Path>,
+        is_wanted: &dyn Fn(&OsStr) -> bool,
+    ) {
         let mut search_path = SearchPath::only(self.root, &self.profile, directories);
         let mut inputs = DefaultHasher::new();
-        scan::libraries(self.root, &self.profile, &mut search_path, &mut inputs);
+        let (root, profile) = (self.root, &self.profile);
+        scan::libraries(root, profile, &mut search_path, is_wanted, &mut inputs);
     }
 
     /// Makes the SONAME links in the directories and writes the cache. Returns whether it was not right already.
@@ -101,7 +107,8 @@ impl<'r> Ldconfig<'r> {
             }
         }
         let mut inputs = self.inputs(&search_path);
-        let libraries = scan::libraries(self.root, &self.profile, &mut search_path, &mut inputs);
+        let (root, profile) = (self.root, &self.profile);
+        let libraries = scan::libraries(root, profile, &mut search_path, &|_| true, &mut inputs);
         let bytes = self.cache(&libraries, search_path.hwcap_names())?;
         if self.root.must_mount(Path::new(ETC)) && etc.stat(name).is_ok() {
             match self.root.cover(Path::new(PATH), &bytes, CACHE_MODE) {

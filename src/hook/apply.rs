@@ -1,16 +1,22 @@
 //! `apply`: all that a container with GPUs needs, in one call.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
 use anyhow::{Result, ensure};
 use argh::{ArgsInfo, FromArgs};
+use memchr::memmem;
 
 use super::chmod::{self, Chmod};
 use super::create_symlinks::{self, CreateSymlinks, Link};
 use super::disable_device_node_modification::{self, DisableDeviceNodeModification};
 use super::disabled::Disabled;
 use super::enable_cuda_compat::{self, COMPAT_ROOT, EnableCudaCompat};
+use super::name;
 use super::update_application_profile::{self, UpdateApplicationProfile};
 use super::update_ldcache::{self, UpdateLdcache};
-use super::{create_soname_symlinks, name};
+use crate::ldcache::Ldconfig;
 use crate::rootfs::ContainerRoot;
 use crate::sandbox::Mounts;
 
@@ -137,20 +143,26 @@ pub fn run(root: &ContainerRoot, options: &Options) -> Result<()> {
     let preferred = cuda_compat.and_then(|compat| enable_cuda_compat::run(root, compat));
     let links = &options.links;
     part(name::<CreateSymlinks>(), create_symlinks::run(root, links));
-    if let Some(ldcache) = &options.ldcache
-        && links.iter().any(|link| !link.leads_somewhere(root))
-    {
-        create_soname_symlinks::run(root, &ldcache.folders);
-    }
     for modes in &options.modes {
         part(name::<Chmod>(), chmod::run(root, modes));
     }
     if let Some(ldcache) = &options.ldcache {
+        let ldconfig = Ldconfig::new(root);
+        let missing = links.iter().filter(|link| !link.leads_somewhere(root));
+        let stems: Vec<_> = missing.filter_map(|link| stem(&link.target)).collect();
+        if !stems.is_empty() {
+            let folders = ldcache.folders.iter().map(PathBuf::as_path);
+            ldconfig.link(folders, &|name| {
+                let name = name.as_bytes();
+                stems.iter().any(|stem| name.starts_with(stem))
+            });
+        }
         let ldcache = update_ldcache::Options {
             preferred,
             ..ldcache.clone()
         };
-        part(name::<UpdateLdcache>(), update_ldcache::run(root, &ldcache));
+        let updated = update_ldcache::run_as(&ldconfig, root, &ldcache);
+        part(name::<UpdateLdcache>(), updated);
     }
     if let Some(params) = &options.params {
         disable_device_node_modification::run(root, params);
@@ -163,6 +175,12 @@ pub fn run(root: &ContainerRoot, options: &Options) -> Result<()> {
     }
     ensure!(failed == 0, "{failed} parts failed");
     Ok(())
+}
+
+/// How the name of a file begins that may have this SONAME: up to `.so`.
+fn stem(soname: &OsStr) -> Option<&[u8]> {
+    let name = Path::new(soname).file_name()?.as_bytes();
+    name.get(..memmem::find(name, b".so")? + ".so".len())
 }
 
 /// `OCTAL:PATH`

@@ -98,7 +98,15 @@ pub fn mounts(root: &ContainerRoot) -> Mounts {
 
 /// Names the folders in the container's configuration, unless they are there, makes SONAME links, and writes the cache.
 pub fn run(root: &ContainerRoot, options: &Options) -> Result<()> {
-    let ldconfig = Ldconfig::new(root);
+    run_as(&Ldconfig::new(root), root, options)
+}
+
+/// The same, with what is known of the root's ldconfig already.
+pub(super) fn run_as(
+    ldconfig: &Ldconfig<'_>,
+    root: &ContainerRoot,
+    options: &Options,
+) -> Result<()> {
     let configured = ldconfig.search_path([]);
     let mut folders = options.folders.clone();
     if options.find_driver {

@@ -74,15 +74,16 @@ struct Made {
     file: FileVersion,
 }
 
-/// Searches all directories, makes the SONAME links in them, and feeds `inputs` with everything that the result depends on, as
-/// it is afterwards.
+/// Searches all directories for files and links whose names `is_wanted`, makes the SONAME links in them, and feeds `inputs` with
+/// everything that the result depends on, as it is afterwards.
 pub(super) fn libraries(
     root: &ContainerRoot,
     profile: &Profile,
     search_path: &mut SearchPath<'_>,
+    is_wanted: &dyn Fn(&OsStr) -> bool,
     inputs: &mut impl Hasher,
 ) -> Vec<Library> {
-    let mut scan = Scan::new(root, profile, Depth::Content);
+    let mut scan = Scan::new(root, profile, Depth::Content, is_wanted);
     let mut libraries = Vec::new();
     let mut strings = 0;
     while let Some(directory) = search_path.next() {
@@ -129,7 +130,7 @@ pub(super) fn identity(
     search_path: &mut SearchPath<'_>,
     inputs: &mut impl Hasher,
 ) {
-    let mut scan = Scan::new(root, profile, Depth::Identity);
+    let mut scan = Scan::new(root, profile, Depth::Identity, &|_| true);
     while let Some(directory) = search_path.next() {
         if let Some(listing) = scan.directory(&directory, search_path) {
             hash_directory(&directory, &listing, inputs);
@@ -172,6 +173,7 @@ struct Scan<'s> {
     root: &'s ContainerRoot,
     profile: &'s Profile,
     depth: Depth,
+    is_wanted: &'s dyn Fn(&OsStr) -> bool,
     /// How many more names of libraries there may be.
     names_left: usize,
     /// Every file is looked into once, however many names lead to it.
@@ -179,11 +181,17 @@ struct Scan<'s> {
 }
 
 impl<'s> Scan<'s> {
-    fn new(root: &'s ContainerRoot, profile: &'s Profile, depth: Depth) -> Self {
+    fn new(
+        root: &'s ContainerRoot,
+        profile: &'s Profile,
+        depth: Depth,
+        is_wanted: &'s dyn Fn(&OsStr) -> bool,
+    ) -> Self {
         Self {
             root,
             profile,
             depth,
+            is_wanted,
             names_left: MAX_LIBRARIES,
             parsed: HashMap::new(),
         }
@@ -196,7 +204,9 @@ impl<'s> Scan<'s> {
         directory: &LibraryDirectory,
         search_path: &mut SearchPath<'_>,
     ) -> Option<Listing> {
-        let is_considered = |entry: &Entry| self.is_considered(directory, &entry.name, entry.kind);
+        let is_considered = |entry: &Entry| {
+            (self.is_wanted)(&entry.name) && self.is_considered(directory, &entry.name, entry.kind)
+        };
         let read = Listing::read(
             self.profile,
             directory,
