@@ -495,7 +495,8 @@ const BEYOND_END: Error = Error::Malformed("a string beyond the end of the file"
 
 fn until_nul(bytes: &[u8]) -> Vec<u8> {
     let bytes = bytes.get(..MAX_NAME).unwrap_or(bytes);
-    let end = memchr::memchr(0, bytes).unwrap_or(bytes.len());
+    let end = bytes.iter().position(|&it| it == 0);
+    let end = end.unwrap_or(bytes.len());
     bytes.get(..end).unwrap_or(bytes).to_vec()
 }
 

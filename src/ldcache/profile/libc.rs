@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use memchr::memmem;
+use memchr::arch::all::memchr::One;
 
 use super::CURRENT_MINOR;
 use crate::elf::{Endian, Head, Object, OpenFile};
@@ -41,7 +41,7 @@ pub(super) struct Loader {
 impl Loader {
     /// Looks for what is known of a loader in a piece of it; returns something when nothing is left to look for.
     fn learn(&mut self, bytes: &[u8], firsts: usize) -> Option<()> {
-        let holds = |needle: &[u8]| memmem::find(bytes, needle).is_some();
+        let holds = |needle| find_iter(bytes, needle).next().is_some();
         self.knows_hwcaps |= holds(b"--glibc-hwcaps-mask") || holds(b"ld.so (");
         let is_row = |row: &Vec<PathBuf>| row.len() > 1;
         if !self.directories.as_ref().is_some_and(is_row) {
@@ -149,16 +149,33 @@ pub(super) fn find_libcs(root: &ContainerRoot) -> Vec<Libc> {
     libcs
 }
 
+/// Where the needle stands. memmem would first ask the processor what it can do, and that takes longer than all of the search
+/// where a hypervisor answers.
+fn find_iter(bytes: &[u8], needle: &'static [u8]) -> impl Iterator<Item = usize> {
+    let first = needle.first().copied().unwrap_or_default();
+    let is_there = move |&at: &usize| {
+        let rest = bytes.get(at..);
+        rest.is_some_and(|rest| rest.starts_with(needle))
+    };
+    let mut from = 0;
+    std::iter::from_fn(move || {
+        let at = from + One::new(first).find(bytes.get(from..)?)?;
+        from = at + 1;
+        Some(at)
+    })
+    .filter(is_there)
+}
+
 /// Finds `GNU C Library (…) … release version 2.N` and returns it from the parenthesis on.
 fn find_banner(bytes: &[u8], firsts: usize) -> Option<Vec<u8>> {
     const START: &[u8] = b"GNU C Library (";
     const VERSION: &[u8] = b"release version ";
-    let mut starts = memmem::find_iter(bytes, START).take_while(|&start| start < firsts);
+    let mut starts = find_iter(bytes, START).take_while(|&start| start < firsts);
     starts.find_map(|start| {
         let from = start + START.len() - 1;
         let text = bytes.get(from..)?;
         let text = text.get(..MAX_BANNER).unwrap_or(text);
-        let number = memmem::find(text, VERSION)? + VERSION.len();
+        let number = find_iter(text, VERSION).next()? + VERSION.len();
         let length = text
             .get(number..)?
             .iter()
@@ -171,7 +188,7 @@ fn find_banner(bytes: &[u8], firsts: usize) -> Option<Vec<u8>> {
 
 /// The first run of at least `least` strings with a NUL behind each that name library directories with a slash at the end.
 fn directory_row(bytes: &[u8], firsts: usize, least: usize) -> Option<Vec<PathBuf>> {
-    let mut starts = memmem::find_iter(bytes, b"/lib").take_while(|&start| start < firsts);
+    let mut starts = find_iter(bytes, b"/lib").take_while(|&start| start < firsts);
     starts.find_map(|found| {
         let with_usr = found.checked_sub(4).filter(|&start| {
             bytes
@@ -214,7 +231,7 @@ pub(super) fn is_multiarch(path: &Path) -> bool {
 }
 
 fn is_triplet(name: &OsStr) -> bool {
-    memmem::find(name.as_bytes(), b"-linux-gnu").is_some()
+    find_iter(name.as_bytes(), b"-linux-gnu").next().is_some()
 }
 
 /// `N` of the version `2.N` at the end of the banner.
