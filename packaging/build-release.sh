@@ -48,13 +48,10 @@ trap 'exit 1' HUP INT PIPE TERM
 # Nobody unwinds. A fixed address saves the start the relocation of 20 pages, and one segment less a few more.
 flags='-C force-unwind-tables=no -C relocation-model=static -C link-arg=-Wl,-z,noseparate-code'
 
-# A tenth smaller than with "s", and no slower by the clock.
-level=z
-
 # The paths of sources, which panics and dependencies print, do not tell where the build was.
 installed_std() {
 	RUSTFLAGS="$flags --remap-path-prefix=$repo=/nvidia-ctk --remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo" \
-		CARGO_PROFILE_RELEASE_OPT_LEVEL=$level CARGO_TARGET_DIR=$tmp cargo build --release --locked --target "$target"
+		CARGO_TARGET_DIR=$tmp cargo build --release --locked --target "$target"
 }
 
 # private_root DIRECTORY: Debian's rustc, the sources of its standard library, and musl.
@@ -124,7 +121,7 @@ built_std() {
 	unshare "$@" --mount --propagation private sh -c '
 		mount --rbind /dev "$1/dev" && mount --rbind /proc "$1/proc" && mount --bind "$2" "$1/build" && shift 2 && exec "$@"
 		' sh "$root" "$build" chroot "$root" /usr/bin/env -i PATH=/usr/bin HOME=/build CARGO_HOME=/build/cargo \
-		CARGO_TARGET_DIR=/build/target CARGO_PROFILE_RELEASE_OPT_LEVEL=$level RUSTC_BOOTSTRAP=1 \
+		CARGO_TARGET_DIR=/build/target RUSTC_BOOTSTRAP=1 \
 		"CARGO_TARGET_$(printf %s "$host" | tr '[:lower:]' '[:upper:]')_UNKNOWN_LINUX_GNU_LINKER=$host-linux-gnu-gcc" \
 		"CARGO_TARGET_${variable}_LINKER=/build/musl-gcc" \
 		"CARGO_TARGET_${variable}_RUSTFLAGS=$flags -C target-feature=+crt-static -C link-self-contained=no -L native=/build/lib" \
