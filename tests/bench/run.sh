@@ -411,6 +411,27 @@ one_call() {
 	rm -rf "$bundle"
 }
 
+# wall ROUNDS: what giving up privileges costs a hook (src/sandbox.rs), by running it where the kernel has none of these calls.
+wall() {
+	number() { echo "__NR_$1" | gcc -E -P -include sys/syscall.h -x c - | tail -n 1; }
+	gcc -O1 -Wall -static -o "$tmp/without" "$repo/tests/fixtures/without.c"
+	prepare small "$cache/small"
+	run() { tabbed "$1" "$bundle/reset" "$bundle/state.json" "$tmp/without" "$2" -- "$hook" update-ldcache --folder "$libdir"; }
+	{
+		run 'with it' "$(tabbed 1001 1002 1003)" # as many filters, for calls that there are not
+		run 'without it' "$(tabbed "$(number landlock_create_ruleset)" "$(number capget)" "$(number prlimit64)")"
+	} >"$tmp/commands"
+	say
+	say "### The second wall: Landlock, capabilities, limits, on small, $1 rounds"
+	say
+	"$tmp/timer" "$1" "$tmp/commands" | awk -F '\t' '
+		{ printf "%s: %.3f ms (%.3f .. %.3f)\n", $1, $3, $2, $4; median[$1] = $3; least[$1] = $2 }
+		END {
+			printf "it costs %.3f ms (minima: %.3f ms)\n", median["with it"] - median["without it"], least["with it"] - least["without it"]
+		}'
+	rm -rf "$bundle"
+}
+
 # --- the run ----------------------------------------------------------------------------------------------------------------
 
 rounds=61
@@ -444,9 +465,11 @@ if [ -n "$quick" ]; then
 	profile gpu
 	rm -rf "$bundle"
 	one_call "$rounds"
+	wall "$rounds"
 else
 	rm -rf "$bundle"
 	one_call "$rounds"
+	wall $((rounds * 3))
 	measure large "$rounds"
 	profile large
 	rm -rf "$bundle"
