@@ -416,13 +416,14 @@ impl<'s> Scan<'s> {
                 continue;
             }
             let (soname, target) = (library.soname, library.name);
-            let result = match obstacle {
-                None => directory.directory.symlink(target, soname),
-                Some(_) => Ok(false),
-            };
+            if obstacle.is_some() {
+                library.is_linked = false;
+                continue;
+            }
             let path = directory.path.join(soname);
-            match result {
-                Ok(true) => {
+            match directory.directory.symlink(target, soname) {
+                // Another hook may have been faster.
+                Ok(_) => {
                     log::debug!("{} -> {}", path.display(), target.display());
                     made.push(Made {
                         soname: soname.to_owned(),
@@ -430,7 +431,6 @@ impl<'s> Scan<'s> {
                         file: library.file,
                     });
                 }
-                Ok(false) => library.is_linked = false,
                 Err(err) if is_obstacle(&err) => {
                     library.is_linked = false;
                     obstacle = Some(err);
