@@ -16,9 +16,10 @@ use std::iter::{empty, once};
 use argh::{CommandInfoWithArgs, FlagInfoKind};
 
 use environment::{Setting, settings};
-pub(crate) use flag::parse_bool;
 use flag::{HELP, nearest_flag, split_flag};
 use level::Level;
+
+use crate::spelling::parse_bool;
 
 /// How many arguments a line may have, both before its lists are split and after.
 const MAX_ARGUMENTS: usize = 65_536;

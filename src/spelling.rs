@@ -1,4 +1,13 @@
-//! Which known name was probably meant.
+//! How people write: words for yes and no, and which known name was probably meant.
+
+/// The words of Go's `strconv.ParseBool`.
+pub(crate) fn parse_bool(word: &str) -> Option<bool> {
+    match word {
+        "1" | "t" | "T" | "TRUE" | "true" | "True" => Some(true),
+        "0" | "f" | "F" | "FALSE" | "false" | "False" => Some(false),
+        _ => None,
+    }
+}
 
 /// How many letters have to be added, dropped or replaced to make `written` the `name`, if few enough that it can be meant.
 pub(crate) fn distance_if_near(written: &str, name: &str) -> Option<usize> {

@@ -1,4 +1,4 @@
-//! The forms of flags and of bool words.
+//! The forms of flags.
 
 use argh::FlagInfo;
 
@@ -30,15 +30,6 @@ pub(super) fn is_named(flag: &FlagInfo<'_>, name: &str) -> bool {
 
 fn long_name<'a>(flag: &FlagInfo<'a>) -> &'a str {
     flag.long.trim_start_matches("--")
-}
-
-/// The words of Go's `strconv.ParseBool`.
-pub(crate) fn parse_bool(word: &str) -> Option<bool> {
-    match word {
-        "1" | "t" | "T" | "TRUE" | "true" | "True" => Some(true),
-        "0" | "f" | "F" | "FALSE" | "false" | "False" => Some(false),
-        _ => None,
-    }
 }
 
 /// The flag whose name was probably meant, if there is one.

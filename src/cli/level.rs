@@ -2,8 +2,9 @@
 
 use argh::{CommandInfoWithArgs, FlagInfo, FlagInfoKind, Optionality};
 
-use super::flag::{is_named, parse_bool};
+use super::flag::is_named;
 use super::toolkit;
+use crate::spelling::parse_bool;
 
 /// A command of the line, and the flags that were given for it.
 pub(super) struct Level<'a> {

@@ -5,7 +5,7 @@ use toml_edit::{Array, Value};
 
 use super::document;
 use super::key::{self, Key, Kind};
-use crate::cli::parse_bool;
+use crate::spelling::parse_bool;
 
 /// What takes an optional bool out of the file.
 const NIL: &str = "nil";
