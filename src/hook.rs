@@ -81,7 +81,7 @@ impl Hook {
     pub fn run(&self) -> Result<()> {
         self.run_command()?;
         ensure!(
-            !(self.strict && crate::log::has_warned()),
+            !(self.strict && crate::log::warnings() > 0),
             "there were warnings, and --strict was asked for"
         );
         Ok(())

@@ -24,6 +24,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use nix::sys::stat::{FileStat, Mode};
 
+use crate::log::warnings;
 use crate::rootfs::ContainerRoot;
 use format::{CacheEntry, Hwcap, LdCache};
 use profile::Profile;
@@ -52,15 +53,19 @@ const CACHE_MODE: Mode = Mode::from_bits_truncate(0o644);
 pub struct Ldconfig<'r> {
     root: &'r ContainerRoot,
     profile: Profile,
+    /// How many warnings others gave.
+    warnings_before: usize,
 }
 
 impl<'r> Ldconfig<'r> {
     /// Finds out what the root's ldconfig does.
     #[must_use]
     pub fn new(root: &'r ContainerRoot) -> Self {
+        let warnings_before = warnings();
         Self {
             root,
             profile: Profile::of(root),
+            warnings_before,
         }
     }
 
@@ -118,7 +123,7 @@ impl<'r> Ldconfig<'r> {
             }
         }
         // What a warning told of may be gone at the next run, which has to look again.
-        let written = if crate::log::has_warned() {
+        let written = if warnings() > self.warnings_before {
             etc.write(name, &bytes, CACHE_MODE)
         } else {
             etc.write_marked(name, &bytes, CACHE_MODE, |stat| mark_of(&inputs, stat))

@@ -51,10 +51,10 @@ pub fn set_container(id: &str) {
     let _ = CONTAINER.set(id.to_owned());
 }
 
-/// Whether there was a warning, shown or not.
+/// How many warnings there were, shown or not.
 #[must_use]
-pub fn has_warned() -> bool {
-    WARNINGS.load(Ordering::Relaxed) > 0
+pub fn warnings() -> usize {
+    WARNINGS.load(Ordering::Relaxed)
 }
 
 /// Writes data to standard output. A reader that went away is no error.

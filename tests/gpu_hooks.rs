@@ -851,3 +851,25 @@ fn the_hosts_configuration_switches_hooks_off() {
         );
     }
 }
+
+/// Guard: `Ldconfig::warnings_before`. What another part of apply warns of at each start must not make each start a slow one.
+#[test]
+fn a_warning_of_another_part_leaves_the_cache_its_mark() {
+    let marked = |line: &str, is_odd: bool| {
+        let bundle = Bundle::new();
+        bundle.file("opt/lib/libx.so.1.2", library("libx.so.1"));
+        if is_odd {
+            for name in ["libcuda.so.575.1", "libcuda.so.576.1"] {
+                bundle.file(Path::new(COMPAT).join(name), "");
+            }
+        }
+        let ran = bundle.hook(line);
+        assert_eq!((ran.code, ran.stderr.is_empty()), (0, !is_odd), "{ran:?}");
+        let mut mark = [0; 8];
+        rustix::fs::getxattr(bundle.at("etc/ld.so.cache"), "user.nvidia-ctk", &mut mark)
+    };
+    // As on any file system that can hold one.
+    let plain = marked("update-ldcache --folder /opt/lib", false);
+    let odd = marked("apply --host-driver-version 570.1 --folder /opt/lib", true);
+    assert_eq!(odd, plain);
+}

@@ -248,6 +248,11 @@ fn waits_for_the_end_of_its_container() {
         1,
         "--uninstall-at-exit needs --wait",
     );
+    System::new().says(
+        "install --wait --dry-run",
+        1,
+        "--dry-run does nothing to wait for: leave --wait out",
+    );
 }
 
 #[test]

@@ -107,6 +107,10 @@ impl Install {
             self.wait || !self.uninstall_at_exit,
             "--uninstall-at-exit needs --wait"
         );
+        ensure!(
+            !(self.wait && self.dry_run),
+            "--dry-run does nothing to wait for: leave --wait out"
+        );
         // A signal that comes while files are put in place waits until they are.
         let end: SigSet = [Signal::SIGTERM, Signal::SIGINT].into_iter().collect();
         if self.wait {
@@ -144,7 +148,7 @@ impl Install {
             bindir: self.bindir.clone(),
             libexecdir: self.libexecdir.clone(),
             hooksdir: self.hooksdir.clone(),
-            dry_run: self.dry_run,
+            dry_run: false,
         }
     }
 }
