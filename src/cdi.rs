@@ -8,7 +8,7 @@ mod yaml;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-use crate::rootfs::{ContainerRoot, FileId};
+use crate::rootfs::{FileId, Root};
 
 pub use spec::{ContainerEdits, Device, DeviceNode, Hook, Mount, Spec};
 
@@ -30,7 +30,7 @@ pub struct SpecFile {
 
 /// All specs below `root`, lowest precedence first.
 #[must_use]
-pub fn read_all(root: &ContainerRoot) -> Vec<SpecFile> {
+pub fn read_all(root: &Root) -> Vec<SpecFile> {
     let mut seen: Vec<FileId> = Vec::new();
     let mut files = Vec::new();
     for path in DIRECTORIES.map(Path::new) {
@@ -57,7 +57,7 @@ fn is_spec_name(name: &OsStr) -> bool {
         .is_some_and(|extension| extension == "yaml" || extension == "json")
 }
 
-fn read(root: &ContainerRoot, path: PathBuf) -> SpecFile {
+fn read(root: &Root, path: PathBuf) -> SpecFile {
     let spec = root
         .read(&path, MAX_SPEC)
         .map_err(|err| err.to_string())

@@ -10,7 +10,7 @@ pub mod library;
 
 use std::path::Path;
 
-use crate::rootfs::ContainerRoot;
+use crate::rootfs::Root;
 use device::{DeviceNode, Majors};
 use gpu::Gpu;
 use kernel::{KernelModule, Module};
@@ -41,7 +41,7 @@ pub struct Driver {
 impl Driver {
     /// Reads all of it below `root`. What cannot be read is not there.
     #[must_use]
-    pub fn read(root: &ContainerRoot) -> Self {
+    pub fn read(root: &Root) -> Self {
         let majors = Majors::read(root);
         Self {
             kernel: kernel::read(root),
@@ -55,7 +55,7 @@ impl Driver {
     }
 }
 
-fn read_text(root: &ContainerRoot, path: impl AsRef<Path>) -> Option<String> {
+fn read_text(root: &Root, path: impl AsRef<Path>) -> Option<String> {
     let bytes = root.read(path.as_ref(), MAX_PSEUDO_FILE).ok()?;
     Some(String::from_utf8_lossy(&bytes).into_owned())
 }

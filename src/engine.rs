@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Error, Result};
 use toml_edit::Item;
 
-use crate::rootfs::ContainerRoot;
+use crate::rootfs::Root;
 
 /// Largest configuration file that is read.
 const MAX_CONFIG: u64 = 4 << 20;
@@ -47,7 +47,7 @@ pub struct Engine {
 
 /// Those engines below `root` that are installed or configured.
 #[must_use]
-pub fn read_all(root: &ContainerRoot) -> Vec<Engine> {
+pub fn read_all(root: &Root) -> Vec<Engine> {
     let podman = Engine {
         name: "podman",
         cdi: Some(true),
@@ -76,7 +76,7 @@ fn program_name(engine: &str) -> &str {
     }
 }
 
-fn program(root: &ContainerRoot, name: &str) -> Option<PathBuf> {
+fn program(root: &Root, name: &str) -> Option<PathBuf> {
     PROGRAM_DIRECTORIES
         .iter()
         .map(|directory| Path::new(directory).join(name))
@@ -85,12 +85,7 @@ fn program(root: &ContainerRoot, name: &str) -> Option<PathBuf> {
 
 impl Engine {
     /// Reads a configuration file and lets `read` look at it; the first error of all files stays.
-    fn look(
-        &mut self,
-        root: &ContainerRoot,
-        path: &Path,
-        read: impl FnOnce(&mut Self, &str) -> Result<()>,
-    ) {
+    fn look(&mut self, root: &Root, path: &Path, read: impl FnOnce(&mut Self, &str) -> Result<()>) {
         let text = match root.read(path, MAX_CONFIG) {
             Ok(bytes) => String::from_utf8(bytes).map_err(Error::from),
             Err(err) if err.kind() == ErrorKind::NotFound => return,
@@ -138,7 +133,7 @@ mod tests {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, text).unwrap();
         }
-        read_all(&ContainerRoot::open(folder.path()).unwrap())
+        read_all(&Root::open(folder.path()).unwrap())
     }
 
     fn only(files: &[(&str, &str)]) -> Engine {

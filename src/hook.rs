@@ -123,7 +123,7 @@ impl Hook {
                 };
                 in_container_that(
                     hook.container_spec.as_deref(),
-                    |root| disable_device_node_modification::mounts(root, &params),
+                    disable_device_node_modification::mounts,
                     |root| {
                         disable_device_node_modification::run(root, &params);
                         Ok(())
@@ -190,7 +190,8 @@ fn in_container_that(
         log::debug!("the annotation {OPT_OUT} is off: nothing is done");
         return Ok(());
     }
-    let root = state.open_root()?;
-    sandbox::enter(&root, mounts(&root));
+    let mut root = state.open_root()?;
+    let mounts = mounts(&root);
+    sandbox::enter(&mut root, mounts);
     effect(&root)
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use crate::rootfs::{ContainerRoot, Kind};
+use crate::rootfs::{Kind, Root};
 
 /// Where engines look; a file in a later directory takes the place of one with the same name in an earlier.
 pub const DIRECTORIES: [&str; 2] = [
@@ -46,7 +46,7 @@ struct Hook {
 
 /// All files that count below `root`.
 #[must_use]
-pub fn read_all(root: &ContainerRoot) -> Vec<HookFile> {
+pub fn read_all(root: &Root) -> Vec<HookFile> {
     let mut paths: Vec<PathBuf> = Vec::new();
     for directory in DIRECTORIES.map(Path::new) {
         let entries = root.directory(directory).and_then(|it| it.entries());
@@ -70,7 +70,7 @@ pub fn read_all(root: &ContainerRoot) -> Vec<HookFile> {
         .collect()
 }
 
-fn read(root: &ContainerRoot, path: &Path) -> Result<PathBuf, String> {
+fn read(root: &Root, path: &Path) -> Result<PathBuf, String> {
     let bytes = root.read(path, MAX_FILE).map_err(|err| err.to_string())?;
     let document: Document = serde_json::from_slice(&bytes).map_err(|err| err.to_string())?;
     if document.version != VERSION {
@@ -92,7 +92,7 @@ fn read(root: &ContainerRoot, path: &Path) -> Result<PathBuf, String> {
 }
 
 /// Refuses what cannot be executed.
-pub fn is_program(root: &ContainerRoot, path: &Path) -> Result<(), String> {
+pub fn is_program(root: &Root, path: &Path) -> Result<(), String> {
     let stat = root.stat(path).map_err(|err| err.to_string())?;
     match Kind::of(&stat) {
         Kind::File if stat.st_mode & 0o111 != 0 => Ok(()),

@@ -8,7 +8,7 @@ use crate::cdi::{self, SpecFile};
 use crate::driver::Driver;
 use crate::engine::{self, Engine};
 use crate::hooks_dir::{self, HookFile};
-use crate::rootfs::{ContainerRoot, Kind};
+use crate::rootfs::{Kind, Root};
 
 /// Where this program and its links are installed.
 const PROGRAM_DIRECTORIES: [&str; 4] = [
@@ -21,7 +21,7 @@ const PROGRAM_DIRECTORIES: [&str; 4] = [
 /// A host.
 pub struct Inventory {
     /// Its root directory.
-    pub root: ContainerRoot,
+    pub root: Root,
     /// The NVIDIA driver.
     pub driver: Driver,
     /// Container engines.
@@ -47,7 +47,7 @@ pub struct Program {
 impl Inventory {
     /// Reads the host whose root directory is `root`.
     pub fn read(root: &Path) -> Result<Self> {
-        let root = ContainerRoot::open(root)
+        let root = Root::open(root)
             .with_context(|| format!("cannot open the root directory {}", root.display()))?;
         Ok(Self {
             driver: Driver::read(&root),
@@ -60,7 +60,7 @@ impl Inventory {
     }
 }
 
-fn programs(root: &ContainerRoot) -> Vec<Program> {
+fn programs(root: &Root) -> Vec<Program> {
     let mut programs = Vec::new();
     for folder in PROGRAM_DIRECTORIES.map(Path::new) {
         let Ok(directory) = root.directory(folder) else {

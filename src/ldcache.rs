@@ -7,6 +7,7 @@ pub mod arch;
 mod check;
 pub mod conf;
 pub mod display;
+pub mod driver_names;
 pub mod format;
 mod legacy_hwcaps;
 mod library;
@@ -18,6 +19,7 @@ mod search_path;
 
 use std::ffi::{OsStr, OsString};
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -25,7 +27,7 @@ use anyhow::{Context, Result};
 use nix::sys::stat::{FileStat, Mode};
 
 use crate::log::warnings;
-use crate::rootfs::ContainerRoot;
+use crate::rootfs::{ContainerRoot, Covered, Root, is_not_there, is_read_only};
 use format::{CacheEntry, Hwcap, LdCache};
 use profile::Profile;
 use scan::Library;
@@ -115,20 +117,30 @@ impl<'r> Ldconfig<'r> {
         let (root, profile) = (self.root, &self.profile);
         let libraries = scan::libraries(root, profile, &mut search_path, &|_| true, &mut inputs);
         let bytes = self.cache(&libraries, search_path.hwcap_names())?;
-        if self.root.must_mount(Path::new(ETC)) && etc.stat(name).is_ok() {
-            match self.root.cover(Path::new(PATH), &bytes, CACHE_MODE) {
-                Ok(changed) => return Ok(changed),
-                // What follows fails, too, as it does where nothing may be mounted.
-                Err(err) => log::warn!("{PATH}: cannot mount a new one over it: {err}"),
-            }
-        }
         // What a warning told of may be gone at the next run, which has to look again.
         let written = if warnings() > self.warnings_before {
             etc.write(name, &bytes, CACHE_MODE)
         } else {
             etc.write_marked(name, &bytes, CACHE_MODE, |stat| mark_of(&inputs, stat))
         };
-        written.with_context(|| format!("cannot write {ETC}/{CACHE}"))
+        match written {
+            Err(err) if is_fixed(&err) && self.root.needs_mount() => self.cover(&bytes, err),
+            written => written,
+        }
+        .with_context(|| format!("cannot write {ETC}/{CACHE}"))
+    }
+
+    /// Mounts the new cache over the one that cannot be replaced, for this reason.
+    fn cover(&self, bytes: &[u8], reason: io::Error) -> io::Result<bool> {
+        match self.root.cover(Covered::LdCache, bytes, CACHE_MODE) {
+            Err(err) => {
+                if !is_not_there(&err) {
+                    log::warn!("{PATH}: cannot mount a new one over it: {err}");
+                }
+                Err(reason)
+            }
+            covered => covered,
+        }
     }
 
     /// Begins the hash of what the cache depends on.
@@ -155,6 +167,11 @@ impl<'r> Ldconfig<'r> {
     }
 }
 
+/// Whether a file cannot be replaced because of the mount that it lies on, or that lies over it.
+fn is_fixed(err: &io::Error) -> bool {
+    is_read_only(err) || err.kind() == io::ErrorKind::ResourceBusy
+}
+
 /// The mark of a cache file: that of its inputs and of itself. Renaming and marking the file change its ctime only.
 fn mark_of(inputs: &DefaultHasher, stat: &FileStat) -> u64 {
     let mut inputs = inputs.clone();
@@ -163,13 +180,13 @@ fn mark_of(inputs: &DefaultHasher, stat: &FileStat) -> u64 {
 }
 
 /// The bytes of the root's cache.
-pub fn read(root: &ContainerRoot) -> std::io::Result<Vec<u8>> {
+pub fn read(root: &Root) -> io::Result<Vec<u8>> {
     root.read(Path::new(PATH), MAX_CACHE)
 }
 
 /// The paths of the libraries that the root's cache names; empty where it has none that can be read.
 #[must_use]
-pub fn cached_paths(root: &ContainerRoot) -> Vec<PathBuf> {
+pub fn cached_paths(root: &Root) -> Vec<PathBuf> {
     let Ok(bytes) = read(root) else {
         return Vec::new();
     };
@@ -185,10 +202,7 @@ pub fn cached_paths(root: &ContainerRoot) -> Vec<PathBuf> {
 /// The directories of the root's cache in which files lie whose names `is_wanted`, each of them once; empty where it has none that
 /// can be read. Its author may let all entries share one long path, so that no path is copied before it is wanted.
 #[must_use]
-pub fn cached_directories(
-    root: &ContainerRoot,
-    is_wanted: impl Fn(&OsStr) -> bool,
-) -> Vec<PathBuf> {
+pub fn cached_directories(root: &Root, is_wanted: impl Fn(&OsStr) -> bool) -> Vec<PathBuf> {
     let bytes = root.read(Path::new(PATH), MAX_SEARCHED).unwrap_or_default();
     let Ok(cache) = LdCache::parse(&bytes) else {
         return Vec::new();

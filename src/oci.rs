@@ -4,207 +4,6 @@
 //! keys in any case, the last of two equal ones counts, what follows the first JSON value is ignored. Of config.json only
 //! `root.path` is looked at, so that a container of a newer runtime is none of our business.
 
-mod json;
-mod stdin;
-
-use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{self, Read};
-use std::path::{Path, PathBuf};
-
-use anyhow::{Context, Result, bail, ensure};
-use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
-use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
-
-use crate::rootfs::{ContainerRoot, is_obstacle};
-
-/// Largest state that is read; real ones have a few hundred bytes.
-const MAX_STATE: u64 = 1 << 20;
-/// Largest config.json that is read; it is streamed, so that memory does not follow it.
-const MAX_CONFIG: u64 = 64 << 20;
-
-/// What a hook needs of the state of a container.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct State {
-    /// The container's id, for messages.
-    pub id: String,
-    /// The container's first process, in the runtime's pid namespace; 0 where the runtime tells none.
-    pub pid: i64,
-    /// The directory of config.json.
-    pub bundle: PathBuf,
-    /// crun's extension: the root's path, absolute or below the bundle.
-    pub root: PathBuf,
-    /// Annotations of config.json.
-    pub annotations: BTreeMap<String, String>,
-}
-
-/// The part of config.json that matters: `root.path`.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Config {
-    root: Root,
-}
-
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Root {
-    path: PathBuf,
-}
-
-impl State {
-    /// Reads the state from `file`, or from standard input when that is `None` or `-`.
-    pub fn load(file: Option<&str>) -> Result<Self> {
-        match file {
-            None | Some("" | "-") => Self::read(stdin::Stdin::open()?)
-                .context("cannot read the OCI state from standard input"),
-            Some(path) => open_host_file(Path::new(path))
-                .and_then(Self::read)
-                .with_context(|| format!("cannot read the OCI state from {path}")),
-        }
-    }
-
-    /// Reads the first JSON value of `input` as a state.
-    pub fn read(input: impl Read) -> Result<Self> {
-        json::read(input, MAX_STATE)
-    }
-
-    /// Opens the container's root.
-    ///
-    /// In a hook of the runtime's own mount namespace (prestart, createRuntime) that is the root as the container's first
-    /// process sees it, with all mounts. The host's root and the bundle itself are refused.
-    pub fn open_root(&self) -> Result<ContainerRoot> {
-        let path = self.root_path()?;
-        let root = self
-            .open_through_container(&path)
-            .with_context(|| format!("cannot open the container's root {}", path.display()))?;
-        let is_same = |other: &Path| -> io::Result<bool> {
-            Ok(ContainerRoot::open(other)?.id()? == root.id()?)
-        };
-        ensure!(
-            !is_same(Path::new("/"))?,
-            "the container's root {} is the host's root directory: refused",
-            path.display()
-        );
-        ensure!(
-            self.bundle.as_os_str().is_empty() || !is_same(&self.bundle).unwrap_or(false),
-            "the container's root {} is the bundle itself: refused; config.json must name a directory in root.path",
-            path.display()
-        );
-        Ok(root)
-    }
-
-    fn root_path(&self) -> Result<PathBuf> {
-        if self.root.is_absolute() {
-            return Ok(self.root.clone());
-        }
-        ensure!(
-            self.bundle.is_absolute(),
-            "the OCI state names no bundle with an absolute path (bundle: \"{}\")",
-            self.bundle.display()
-        );
-        if !self.root.as_os_str().is_empty() {
-            return Ok(self.bundle.join(&self.root));
-        }
-        let config = self.bundle.join("config.json");
-        let Config { root } = match open_host_file(&config) {
-            Err(err) if err.downcast_ref().is_some_and(is_obstacle) && is_root_of_mount(".") => {
-                log::debug!(
-                    "{}: {err}; the working directory is the root",
-                    config.display()
-                );
-                return Ok(std::env::current_dir()?);
-            }
-            file => file
-                .and_then(|file| json::read(file, MAX_CONFIG))
-                .with_context(|| format!("cannot read {}", config.display()))?,
-        };
-        ensure!(
-            !root.path.as_os_str().is_empty(),
-            "{} has no root.path",
-            config.display()
-        );
-        Ok(self.bundle.join(root.path))
-    }
-
-    fn open_through_container(&self, path: &Path) -> io::Result<ContainerRoot> {
-        match self.mount_namespace() {
-            MountNamespace::Own => {
-                ContainerRoot::open(path).map(ContainerRoot::in_own_mount_namespace)
-            }
-            MountNamespace::Unknown => ContainerRoot::open(path),
-            MountNamespace::Other(outside) => outside.open_root(path),
-        }
-    }
-
-    fn mount_namespace(&self) -> MountNamespace {
-        let namespace = |process: &str| host_link(&Path::new("/proc").join(process).join("ns/mnt"));
-        let (pid, ours) = (self.pid.to_string(), namespace("self"));
-        match proc_shows_our_pid_namespace() {
-            None => return MountNamespace::Unknown,
-            // The runtime itself may sit in a pid namespace without a /proc of its own.
-            Some(false) if ours == namespace("1") => return MountNamespace::Unknown,
-            Some(false) => return MountNamespace::Own,
-            Some(true) => {}
-        }
-        match (namespace(&pid), namespace("1")) {
-            _ if self.pid <= 1 => MountNamespace::Unknown,
-            (None, _) => MountNamespace::Unknown,
-            (theirs, host) if theirs == ours && ours != host => MountNamespace::Own,
-            (theirs, _) if theirs == ours => MountNamespace::Unknown,
-            _ => self
-                .root_of_process()
-                .map_or(MountNamespace::Unknown, MountNamespace::Other),
-        }
-    }
-
-    /// What the container's first process sees as `/`.
-    fn root_of_process(&self) -> Option<ContainerRoot> {
-        let path = PathBuf::from(format!("/proc/{}/root", self.pid));
-        ContainerRoot::open(&path)
-            .inspect_err(|err| {
-                let path = path.display();
-                log::warn!("cannot enter {path}: {err}; mounts of the container are not seen");
-            })
-            .ok()
-    }
-}
-
-/// Whose mounts this process sees.
-enum MountNamespace {
-    /// The container's, and nobody else does.
-    Own,
-    /// It cannot be told; the runtime's, or the container's.
-    Unknown,
-    /// The runtime's; this is the container's view.
-    Other(ContainerRoot),
-}
-
-/// In a createContainer hook /proc is the host's, but a pid is one of the container's namespace, and means nothing there.
-/// Without /proc nothing can be told.
-fn proc_shows_our_pid_namespace() -> Option<bool> {
-    let link = host_link(Path::new("/proc/self"))?;
-    Some(link == *std::process::id().to_string())
-}
-
-/// Whether a mount begins at the directory: so it is with the working directory of runc's createContainer hooks, the container's
-/// root, where a user namespace hides config.json.
-fn is_root_of_mount(directory: &str) -> bool {
-    let stat = statx(CWD, directory, AtFlags::empty(), StatxFlags::empty());
-    stat.is_ok_and(|stat| stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
-}
-
-#[expect(clippy::disallowed_methods, reason = "the host's own /proc")]
-fn host_link(path: &Path) -> Option<PathBuf> {
-    std::fs::read_link(path).ok()
-}
-
-/// Opens a regular file that the runtime or the admin named.
-#[expect(clippy::disallowed_methods, reason = "the bundle is the host's")]
-fn open_host_file(path: &Path) -> Result<File> {
-    if !std::fs::metadata(path)?.is_file() {
-        bail!("not a regular file");
-    }
-    Ok(File::open(path)?)
-}
-
 /// Reads a struct from an object: keys in any case, unknown members skipped, `null` the same as absent.
 macro_rules! lenient_object {
     ($type:ident, $what:literal, $($key:literal => $field:ident),+) => {
@@ -239,10 +38,196 @@ macro_rules! lenient_object {
     };
 }
 
+mod json;
+mod mounts;
+mod stdin;
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
+
+use crate::rootfs::{ContainerRoot, MountNamespace, Root, is_obstacle, is_root_of_mount};
+
+/// The bundle's file.
+const CONFIG: &str = "config.json";
+/// Largest state that is read; real ones have a few hundred bytes.
+const MAX_STATE: u64 = 1 << 20;
+/// Largest config.json that is read; it is streamed, so that memory does not follow it.
+const MAX_CONFIG: u64 = 64 << 20;
+
+/// What a hook needs of the state of a container.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct State {
+    /// The container's id, for messages.
+    pub id: String,
+    /// The container's first process, in the runtime's pid namespace; 0 where the runtime tells none.
+    pub pid: i64,
+    /// The directory of config.json.
+    pub bundle: PathBuf,
+    /// crun's extension: the root's path, absolute or below the bundle.
+    pub root: PathBuf,
+    /// Annotations of config.json.
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// The part of config.json without which no root is found.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Config {
+    root: ConfigRoot,
+}
+
+#[derive(Debug, Default, PartialEq, Eq)]
+struct ConfigRoot {
+    path: PathBuf,
+}
+
+impl State {
+    /// Reads the state from `file`, or from standard input when that is `None` or `-`.
+    pub fn load(file: Option<&str>) -> Result<Self> {
+        match file {
+            None | Some("" | "-") => Self::read(stdin::Stdin::open()?)
+                .context("cannot read the OCI state from standard input"),
+            Some(path) => open_host_file(Path::new(path))
+                .and_then(Self::read)
+                .with_context(|| format!("cannot read the OCI state from {path}")),
+        }
+    }
+
+    /// Reads the first JSON value of `input` as a state.
+    pub fn read(input: impl Read) -> Result<Self> {
+        json::read(input, MAX_STATE)
+    }
+
+    /// Opens the container's root.
+    ///
+    /// In a hook of the runtime's own mount namespace (prestart, createRuntime) that is the root as the container's first
+    /// process sees it, with all mounts. The host's root and the bundle itself are refused.
+    pub fn open_root(&self) -> Result<ContainerRoot> {
+        let path = self.root_path()?;
+        let (root, namespace) = self
+            .open_through_container(&path)
+            .with_context(|| format!("cannot open the container's root {}", path.display()))?;
+        let is_same =
+            |other: &Path| -> io::Result<bool> { Ok(Root::open(other)?.id()? == root.id()?) };
+        ensure!(
+            !is_same(Path::new("/"))?,
+            "the container's root {} is the host's root directory: refused",
+            path.display()
+        );
+        ensure!(
+            self.bundle.as_os_str().is_empty() || !is_same(&self.bundle).unwrap_or(false),
+            "the container's root {} is the bundle itself: refused; config.json must name a directory in root.path",
+            path.display()
+        );
+        let config = self.bundle.join(CONFIG);
+        if namespace == MountNamespace::Own {
+            mounts::warn_if_none_is_made(&config, &root);
+        }
+        let binds = move || mounts::binds(&config);
+        Ok(ContainerRoot::new(root, namespace, Box::new(binds)))
+    }
+
+    fn root_path(&self) -> Result<PathBuf> {
+        if self.root.is_absolute() {
+            return Ok(self.root.clone());
+        }
+        ensure!(
+            self.bundle.is_absolute(),
+            "the OCI state names no bundle with an absolute path (bundle: \"{}\")",
+            self.bundle.display()
+        );
+        if !self.root.as_os_str().is_empty() {
+            return Ok(self.bundle.join(&self.root));
+        }
+        let config = self.bundle.join(CONFIG);
+        let Config { root } = match open_host_file(&config) {
+            Err(err)
+                if err.downcast_ref().is_some_and(is_obstacle)
+                    && is_root_of_mount(Path::new(".")) =>
+            {
+                log::debug!(
+                    "{}: {err}; the working directory is the root",
+                    config.display()
+                );
+                return Ok(std::env::current_dir()?);
+            }
+            file => file
+                .and_then(|file| json::read(file, MAX_CONFIG))
+                .with_context(|| format!("cannot read {}", config.display()))?,
+        };
+        ensure!(
+            !root.path.as_os_str().is_empty(),
+            "{} has no root.path",
+            config.display()
+        );
+        Ok(self.bundle.join(root.path))
+    }
+
+    fn open_through_container(&self, path: &Path) -> io::Result<(Root, MountNamespace)> {
+        let namespace = self.mount_namespace();
+        if let MountNamespace::Other { pid } = namespace {
+            match Root::open(Path::new(&format!("/proc/{pid}/root"))) {
+                Ok(outside) => return Ok((outside.open_root(path)?, namespace)),
+                Err(err) => {
+                    log::warn!(
+                        "cannot enter /proc/{pid}/root: {err}; mounts of the container are not seen"
+                    );
+                    return Ok((Root::open(path)?, MountNamespace::Unknown));
+                }
+            }
+        }
+        Ok((Root::open(path)?, namespace))
+    }
+
+    fn mount_namespace(&self) -> MountNamespace {
+        let namespace = |process: &str| host_link(&Path::new("/proc").join(process).join("ns/mnt"));
+        let (pid, ours) = (self.pid, namespace("self"));
+        match proc_shows_our_pid_namespace() {
+            None => return MountNamespace::Unknown,
+            // The runtime itself may sit in a pid namespace without a /proc of its own.
+            Some(false) if ours == namespace("1") => return MountNamespace::Unknown,
+            Some(false) => return MountNamespace::Own,
+            Some(true) => {}
+        }
+        match (namespace(&pid.to_string()), namespace("1")) {
+            _ if pid <= 1 => MountNamespace::Unknown,
+            (None, _) => MountNamespace::Unknown,
+            (theirs, host) if theirs == ours && ours != host => MountNamespace::Own,
+            (theirs, _) if theirs == ours => MountNamespace::Unknown,
+            _ => MountNamespace::Other { pid },
+        }
+    }
+}
+
+/// In a createContainer hook /proc is the host's, but a pid is one of the container's namespace, and means nothing there.
+/// Without /proc nothing can be told.
+fn proc_shows_our_pid_namespace() -> Option<bool> {
+    let link = host_link(Path::new("/proc/self"))?;
+    Some(link == *std::process::id().to_string())
+}
+
+#[expect(clippy::disallowed_methods, reason = "the host's own /proc")]
+fn host_link(path: &Path) -> Option<PathBuf> {
+    std::fs::read_link(path).ok()
+}
+
+/// Opens a regular file that the runtime or the admin named.
+#[expect(clippy::disallowed_methods, reason = "the bundle is the host's")]
+fn open_host_file(path: &Path) -> Result<File> {
+    if !std::fs::metadata(path)?.is_file() {
+        bail!("not a regular file");
+    }
+    Ok(File::open(path)?)
+}
+
 lenient_object!(State, "an OCI state object",
     "id" => id, "pid" => pid, "bundle" => bundle, "root" => root, "annotations" => annotations);
 lenient_object!(Config, "a config.json object", "root" => root);
-lenient_object!(Root, "an object with the member path", "path" => path);
+lenient_object!(ConfigRoot, "an object with the member path", "path" => path);
 
 #[cfg(test)]
 mod tests {

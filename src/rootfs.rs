@@ -1,124 +1,176 @@
-//! The container's root: the only door to files that an image's author wrote.
+//! Files below a root: the only door to what an image's author wrote.
 //!
-//! Every path is resolved below the root's descriptor, by openat2(2) with `RESOLVE_IN_ROOT` and `RESOLVE_NO_MAGICLINKS`: absolute
-//! links and `..` stay inside. From there on work goes on a [`Directory`] and one name in it,
-//! which is never followed if it is a link. No path of the root is ever handed to the kernel as a string from `/`.
+//! Every path is resolved below the root's descriptor, as openat2(2) does it with `RESOLVE_IN_ROOT` and `RESOLVE_NO_MAGICLINKS`:
+//! absolute links and `..` stay inside. From there on work goes on a [`Directory`] and one name in it, which is never followed if
+//! it is a link. No path of the root is ever handed to the kernel as a string from `/`.
+//!
+//! A [`Root`] is any tree, the host's as well. A [`ContainerRoot`] is a container's: whatever is changed below it is changed on
+//! the container's own mounts only.
 
+mod cover;
 mod directory;
+mod gate;
 mod lookup;
-mod mount;
+mod mount_table;
+mod replace;
 mod stat;
+mod walk;
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::ops::Deref;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, openat, readlinkat};
-use nix::sys::stat::{FchmodatFlags, FileStat, Mode, fchmodat, fstat, mkdirat};
-use rustix::fs::{StatVfsMountFlags, fstatvfs};
+use nix::sys::stat::{FchmodatFlags, FileStat, Mode, fchmodat, fstat};
 
+pub use cover::{Covered, Mounter};
 pub use directory::Directory;
+pub use gate::{Binds, MountNamespace};
 pub use stat::{Entry, FileId, FileVersion, Kind};
 
-/// How many missing directories and dangling links [`ContainerRoot::create_directory`] goes through.
-const MAX_MISSING: usize = 256;
-const DIRECTORY_MODE: Mode = Mode::from_bits_truncate(0o755);
+use gate::Gate;
+use mount_table::MountId;
 
-/// A directory descriptor from which nothing outside can be reached.
+/// How many missing directories and dangling links [`Root::create_directory`] goes through.
+const MAX_MISSING: usize = 256;
+
+/// A directory from which nothing outside can be reached.
+pub struct Root {
+    fd: Arc<OwnedFd>,
+    /// Asked before each change, if the root is a container's.
+    gate: Option<Arc<Gate>>,
+}
+
+/// The root of a container: what is changed below it is changed on the container's own mounts only, which are the root's own and
+/// those that the runtime made for this container alone. Elsewhere a change fails as on a read-only file system.
 pub struct ContainerRoot {
-    root: pathrs::Root,
-    may_mount: bool,
+    root: Root,
+    gate: Arc<Gate>,
+    mounter: Option<Mounter>,
 }
 
 impl ContainerRoot {
-    /// Opens the directory `path` of the host. It may be reached through links: the runtime named it.
+    /// Opens the directory `path` of the host as a container's root, for programs that embed the hooks. Nothing is mounted there.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let root = Root::open(path)?;
+        Ok(Self::new(root, MountNamespace::Unknown, Box::new(Vec::new)))
+    }
+
+    /// Makes a root the container's. `binds` is called when something is to be changed on a mount other than the root's own.
+    pub(crate) fn new(root: Root, namespace: MountNamespace, binds: Binds) -> Self {
+        let gate = Arc::new(Gate::new(root.fd.clone(), namespace, binds));
+        let root = Root {
+            fd: root.fd,
+            gate: Some(gate.clone()),
+        };
+        Self {
+            root,
+            gate,
+            mounter: None,
+        }
+    }
+
+    /// Reads the regular file that `path` leads to, refusing more than `limit` bytes and what is not the container's own: for
+    /// what is written again afterwards, and can be read by everyone then.
+    pub fn read_own(&self, path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+        let handle = self.find(path)?;
+        self.gate.permit(&handle)?;
+        let (file, stat) = open_file(&handle)?;
+        read_bounded(file, &stat, limit)
+    }
+
+    /// Sets the mode bits 07777 of what `path` leads to; returns whether they were different before.
+    pub fn chmod(&self, path: &Path, mode: Mode) -> io::Result<bool> {
+        let handle = self.find(path)?;
+        let stat = fstat(&handle)?;
+        if stat.st_mode & 0o7777 == mode.bits() {
+            return Ok(false);
+        }
+        self.gate.permit(&handle)?;
+        // The handle is O_PATH, so that no device or FIFO is opened for its mode; fchmod(2) does not take such a descriptor.
+        let itself = itself(&handle);
+        fchmodat(
+            AT_FDCWD,
+            itself.as_str(),
+            mode,
+            FchmodatFlags::FollowSymlink,
+        )
+        .map_err(without_proc)?;
+        Ok(true)
+    }
+}
+
+impl Deref for ContainerRoot {
+    type Target = Root;
+
+    fn deref(&self) -> &Root {
+        &self.root
+    }
+}
+
+impl Root {
+    /// Opens the directory `path` of the host. It may be reached through links: the runtime or the admin named it.
     pub fn open(path: &Path) -> io::Result<Self> {
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let fd = openat(AT_FDCWD, path, flags, Mode::empty())?;
         Ok(Self {
-            root: pathrs::Root::from_fd(fd),
-            may_mount: false,
+            fd: Arc::new(fd),
+            gate: None,
         })
+    }
+
+    /// Opens the host's root directory.
+    pub fn host() -> io::Result<Self> {
+        Self::open(Path::new("/"))
     }
 
     /// Opens the directory `path` below this root as a root of its own.
     pub fn open_root(&self, path: &Path) -> io::Result<Self> {
-        let handle = lookup::find(&self.root, inside(path))?;
+        let handle = self.find(path)?;
         require(&fstat(&handle)?, Kind::Directory)?;
         Ok(Self {
-            root: pathrs::Root::from_fd(handle),
-            may_mount: false,
+            fd: Arc::new(handle),
+            gate: self.gate.clone(),
         })
     }
 
-    /// Says that this process is in the container's own mount namespace, so that what is mounted here is the container's alone.
-    #[must_use]
-    pub fn in_own_mount_namespace(self) -> Self {
-        Self {
-            may_mount: true,
-            ..self
-        }
+    /// Whether something is mounted in the root at `path`, or on the way to it.
+    pub(crate) fn has_mount_at(&self, path: &Path) -> bool {
+        let mount = self.find(path).and_then(MountId::of);
+        mount.is_ok_and(|mount| MountId::of(&self.fd).is_ok_and(|root| root != mount))
     }
 
-    /// Whether [`Self::cover`] can be used.
-    #[must_use]
-    pub fn may_mount(&self) -> bool {
-        self.may_mount
-    }
-
-    /// Whether files in the directory `path` can only be changed by [`Self::cover`].
-    #[must_use]
-    pub fn must_mount(&self, path: &Path) -> bool {
-        let is_read_only = |directory| {
-            let fs = fstatvfs(&directory);
-            fs.is_ok_and(|fs| fs.f_flag.contains(StatVfsMountFlags::RDONLY))
-        };
-        self.may_mount && lookup::find(&self.root, inside(path)).is_ok_and(is_read_only)
-    }
-
-    /// Mounts a read-only file with these bytes over the regular file `path`; returns whether it did not have them already.
-    pub fn cover(&self, path: &Path, bytes: &[u8], mode: Mode) -> io::Result<bool> {
-        let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-        if self.read(path, size).is_ok_and(|there| there == bytes) {
-            return Ok(false);
-        }
-        let target = lookup::find(&self.root, inside(path))?;
-        require(&fstat(&target)?, Kind::File)?;
-        let name = path.file_name().ok_or(Errno::EINVAL)?;
-        let parent = self.directory(path.parent().ok_or(Errno::EINVAL)?)?;
-        mount::cover(target, parent, name, bytes, mode.bits())?;
-        Ok(true)
+    fn find(&self, path: &Path) -> io::Result<OwnedFd> {
+        lookup::find(&self.fd, inside(path))
     }
 
     /// The identity of the root directory itself.
     pub fn id(&self) -> io::Result<FileId> {
-        Ok(FileId::of(&fstat(&self.root)?))
+        Ok(FileId::of(&fstat(&self.fd)?))
     }
 
     /// What `path` leads to, with links followed inside the root.
     pub fn stat(&self, path: &Path) -> io::Result<FileStat> {
-        let handle = lookup::find(&self.root, inside(path))?;
+        let handle = self.find(path)?;
         Ok(fstat(&handle)?)
     }
 
     /// The path without links of what `path` leads to, as seen from this root. To be shown, not to be opened: it may change.
     pub fn real_path(&self, path: &Path) -> io::Result<PathBuf> {
-        let handle = lookup::find(&self.root, inside(path))?;
-        let on_host = |fd: BorrowedFd<'_>| {
-            let itself = format!("/proc/self/fd/{}", fd.as_raw_fd());
-            readlinkat(AT_FDCWD, itself.as_str()).map(PathBuf::from)
-        };
-        let (root, path) = (on_host(self.root.as_fd())?, on_host(handle.as_fd())?);
+        let handle = self.find(path)?;
+        let (root, path) = (path_of(&self.fd)?, path_of(&handle)?);
         let below = path.strip_prefix(&root).map_err(io::Error::other)?;
         Ok(Path::new("/").join(below))
     }
 
     /// Opens the directory `path`.
     pub fn directory(&self, path: &Path) -> io::Result<Directory> {
-        let fd = lookup::open_directory(&self.root, inside(path))?;
-        Ok(Directory::new(fd))
+        let fd = lookup::open_directory(&self.fd, inside(path))?;
+        Ok(Directory::new(fd, self.gate.clone()))
     }
 
     /// Opens the directory `path`, making what is missing with mode 0755; where a link dangles, what it points to is made.
@@ -139,10 +191,7 @@ impl ContainerRoot {
             return Err(Errno::ENOENT.into());
         };
         let directory = self.create_missing(parent, left)?;
-        match mkdirat(&directory, name, DIRECTORY_MODE) {
-            Ok(()) | Err(Errno::EEXIST) => {}
-            Err(errno) => return Err(errno.into()),
-        }
+        directory.make_directory(name)?;
         match directory.open_directory(name) {
             Err(err) if is_no_directory(&err) => match directory.read_link(name) {
                 Ok(target) => self.create_missing(&parent.join(target), left),
@@ -155,12 +204,7 @@ impl ContainerRoot {
 
     /// Opens the regular file that `path` leads to, for reading. Anything else is refused without being opened.
     pub fn open_file(&self, path: &Path) -> io::Result<(File, FileStat)> {
-        let handle = lookup::find(&self.root, inside(path))?;
-        let stat = fstat(&handle)?;
-        require(&stat, Kind::File)?;
-        let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
-        let file = openat(AT_FDCWD, itself(&handle).as_str(), flags, Mode::empty());
-        Ok((File::from(file.map_err(without_proc)?), stat))
+        open_file(&self.find(path)?)
     }
 
     /// Reads the regular file that `path` leads to, refusing more than `limit` bytes.
@@ -168,24 +212,11 @@ impl ContainerRoot {
         let (file, stat) = self.open_file(path)?;
         read_bounded(file, &stat, limit)
     }
+}
 
-    /// Sets the mode bits 07777 of what `path` leads to; returns whether they were different before.
-    pub fn chmod(&self, path: &Path, mode: Mode) -> io::Result<bool> {
-        let handle = lookup::find(&self.root, inside(path))?;
-        let stat = fstat(&handle)?;
-        if stat.st_mode & 0o7777 == mode.bits() {
-            return Ok(false);
-        }
-        // The handle is O_PATH, so that no device or FIFO is opened for its mode; fchmod(2) does not take such a descriptor.
-        let itself = itself(&handle);
-        fchmodat(
-            AT_FDCWD,
-            itself.as_str(),
-            mode,
-            FchmodatFlags::FollowSymlink,
-        )
-        .map_err(without_proc)?;
-        Ok(true)
+impl AsFd for Root {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
     }
 }
 
@@ -198,22 +229,68 @@ impl AsFd for ContainerRoot {
 /// Whether it is what a read-only, full or broken file system or missing privileges answer: a container must start all the same.
 #[must_use]
 pub fn is_obstacle(err: &io::Error) -> bool {
-    const OBSTACLES: [Errno; 6] = [
+    const OBSTACLES: [Errno; 11] = [
         Errno::EPERM,
         Errno::EACCES,
         Errno::EROFS,
         Errno::ENOSPC,
         Errno::EDQUOT,
         Errno::EIO,
+        Errno::EBUSY,     // something is mounted over it
+        Errno::EOVERFLOW, // its owner cannot be expressed in an idmapped mount
+        Errno::ESTALE,
+        Errno::EMFILE,
+        Errno::ENFILE,
     ];
-    OBSTACLES
+    is_read_only(err)
+        || OBSTACLES
+            .iter()
+            .any(|&errno| err.raw_os_error() == Some(errno as i32))
+}
+
+/// Whether nothing can be changed there: the file system is read-only, or the mount is not the container's own.
+#[must_use]
+pub fn is_read_only(err: &io::Error) -> bool {
+    err.kind() == io::ErrorKind::ReadOnlyFilesystem
+}
+
+/// Whether it is what the lookup of something answers that is not there.
+#[must_use]
+pub fn is_not_there(err: &io::Error) -> bool {
+    [Errno::ENOENT, Errno::ENOTDIR, Errno::ELOOP]
         .iter()
         .any(|&errno| err.raw_os_error() == Some(errno as i32))
 }
 
-/// The path that the kernel takes for what a handle stands for, wherever it has been moved to.
+/// Whether a mount begins at the directory of the host.
+pub(crate) fn is_root_of_mount(directory: &Path) -> bool {
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let mount = |path: &Path| {
+        let directory = openat(AT_FDCWD, path, flags, Mode::empty())?;
+        MountId::of(directory)
+    };
+    let mounts = mount(directory).ok().zip(mount(&directory.join("..")).ok());
+    mounts.is_some_and(|(here, above)| here != above)
+}
+
+/// Opens what a handle refers to, if it is a regular file.
+fn open_file(handle: &OwnedFd) -> io::Result<(File, FileStat)> {
+    let stat = fstat(handle)?;
+    require(&stat, Kind::File)?;
+    let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+    let file = openat(AT_FDCWD, itself(handle).as_str(), flags, Mode::empty());
+    Ok((File::from(file.map_err(without_proc)?), stat))
+}
+
+/// The path under which the kernel opens what a handle refers to, wherever it has been moved to. Threads may have tables of open
+/// files of their own.
 fn itself(handle: &impl AsFd) -> String {
-    format!("/proc/self/fd/{}", handle.as_fd().as_raw_fd())
+    format!("/proc/thread-self/fd/{}", handle.as_fd().as_raw_fd())
+}
+
+/// Where in its mount namespace the kernel sees what a handle refers to.
+fn path_of(handle: &impl AsFd) -> io::Result<PathBuf> {
+    Ok(readlinkat(AT_FDCWD, itself(handle).as_str())?.into())
 }
 
 /// What is held open is there: only /proc can be missing.

@@ -26,27 +26,29 @@ const LIMITS: [(Resource, u64); 4] = [
     (Resource::Core, 0),
 ];
 
-/// Whether the hook will mount something, which Landlock does not let anyone do.
+/// Whether the hook may have to mount something.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Mounts {
-    /// No: everything is given up.
+    /// No.
     None,
-    /// Yes: `CAP_SYS_ADMIN` is kept, and writing is not restricted to the root.
+    /// Yes: one thread keeps `CAP_SYS_ADMIN`, and does nothing but mount.
     Needed,
 }
 
 /// Gives up what a hook in this root does not need: privileges by exec, capabilities, writing outside of the root, resources
 /// without bound. It cannot be taken back, and holds for threads that are started later.
-pub fn enter(root: &ContainerRoot, mounts: Mounts) {
+pub fn enter(root: &mut ContainerRoot, mounts: Mounts) {
     tell("no_new_privs", set_no_new_privs());
-    if mounts == Mounts::None {
-        match write_below(root) {
-            Ok(RulesetStatus::NotEnforced) => log::debug!("sandbox: this kernel has no Landlock"),
-            Ok(_) => {}
-            Err(err) => log::debug!("sandbox: Landlock: {err}"),
-        }
+    if mounts == Mounts::Needed {
+        let prepare = || tell("capabilities", drop_capabilities(CapabilitySet::SYS_ADMIN));
+        tell("mounting", root.start_mounter(prepare));
     }
-    tell("capabilities", drop_capabilities(mounts));
+    match write_below(root) {
+        Ok(RulesetStatus::NotEnforced) => log::debug!("sandbox: this kernel has no Landlock"),
+        Ok(_) => {}
+        Err(err) => log::debug!("sandbox: Landlock: {err}"),
+    }
+    tell("capabilities", drop_capabilities(KEPT));
     for (resource, maximum) in LIMITS {
         let limit = Rlimit {
             current: Some(maximum),
@@ -68,11 +70,7 @@ fn write_below(root: &ContainerRoot) -> Result<RulesetStatus, RulesetError> {
     Ok(status.ruleset)
 }
 
-fn drop_capabilities(mounts: Mounts) -> rustix::io::Result<()> {
-    let mut kept = KEPT;
-    if mounts == Mounts::Needed {
-        kept |= CapabilitySet::SYS_ADMIN;
-    }
+fn drop_capabilities(kept: CapabilitySet) -> rustix::io::Result<()> {
     let mut sets = capabilities(None)?;
     sets.permitted &= kept;
     sets.effective = sets.permitted;

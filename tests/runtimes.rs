@@ -197,9 +197,10 @@ fn one_call_prepares_a_container() {
     }
 }
 
-/// The parameters of a kernel module that is not there.
+/// The parameters of a kernel module that is not there, as a file of procfs.
 const PARAMS_OF_HOST: &str = "mount -t tmpfs tmpfs /proc/driver; mkdir /proc/driver/nvidia;
-    echo 'ModifyDeviceFiles: 1' >/proc/driver/nvidia/params";
+    echo 'ModifyDeviceFiles: 1' >/proc/sys/kernel/domainname; touch /proc/driver/nvidia/params;
+    mount --bind /proc/sys/kernel/domainname /proc/driver/nvidia/params";
 const LOOK_AT_PARAMS: &str =
     "cd /proc/driver/nvidia; cat params; (echo x >params) 2>/dev/null || echo not written;
     grep -c nvidia/params /proc/self/mountinfo; ls /run";
@@ -225,7 +226,7 @@ fn a_container_sees_that_device_files_are_not_to_be_modified() {
             .with_hook("createContainer", &HOOK);
         let ended = twice.run(Runtime::Crun, LOOK_AT_PARAMS);
         assert!(
-            ended.success && ended.text == "ModifyDeviceFiles: 0\nnot written\n1\n",
+            ended.success && ended.text == "ModifyDeviceFiles: 0\nnot written\n2\n",
             "{ended:?}"
         );
     }
@@ -234,7 +235,7 @@ fn a_container_sees_that_device_files_are_not_to_be_modified() {
         let volume = ["-v".into(), "/proc/driver:/proc/driver".into()];
         let ended = podman.run(Runtime::Crun, true, &volume, &container(), LOOK_AT_PARAMS);
         assert!(
-            ended.has("ModifyDeviceFiles: 0\nnot written\n1\n") && !ended.has("nvidia-ctk-hook"),
+            ended.has("ModifyDeviceFiles: 0\nnot written\n2\n") && !ended.has("nvidia-ctk-hook"),
             "{ended:?}"
         );
     }

@@ -18,7 +18,7 @@ use oci_spec::runtime::Hook;
 use crate::applet::APPLETS;
 use crate::hooks_dir;
 use crate::log::output;
-use crate::rootfs::{ContainerRoot, Directory, Kind};
+use crate::rootfs::{Directory, Kind, Root};
 use crate::sys;
 
 /// Put this program, its links and the hooks.d files in place. A second run changes nothing.
@@ -184,7 +184,7 @@ struct Layout {
 }
 
 impl Layout {
-    fn new(root: &ContainerRoot, bin: &str, libexec: &str, hooks: &str) -> Result<Self> {
+    fn new(root: &Root, bin: &str, libexec: &str, hooks: &str) -> Result<Self> {
         for directory in [bin, libexec, hooks] {
             let is_plain = |it| matches!(it, Component::RootDir | Component::Normal(_));
             ensure!(
@@ -251,14 +251,14 @@ fn with_libexec(text: &str, libexec: &str) -> String {
 
 /// The root directory that is installed into.
 struct System {
-    root: ContainerRoot,
+    root: Root,
     dry_run: bool,
 }
 
 impl System {
     fn open(root: &str, dry_run: bool) -> Result<Self> {
         Ok(Self {
-            root: ContainerRoot::open(Path::new(root))
+            root: Root::open(Path::new(root))
                 .with_context(|| format!("cannot open the root directory {root}"))?,
             dry_run,
         })
@@ -420,7 +420,7 @@ mod tests {
     #[test]
     fn hooks_call_what_is_installed() {
         let root = tempfile::tempdir().unwrap();
-        let root = ContainerRoot::open(root.path()).unwrap();
+        let root = Root::open(root.path()).unwrap();
         let layout = Layout::new(&root, "/usr/bin", "/opt/a \"b\"", HOOKS_DIRECTORY).unwrap();
         let called: Vec<_> = layout
             .hooks()

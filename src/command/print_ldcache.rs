@@ -13,7 +13,7 @@ use crate::ldcache::format::{CacheEntry, Hwcap, LdCache};
 use crate::ldcache::profile::Profile;
 use crate::ldcache::{PATH, problems, read};
 use crate::log::output;
-use crate::rootfs::ContainerRoot;
+use crate::rootfs::Root;
 
 /// Print the libraries in /etc/ld.so.cache as ldconfig -p does, from any architecture and version of glibc.
 #[derive(FromArgs, ArgsInfo)]
@@ -38,7 +38,7 @@ pub struct PrintLdcache {
 impl PrintLdcache {
     /// Prints the cache or its problems. Refuses a file that is no cache, and with `check` one that has problems.
     pub fn run(&self) -> Result<()> {
-        let root = ContainerRoot::open(Path::new(&self.root))
+        let root = Root::open(Path::new(&self.root))
             .with_context(|| format!("cannot open the root directory {}", self.root))?;
         let bytes = read(&root).with_context(|| format!("cannot read {PATH} in {}", self.root))?;
         let (cache, behind) = LdCache::split(&bytes)

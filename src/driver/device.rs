@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use nix::sys::stat::{FileStat, major, minor};
 
 use super::read_text;
-use crate::rootfs::{ContainerRoot, Kind};
+use crate::rootfs::{Kind, Root};
 
 const PROC_DEVICES: &str = "/proc/devices";
 const DEV: &str = "/dev";
@@ -32,7 +32,7 @@ pub struct DeviceNode {
 }
 
 impl Majors {
-    pub(super) fn read(root: &ContainerRoot) -> Self {
+    pub(super) fn read(root: &Root) -> Self {
         Self::parse(&read_text(root, PROC_DEVICES).unwrap_or_default())
     }
 
@@ -102,7 +102,7 @@ pub fn number(stat: &FileStat) -> Option<(u64, u64)> {
     (Kind::of(stat) == Kind::CharacterDevice).then(|| (major(stat.st_rdev), minor(stat.st_rdev)))
 }
 
-pub(super) fn nodes(root: &ContainerRoot, majors: &Majors) -> Vec<DeviceNode> {
+pub(super) fn nodes(root: &Root, majors: &Majors) -> Vec<DeviceNode> {
     let mut paths = names(root, Path::new(""));
     paths.extend(
         SUBDIRECTORIES
@@ -123,7 +123,7 @@ pub(super) fn nodes(root: &ContainerRoot, majors: &Majors) -> Vec<DeviceNode> {
 }
 
 /// The names of the driver in a directory of /dev, sorted: numbers by their value.
-fn names(root: &ContainerRoot, directory: &Path) -> Vec<PathBuf> {
+fn names(root: &Root, directory: &Path) -> Vec<PathBuf> {
     let entries = root
         .directory(&Path::new(DEV).join(directory))
         .and_then(|it| it.entries())

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use crate::ldcache::order::compare_names;
 use crate::ldcache::{self, SearchPath};
-use crate::rootfs::{ContainerRoot, Directory, FileId, Kind};
+use crate::rootfs::{Directory, FileId, Kind, Root};
 
 /// Libraries of which every driver has one, and whose file names tell its version.
 const WITNESSES: [&str; 2] = ["libcuda.so.", "libnvidia-ml.so."];
@@ -63,7 +63,7 @@ impl DriverDirectory {
 }
 
 /// Finds the directories with driver libraries: those of the cache, of the search path, and the usual places.
-pub(crate) fn find(root: &ContainerRoot, search_path: &SearchPath<'_>) -> Vec<DriverDirectory> {
+pub(crate) fn find(root: &Root, search_path: &SearchPath<'_>) -> Vec<DriverDirectory> {
     let cached = ldcache::cached_directories(root, is_witness);
     let searched = search_path.directories().map(|it| it.path.clone());
     let mut seen: Vec<FileId> = Vec::new();

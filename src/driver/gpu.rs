@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::read_text;
-use crate::rootfs::ContainerRoot;
+use crate::rootfs::Root;
 
 const GPUS: &str = "/proc/driver/nvidia/gpus";
 const PCI_DEVICES: &str = "/sys/bus/pci/devices";
@@ -28,7 +28,7 @@ pub struct Gpu {
     pub excluded: bool,
 }
 
-pub(super) fn read(root: &ContainerRoot) -> Vec<Gpu> {
+pub(super) fn read(root: &Root) -> Vec<Gpu> {
     let entries = root
         .directory(Path::new(GPUS))
         .and_then(|directory| directory.entries())
@@ -67,7 +67,7 @@ fn parse(bus_id: String, text: &str) -> Gpu {
     gpu
 }
 
-pub(super) fn count_on_pci(root: &ContainerRoot) -> usize {
+pub(super) fn count_on_pci(root: &Root) -> usize {
     let entries = root
         .directory(Path::new(PCI_DEVICES))
         .and_then(|directory| directory.entries())

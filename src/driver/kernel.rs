@@ -1,7 +1,7 @@
 //! The kernel modules.
 
 use super::read_text;
-use crate::rootfs::ContainerRoot;
+use crate::rootfs::Root;
 
 const VERSION: &str = "/proc/driver/nvidia/version";
 
@@ -33,7 +33,7 @@ pub struct Module {
     pub version: Option<String>,
 }
 
-pub(super) fn read(root: &ContainerRoot) -> Option<KernelModule> {
+pub(super) fn read(root: &Root) -> Option<KernelModule> {
     parse_version(&read_text(root, VERSION)?)
 }
 
@@ -56,7 +56,7 @@ pub(super) fn is_version(text: &str) -> bool {
     text.contains('.') && text.split('.').all(is_number)
 }
 
-pub(super) fn modules(root: &ContainerRoot) -> Vec<Module> {
+pub(super) fn modules(root: &Root) -> Vec<Module> {
     let module = |name: &'static str| {
         let folder = format!("/sys/module/{name}");
         root.directory(folder.as_ref()).ok()?;

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use super::directories;
 use super::kernel::is_version;
 use crate::elf::{Class, Head, Object, OpenFile};
-use crate::ldcache::{self, Ldconfig};
-use crate::rootfs::{ContainerRoot, Kind};
+use crate::ldcache::{self, SearchPath};
+use crate::rootfs::{Kind, Root};
 
 /// How the names of the driver's libraries begin.
 const NAMES: [&str; 10] = [
@@ -49,7 +49,7 @@ pub struct Library {
 }
 
 impl Libraries {
-    pub(super) fn read(root: &ContainerRoot) -> Self {
+    pub(super) fn read(root: &Root) -> Self {
         let paths = ldcache::cached_paths(root);
         let (mut cached, mut dangling) = (Vec::<Library>::new(), Vec::new());
         for path in paths.into_iter().filter(|path| is_driver_name(path)) {
@@ -60,7 +60,7 @@ impl Libraries {
             }
         }
         cached.sort_by(|a, b| (&a.soname, &a.path).cmp(&(&b.soname, &b.path)));
-        let search_path = Ldconfig::new(root).search_path([]);
+        let search_path = SearchPath::of(root);
         let found = directories::find(root, &search_path);
         for directory in &found {
             let entries = directory.directory.entries().unwrap_or_default();
@@ -93,7 +93,7 @@ fn is_driver_name(path: &Path) -> bool {
     NAMES.iter().any(|start| name.starts_with(start.as_bytes()))
 }
 
-fn read_library(root: &ContainerRoot, path: PathBuf) -> Option<Library> {
+fn read_library(root: &Root, path: PathBuf) -> Option<Library> {
     let (file, stat) = root.open_file(&path).ok()?;
     let file = OpenFile::new(file, &stat);
     let mut head = Head::default();

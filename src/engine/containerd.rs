@@ -8,7 +8,7 @@ use toml_edit::Item;
 
 use super::{Engine, at, members};
 use crate::document::toml::Document;
-use crate::rootfs::ContainerRoot;
+use crate::rootfs::Root;
 use crate::runtime::Runtime;
 
 /// The CRI plugin's names in the versions 3, 2 and 1 of the file.
@@ -20,7 +20,7 @@ const PLUGINS: [&str; 3] = [
 /// How many files are followed.
 const MAX_FILES: usize = 64;
 
-pub(super) fn read(root: &ContainerRoot) -> Engine {
+pub(super) fn read(root: &Root) -> Engine {
     let mut engine = Engine {
         name: "containerd",
         ..Engine::default()
@@ -66,7 +66,7 @@ fn read_config(engine: &mut Engine, config: &Document) -> Result<()> {
 }
 
 /// The files that a pattern means; a star stands for any part of a name.
-fn expand(root: &ContainerRoot, pattern: &Path) -> Vec<PathBuf> {
+fn expand(root: &Root, pattern: &Path) -> Vec<PathBuf> {
     let (Some(folder), Some(name)) = (
         pattern.parent(),
         pattern.file_name().and_then(|it| it.to_str()),

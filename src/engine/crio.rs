@@ -7,10 +7,10 @@ use toml_edit::Item;
 
 use super::{Engine, members};
 use crate::document::toml::Document;
-use crate::rootfs::{ContainerRoot, Kind};
+use crate::rootfs::{Kind, Root};
 use crate::runtime::Runtime;
 
-pub(super) fn read(root: &ContainerRoot) -> Engine {
+pub(super) fn read(root: &Root) -> Engine {
     let mut engine = Engine {
         name: "CRI-O",
         cdi: Some(true),

@@ -6,12 +6,12 @@ use anyhow::Result;
 use serde_json::{Map, Value};
 
 use super::Engine;
-use crate::rootfs::ContainerRoot;
+use crate::rootfs::Root;
 use crate::runtime::Runtime;
 
 const CGROUP_DRIVER: &str = "native.cgroupdriver=";
 
-pub(super) fn read(root: &ContainerRoot) -> Engine {
+pub(super) fn read(root: &Root) -> Engine {
     let mut engine = Engine {
         name: "docker",
         ..Engine::default()

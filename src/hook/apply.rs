@@ -120,7 +120,7 @@ pub fn mounts(root: &ContainerRoot, options: &Options) -> Mounts {
     let params = options.params.as_ref();
     let needs = [
         cache.map(|_| update_ldcache::mounts(root)),
-        params.map(|params| disable_device_node_modification::mounts(root, params)),
+        params.map(|_| disable_device_node_modification::mounts(root)),
     ];
     if needs.contains(&Some(Mounts::Needed)) {
         Mounts::Needed

@@ -10,8 +10,9 @@ use argh::{ArgsInfo, FromArgs};
 
 use crate::driver::directories::{self, DriverDirectory};
 use crate::elf::{Error, Head, Object, OpenFile};
-use crate::ldcache::{Ldconfig, check_soname};
-use crate::rootfs::{ContainerRoot, Kind, is_obstacle};
+use crate::ldcache::driver_names::{self, Leads};
+use crate::ldcache::{SearchPath, check_soname};
+use crate::rootfs::{ContainerRoot, Kind, Root, is_obstacle, is_read_only};
 
 /// Create symbolic links in the container.
 ///
@@ -45,26 +46,6 @@ const MAX_CSV: u64 = 1 << 20;
 /// Links of the host that lead to each other.
 const MAX_CHAIN: usize = 40;
 
-/// Names without a version that NVIDIA's installer makes for programs that are linked with the driver.
-const LINKER_NAMES: [(&str, &str); 11] = [
-    ("libcuda.so", "libcuda.so.1"),
-    ("libnvcuvid.so", "libnvcuvid.so.1"),
-    ("libnvidia-allocator.so", "libnvidia-allocator.so.1"),
-    ("libnvidia-cfg.so", "libnvidia-cfg.so.1"),
-    ("libnvidia-encode.so", "libnvidia-encode.so.1"),
-    ("libnvidia-fbc.so", "libnvidia-fbc.so.1"),
-    ("libnvidia-ml.so", "libnvidia-ml.so.1"),
-    ("libnvidia-nvvm.so", "libnvidia-nvvm.so.4"),
-    ("libnvidia-opticalflow.so", "libnvidia-opticalflow.so.1"),
-    (
-        "libnvidia-ptxjitcompiler.so",
-        "libnvidia-ptxjitcompiler.so.1",
-    ),
-    ("libvdpau_nvidia.so", "libvdpau_nvidia.so.1"),
-];
-/// The library behind which Mesa's GLX looks for a driver of any vendor.
-const GLX_INDIRECT: &str = "libGLX_indirect.so.0";
-const GLX_SONAME: &str = "libGLX_nvidia.so.0";
 /// The sub-directory of a library directory that holds the driver's libraries for VDPAU.
 const VDPAU: &str = "vdpau";
 
@@ -109,9 +90,9 @@ impl CreateSymlinks {
         if self.csv_filename.is_empty() {
             return Ok(Vec::new());
         }
-        let host = ContainerRoot::open(Path::new("/"))?;
+        let host = Root::host()?;
         let host_root = self.host_root.as_deref().unwrap_or("/");
-        let found_in = ContainerRoot::open(Path::new(host_root))
+        let found_in = Root::open(Path::new(host_root))
             .with_context(|| format!("cannot open the host's root {host_root}"))?;
         let mut links = Vec::new();
         for file in &self.csv_filename {
@@ -169,6 +150,9 @@ fn make(root: &ContainerRoot, link: &Link) -> bool {
     match try_make(root, link) {
         Ok(true) => log::debug!("{path} -> {target}"),
         Ok(false) => log::debug!("{path} -> {target}: there already"),
+        Err(err) if is_read_only(&err) && is_in_cache(&link.path) => {
+            log::debug!("{path} -> {target}: not made, the cache has the name: {err}");
+        }
         Err(err) if is_obstacle(&err) => log::warn!("{path} -> {target}: not made: {err}"),
         Err(err) => {
             let why = if err.kind() == io::ErrorKind::IsADirectory {
@@ -190,6 +174,11 @@ fn try_make(root: &ContainerRoot, link: &Link) -> io::Result<bool> {
     root.create_directory(parent)?.symlink(&link.target, name)
 }
 
+/// Whether `update-ldcache` gives the cache an entry of the link's name where the link cannot be made.
+fn is_in_cache(link: &Path) -> bool {
+    link.file_name().is_some_and(driver_names::is_known)
+}
+
 /// The paths in the `sym` lines of a CSV file of the toolkit: `type, path`.
 fn symlinks_of_csv(text: &str) -> impl Iterator<Item = &str> {
     text.lines().filter_map(|line| {
@@ -199,7 +188,7 @@ fn symlinks_of_csv(text: &str) -> impl Iterator<Item = &str> {
 }
 
 /// The link at `path` of the host and those that it leads to, one after the other.
-fn chain(host: &ContainerRoot, path: &Path) -> Vec<Link> {
+fn chain(host: &Root, path: &Path) -> Vec<Link> {
     let mut links = Vec::new();
     let mut path = path.to_owned();
     while links.len() < MAX_CHAIN
@@ -217,14 +206,14 @@ fn chain(host: &ContainerRoot, path: &Path) -> Vec<Link> {
     links
 }
 
-fn read_link(host: &ContainerRoot, path: &Path) -> Option<PathBuf> {
+fn read_link(host: &Root, path: &Path) -> Option<PathBuf> {
     let directory = host.directory(path.parent()?).ok()?;
     directory.read_link(path.file_name()?).ok()
 }
 
 /// Makes the links that NVIDIA's installer would make, in every directory with driver libraries. What is not a link stays.
 pub fn link_driver_libraries(root: &ContainerRoot) {
-    let search_path = Ldconfig::new(root).search_path([]);
+    let search_path = SearchPath::of(root);
     for driver in directories::find(root, &search_path) {
         let vdpau = root.directory(&driver.path.join(VDPAU)).ok();
         let vdpau = vdpau.map(|directory| DriverDirectory {
@@ -233,8 +222,13 @@ pub fn link_driver_libraries(root: &ContainerRoot) {
             version: driver.version.clone(),
         });
         for directory in [Some(driver), vdpau].into_iter().flatten() {
-            if let Err(err) = link_directory(&directory) {
-                log::warn!("{}: links are missing: {err}", directory.path.display());
+            let path = directory.path.display();
+            match link_directory(&directory) {
+                Err(err) if is_read_only(&err) => {
+                    log::debug!("{path}: links are missing, the cache has the names: {err}");
+                }
+                Err(err) => log::warn!("{path}: links are missing: {err}"),
+                Ok(()) => {}
             }
         }
     }
@@ -246,13 +240,12 @@ fn link_directory(driver: &DriverDirectory) -> io::Result<()> {
             continue;
         };
         link_in(driver, &library, &soname)?;
-        for (name, target) in LINKER_NAMES {
-            if soname == target {
-                link_in(driver, &soname, OsStr::new(name))?;
-            }
-        }
-        if soname == GLX_SONAME {
-            link_in(driver, &library, OsStr::new(GLX_INDIRECT))?;
+        for (name, leads) in driver_names::of(&soname) {
+            let target = match leads {
+                Leads::ToSoname => &soname,
+                Leads::ToFile => &library,
+            };
+            link_in(driver, target, OsStr::new(name))?;
         }
     }
     Ok(())

@@ -6,7 +6,7 @@ use std::path::Path;
 use argh::{ArgsInfo, FromArgs};
 use nix::sys::stat::Mode;
 
-use crate::rootfs::ContainerRoot;
+use crate::rootfs::{ContainerRoot, Covered, Root};
 use crate::sandbox::Mounts;
 
 /// Tell the driver's programs in the container not to make or change device nodes.
@@ -33,8 +33,7 @@ const MODE: Mode = Mode::from_bits_truncate(0o444);
 /// What the container is to see as the parameters of the kernel module. Nothing where the host has none, or has it off already.
 #[must_use]
 pub fn params_for_container() -> Option<Vec<u8>> {
-    let host = ContainerRoot::open(Path::new("/"));
-    match host.and_then(|host| host.read(Path::new(PARAMS), MAX_PARAMS)) {
+    match Root::host().and_then(|host| host.read(Path::new(PARAMS), MAX_PARAMS)) {
         Ok(params) => switch_off(&params),
         Err(err) if err.kind() == io::ErrorKind::NotFound => {
             log::debug!("{PARAMS}: not on this host, nothing is done");
@@ -64,8 +63,8 @@ fn switch_off(params: &[u8]) -> Option<Vec<u8>> {
 
 /// What [`run`] needs of the sandbox.
 #[must_use]
-pub fn mounts(root: &ContainerRoot, params: &[u8]) -> Mounts {
-    if root.may_mount() && is_other_in(root, params) {
+pub fn mounts(root: &ContainerRoot) -> Mounts {
+    if root.may_mount() {
         Mounts::Needed
     } else {
         Mounts::None
@@ -74,9 +73,16 @@ pub fn mounts(root: &ContainerRoot, params: &[u8]) -> Mounts {
 
 /// Mounts a read-only file with these parameters over the container's, once. Nothing in an image makes this fail.
 pub fn run(root: &ContainerRoot, params: &[u8]) {
-    if !is_other_in(root, params) {
-        log::debug!("{PARAMS}: not in the container, or says so already: nothing is done");
-        return;
+    match root.has_other(Covered::NvidiaParams, params) {
+        Ok(true) => {}
+        Ok(false) => {
+            log::debug!("{PARAMS}: not in the container, or says so already: nothing is done");
+            return;
+        }
+        Err(err) => {
+            log::warn!("{PARAMS}: programs may modify device files: {err}");
+            return;
+        }
     }
     if !root.may_mount() {
         log::warn!(
@@ -85,18 +91,9 @@ pub fn run(root: &ContainerRoot, params: &[u8]) {
         );
         return;
     }
-    match root.cover(Path::new(PARAMS), params, MODE) {
+    match root.cover(Covered::NvidiaParams, params, MODE) {
         Ok(_) => log::debug!("{PARAMS}: device files are not to be modified"),
         Err(err) => log::warn!("{PARAMS}: programs may modify device files: cannot mount: {err}"),
-    }
-}
-
-/// Whether the container has the file, and not with these bytes.
-fn is_other_in(root: &ContainerRoot, params: &[u8]) -> bool {
-    let size = u64::try_from(params.len()).unwrap_or(u64::MAX);
-    match root.read(Path::new(PARAMS), size) {
-        Ok(there) => there != params,
-        Err(err) => err.kind() == io::ErrorKind::FileTooLarge,
     }
 }
 

@@ -7,7 +7,7 @@ use memchr::memmem;
 
 use super::name;
 use crate::config;
-use crate::rootfs::ContainerRoot;
+use crate::rootfs::Root;
 
 /// Names of hooks, with commas between them.
 const VARIABLE: &str = "NVIDIA_CTK_DISABLE_HOOKS";
@@ -55,7 +55,7 @@ impl Disabled {
 
 /// The list in the host's file. What is wrong with the file does not keep a container from starting.
 fn in_config() -> Vec<String> {
-    let text = ContainerRoot::open(Path::new("/"))
+    let text = Root::host()
         .and_then(|host| host.read(Path::new(CONFIG), MAX_CONFIG))
         .unwrap_or_default();
     if memmem::find(&text, KEY).is_none() {

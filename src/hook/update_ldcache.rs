@@ -86,10 +86,10 @@ pub(super) fn folders(folders: &[String]) -> Result<Vec<PathBuf>> {
     Ok(folders.iter().map(Into::into).collect())
 }
 
-/// In a root that is read-only already the new cache is mounted over the old one.
+/// Where the cache cannot be replaced, a new one is mounted over it.
 #[must_use]
 pub fn mounts(root: &ContainerRoot) -> Mounts {
-    if root.must_mount(Path::new(ETC)) {
+    if root.needs_mount() {
         Mounts::Needed
     } else {
         Mounts::None
@@ -179,7 +179,7 @@ fn add_to_musl(root: &ContainerRoot, folders: &[PathBuf]) -> Result<bool> {
     };
     let name = OsString::from_vec([b"ld-musl-", arch.as_slice(), b".path"].concat());
     let path = Path::new(ETC).join(&name);
-    let mut text = match root.read(&path, MAX_CONF) {
+    let mut text = match root.read_own(&path, MAX_CONF) {
         Ok(text) => text,
         Err(err) if err.kind() == io::ErrorKind::NotFound => MUSL_DEFAULT.into(),
         Err(err) => return Err(err).with_context(|| format!("cannot read {}", path.display())),

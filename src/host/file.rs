@@ -13,7 +13,7 @@ use nix::errno::Errno;
 use nix::sys::stat::Mode;
 use rustix::fs::{XattrFlags, fgetxattr, flistxattr, fsetxattr};
 
-use crate::rootfs::{ContainerRoot, Directory};
+use crate::rootfs::{Directory, Root};
 
 /// Largest file that is read.
 const LIMIT: u64 = 16 << 20;
@@ -65,7 +65,7 @@ pub fn remove(path: &Path) -> io::Result<()> {
 fn replace_like(path: &Path, bytes: &[u8], model: &Path) -> io::Result<bool> {
     let path = follow(path)?;
     let (folder, name) = split(&path)?;
-    let directory = ContainerRoot::open(Path::new("/"))?.create_directory(folder)?;
+    let directory = Root::host()?.create_directory(folder)?;
     let model = match open(model).and_then(|place| place.directory.open_file(&place.name)) {
         Ok((model, _)) => Some(model),
         Err(err) if err.kind() == io::ErrorKind::NotFound => None,
@@ -148,7 +148,7 @@ impl Place {
         let path = std::path::absolute(path)?;
         let (folder, name) = split(&path)?;
         Ok(Self {
-            directory: ContainerRoot::open(Path::new("/"))?.directory(folder)?,
+            directory: Root::host()?.directory(folder)?,
             name: name.to_owned(),
         })
     }

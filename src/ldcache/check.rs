@@ -11,17 +11,12 @@ use super::format::{CacheEntry, HWCAP_EXTENSION, Hwcap, LdCache};
 use super::order::compare;
 use super::profile::Profile;
 use crate::elf::Endian;
-use crate::rootfs::{ContainerRoot, Kind};
+use crate::rootfs::{Kind, Root};
 
 /// Looks for what keeps the root's loaders from finding a library, and for what no ldconfig writes; returns a sentence for each.
 /// `behind` is what stands behind the cache in its file.
 #[must_use]
-pub fn problems(
-    root: &ContainerRoot,
-    profile: &Profile,
-    cache: &LdCache<'_>,
-    behind: &[u8],
-) -> Vec<String> {
+pub fn problems(root: &Root, profile: &Profile, cache: &LdCache<'_>, behind: &[u8]) -> Vec<String> {
     let check = Check {
         root,
         profile,
@@ -45,7 +40,7 @@ pub fn problems(
 }
 
 struct Check<'c> {
-    root: &'c ContainerRoot,
+    root: &'c Root,
     profile: &'c Profile,
     cache: &'c LdCache<'c>,
 }

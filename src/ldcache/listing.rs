@@ -3,6 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::panic::resume_unwind;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -26,6 +27,8 @@ const MANY_PARTS: usize = 8;
 const MAX_THREADS: usize = 4;
 /// Longest target of a link that is kept: that of a longer one leads out of the directory, as a rule.
 const MAX_TARGET: usize = 64;
+/// How the name of the library begins of which every driver has one; its version follows.
+const LIBCUDA: &[u8] = b"libcuda.so.";
 const THIS_THREAD: Pid = Pid::from_raw(0);
 
 /// How far files are looked at.
@@ -106,6 +109,18 @@ impl Listing {
     /// The file that the name leads to.
     pub(super) fn file(&self, name: &OsStr) -> Option<FileVersion> {
         self.names.get(self.position(name).ok()?)?.file
+    }
+
+    /// Whether the directory has the name.
+    pub(super) fn has(&self, name: &OsStr) -> bool {
+        self.position(name).is_ok()
+    }
+
+    /// The version of the driver whose libraries lie here, as the name of libcuda's file has it.
+    pub(super) fn driver_version(&self) -> Option<&[u8]> {
+        let files = self.names.iter().filter(|name| name.kind == Kind::File);
+        let mut versions = files.filter_map(|name| name.text.as_bytes().strip_prefix(LIBCUDA));
+        versions.find(|version| version.contains(&b'.'))
     }
 
     /// Notes which file the name at this place leads to.

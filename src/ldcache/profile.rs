@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use self::libc::{Libc, find_libcs, is_multiarch, minor_version};
 use super::arch::{Abi, Arch};
 use crate::elf::{Class, Endian, Head, Object, OpenFile};
-use crate::rootfs::ContainerRoot;
+use crate::rootfs::Root;
 
 /// Everything that the cache depends on beside the files themselves.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,7 +106,7 @@ impl Profile {
     /// The profile of the root. Without a glibc in it: this program's own architecture, the format of a current glibc, and
     /// upstream's directories.
     #[must_use]
-    pub fn of(root: &ContainerRoot) -> Self {
+    pub fn of(root: &Root) -> Self {
         let mut libcs = find_libcs(root);
         if libcs.len() > 1 {
             let machine = machine_of(root, Path::new(LDCONFIG));
@@ -138,7 +138,7 @@ impl Profile {
         Self::new(abi, Endian::default(), glibc, generator, &upstream)
     }
 
-    fn of_libc(root: &ContainerRoot, libc: &Libc) -> Self {
+    fn of_libc(root: &Root, libc: &Libc) -> Self {
         let loader = libc.read_loader(root);
         let built_in = loader
             .directories
@@ -210,7 +210,7 @@ impl Rules {
     }
 }
 
-fn machine_of(root: &ContainerRoot, path: &Path) -> Option<u16> {
+fn machine_of(root: &Root, path: &Path) -> Option<u16> {
     let (file, stat) = root.open_file(path).ok()?;
     let source = OpenFile::new(file, &stat);
     let mut head = Head::default();

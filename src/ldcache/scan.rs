@@ -8,10 +8,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use memchr::memmem;
-use nix::errno::Errno;
 
 use super::arch::FLAG_ELF;
 use super::check_soname;
+use super::driver_names;
 use super::legacy_hwcaps;
 use super::library::{
     Parsed, is_library_name, is_linker_name, is_package_temporary, is_prelink_temporary, parse,
@@ -21,7 +21,9 @@ use super::order::compare_names;
 use super::profile::Profile;
 use super::search_path::{LibraryDirectory, SearchPath};
 use crate::elf::{Head, OpenFile};
-use crate::rootfs::{ContainerRoot, Entry, FileId, FileVersion, Kind, is_obstacle};
+use crate::rootfs::{
+    Entry, FileId, FileVersion, Kind, Root, is_not_there, is_obstacle, is_read_only,
+};
 
 /// Most bytes for names and paths in the cache; ten thousand libraries have 1 MiB.
 const MAX_STRINGS: usize = 2 << 20;
@@ -77,7 +79,7 @@ struct Made {
 /// Searches all directories for files and links whose names `is_wanted`, makes the SONAME links in them, and feeds `inputs` with
 /// everything that the result depends on, as it is afterwards.
 pub(super) fn libraries(
-    root: &ContainerRoot,
+    root: &Root,
     profile: &Profile,
     search_path: &mut SearchPath<'_>,
     is_wanted: &dyn Fn(&OsStr) -> bool,
@@ -107,6 +109,7 @@ pub(super) fn libraries(
         let hwcap_bits = scan.legacy_hwcap(&directory);
         let enter = |candidate: &Candidate<'_>| Library::new(candidate, &directory, hwcap_bits);
         libraries.extend(best.iter().map(enter));
+        libraries.extend(aliases(&directory, &best, &listing));
         for Made {
             soname,
             target,
@@ -125,7 +128,7 @@ pub(super) fn libraries(
 
 /// Feeds `inputs` as [`libraries`] does, without looking into any file, and without changing anything.
 pub(super) fn identity(
-    root: &ContainerRoot,
+    root: &Root,
     profile: &Profile,
     search_path: &mut SearchPath<'_>,
     inputs: &mut impl Hasher,
@@ -170,7 +173,7 @@ impl Library {
 }
 
 struct Scan<'s> {
-    root: &'s ContainerRoot,
+    root: &'s Root,
     profile: &'s Profile,
     depth: Depth,
     is_wanted: &'s dyn Fn(&OsStr) -> bool,
@@ -182,7 +185,7 @@ struct Scan<'s> {
 
 impl<'s> Scan<'s> {
     fn new(
-        root: &'s ContainerRoot,
+        root: &'s Root,
         profile: &'s Profile,
         depth: Depth,
         is_wanted: &'s dyn Fn(&OsStr) -> bool,
@@ -298,7 +301,7 @@ impl<'s> Scan<'s> {
         let path = directory.path.join(&link.text);
         let stat = match self.root.stat(&path) {
             Ok(stat) => stat,
-            Err(err) if leads_nowhere(&err) => return Target::Nowhere,
+            Err(err) if is_not_there(&err) => return Target::Nowhere,
             Err(_) => return Target::Other,
         };
         let version = FileVersion::of(&stat);
@@ -443,8 +446,17 @@ impl<'s> Scan<'s> {
             }
         }
         if let Some(err) = obstacle {
+            // Where links are never made the cache replaces them, and nobody need know.
+            let level = if is_read_only(&err) {
+                log::Level::Debug
+            } else {
+                log::Level::Warn
+            };
             let path = directory.path.display();
-            log::warn!("{path}: SONAME links are missing, the cache names the files: {err}");
+            log::log!(
+                level,
+                "{path}: SONAME links are missing, the cache names the files: {err}"
+            );
         }
         made
     }
@@ -477,6 +489,40 @@ impl<'s> Scan<'s> {
     }
 }
 
+/// Entries of the names without a version under which programs look for the driver's libraries, if these names are missing in the
+/// driver's directory and cannot be made links there. They name the files.
+fn aliases(
+    directory: &LibraryDirectory,
+    libraries: &[Candidate<'_>],
+    listing: &Listing,
+) -> Vec<Library> {
+    let Some(version) = listing.driver_version() else {
+        return Vec::new();
+    };
+    let suffix = [b".so.", version].concat();
+    let is_missing = |name: &str| !listing.has(OsStr::new(name));
+    let mut aliases = Vec::new();
+    for library in libraries {
+        if library.is_link || !library.name.as_bytes().ends_with(&suffix) {
+            continue;
+        }
+        let names = driver_names::of(library.soname).map(|(name, _)| name);
+        aliases.extend(names.filter(|name| is_missing(name)).map(|name| Library {
+            path: directory.path.join(library.name),
+            other_soname: Some(name.into()),
+            flags: library.flags,
+            os_version: library.os_version,
+            isa_level: library.isa_level,
+            hwcap_directory: directory.hwcap.clone(),
+            hwcap_bits: 0,
+        }));
+    }
+    if aliases.is_empty() || directory.directory.is_writable() {
+        return Vec::new();
+    }
+    aliases
+}
+
 /// Where a link leads to.
 enum Target {
     File(FileVersion),
@@ -500,13 +546,7 @@ fn remove_stale(directory: &LibraryDirectory, name: &OsStr, listing: &mut Listin
         // Another hook was faster.
         Err(err) if err.kind() == io::ErrorKind::NotFound => listing.remove(name),
         // It does no harm.
-        Err(err) if err.kind() == io::ErrorKind::ReadOnlyFilesystem => {}
+        Err(err) if is_read_only(&err) => {}
         Err(err) => log::warn!("{}: a stale link, not removed: {err}", path.display()),
     }
-}
-
-fn leads_nowhere(err: &io::Error) -> bool {
-    [Errno::ENOENT, Errno::ENOTDIR, Errno::ELOOP]
-        .iter()
-        .any(|&errno| err.raw_os_error() == Some(errno as i32))
 }

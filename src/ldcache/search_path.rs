@@ -10,7 +10,7 @@ use std::rc::Rc;
 
 use super::conf::{self, Line};
 use super::profile::{Format, Profile};
-use crate::rootfs::{ContainerRoot, Directory, Entry, FileId, Kind, is_obstacle};
+use crate::rootfs::{Directory, Entry, FileId, Kind, Root, is_obstacle};
 
 const CONF: &str = "/etc/ld.so.conf";
 const HWCAPS: &str = "glibc-hwcaps";
@@ -42,7 +42,7 @@ pub struct LibraryDirectory {
 /// All directories, each of them once, in the order in which they were found.
 #[derive(Clone)]
 pub struct SearchPath<'r> {
-    root: &'r ContainerRoot,
+    root: &'r Root,
     has_hwcaps: bool,
     has_types: bool,
     directories: VecDeque<Rc<LibraryDirectory>>,
@@ -56,9 +56,15 @@ pub struct SearchPath<'r> {
 }
 
 impl<'r> SearchPath<'r> {
+    /// The directories that the root's own ldconfig searches.
+    #[must_use]
+    pub fn of(root: &'r Root) -> Self {
+        Self::new(root, &Profile::of(root), [])
+    }
+
     /// The directories of the root's configuration and the profile, after those of `first`.
     pub(super) fn new<'f>(
-        root: &'r ContainerRoot,
+        root: &'r Root,
         profile: &Profile,
         first: impl IntoIterator<Item = &'f Path>,
     ) -> Self {
@@ -72,7 +78,7 @@ impl<'r> SearchPath<'r> {
 
     /// These directories, and no others.
     pub(super) fn only<'f>(
-        root: &'r ContainerRoot,
+        root: &'r Root,
         profile: &Profile,
         directories: impl IntoIterator<Item = &'f Path>,
     ) -> Self {

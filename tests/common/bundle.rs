@@ -312,6 +312,12 @@ const LANDLOCK: &str = "444";
 
 /// The number of `fsopen(2)`, without which nothing can be mounted by descriptor.
 pub(crate) const FSOPEN: &str = "430";
+/// The number of `mount(2)`.
+pub(crate) const MOUNT: &str = if cfg!(target_arch = "aarch64") {
+    "40"
+} else {
+    "165"
+};
 
 /// Runs a hook for which the kernel does not have these system calls.
 pub(crate) fn without(calls: &[&str]) -> Vec<OsString> {

@@ -45,11 +45,7 @@ fn make(tree: &Path) {
     symlink("usr/lib", tree.join("lib")).expect("a link");
     fs::copy(binary(), tree.join("usr/bin/nvidia-ctk")).expect("a copied program");
     symlink("nvidia-ctk", tree.join("usr/bin/nvidia-cdi-hook")).expect("a link");
-    fs::write(
-        tree.join("proc/driver/nvidia/params"),
-        "ModifyDeviceFiles: 1\n",
-    )
-    .expect("a file");
+    fs::write(tree.join("proc/driver/nvidia/params"), "").expect("a file");
     let libraries = Libraries::new(tree);
     for spec in Spec::all() {
         for node in spec.all_edits().flat_map(Node::all) {

@@ -12,7 +12,7 @@
 //! | `program` | another name than `nvidia-cdi-hook` |
 //! | `before` | paths in the root, or `$HOST/…` beside it, and what is made there, see [`Thing`] |
 //! | `state`, `config` | OCI state, config.json |
-//! | `params` | the host's `/proc/driver/nvidia/params`; without it the host has none |
+//! | `params` | the host's `/proc/driver/nvidia/params`; without it the host has none; the container's, if there, says `Linux` |
 //! | `env` | variables |
 //! | `read_only` | whether the root is |
 //! | `look` | a shell command that runs afterwards in the same mount namespace; its output is in `stdout` |
@@ -217,7 +217,9 @@ impl Case {
         if let Some(params) = &self.params {
             fs::write(bundle.path().join("params"), params).unwrap();
             script.push_str(
-                "; mount -t tmpfs tmpfs /proc/driver; mkdir /proc/driver/nvidia; cp $bundle/params /proc/driver/nvidia",
+                "; mount -t tmpfs tmpfs /proc/driver; mkdir /proc/driver/nvidia; cp $bundle/params /proc/driver/nvidia;
+                   params=$root/proc/driver/nvidia/params;
+                   [ ! -e $params ] || mount --bind /proc/sys/kernel/ostype $params",
             );
         }
         if self.read_only {

@@ -10,7 +10,7 @@ use memchr::arch::all::memchr::One;
 use super::CURRENT_MINOR;
 use crate::elf::{Endian, Head, Object, OpenFile};
 use crate::ldcache::arch::Abi;
-use crate::rootfs::ContainerRoot;
+use crate::rootfs::Root;
 
 /// Where a `libc.so.6` is looked for, together with the multiarch directories in the last two.
 const LIBC_DIRECTORIES: [&str; 4] = ["/usr/lib64", "/lib64", "/usr/lib", "/lib"];
@@ -58,7 +58,7 @@ impl Loader {
 }
 
 impl Libc {
-    fn read(root: &ContainerRoot, directory: PathBuf) -> Option<Self> {
+    fn read(root: &Root, directory: PathBuf) -> Option<Self> {
         let (file, stat) = root.open_file(&directory.join("libc.so.6")).ok()?;
         let source = OpenFile::new(file, &stat);
         let mut head = Head::default();
@@ -76,7 +76,7 @@ impl Libc {
     }
 
     /// Reads the loader that libc names, if that one is of libc's own kind.
-    pub(super) fn read_loader(&self, root: &ContainerRoot) -> Loader {
+    pub(super) fn read_loader(&self, root: &Root) -> Loader {
         let mut loader = Loader::default();
         let Ok((file, stat)) = root.open_file(&self.interpreter) else {
             return loader;
@@ -108,7 +108,7 @@ impl Libc {
 }
 
 /// All of the root's C libraries, in the order of the directories in which they are looked for.
-pub(super) fn find_libcs(root: &ContainerRoot) -> Vec<Libc> {
+pub(super) fn find_libcs(root: &Root) -> Vec<Libc> {
     let mut seen = Vec::new();
     let mut libcs = Vec::new();
     for path in LIBC_DIRECTORIES.map(Path::new) {

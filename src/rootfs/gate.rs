@@ -1,0 +1,134 @@
+//! Where a hook may write: not on what is mounted in the root from elsewhere.
+//!
+//! Links are not the only way out of a root. What the runtime mounted in it belongs to others: directories of the host, volumes,
+//! procfs, sysfs. Every change below a [`super::ContainerRoot`] asks the gate first, which knows the mount and nothing of the path.
+
+use std::collections::HashSet;
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+use super::mount_table::{Mount, MountId, is_private, mounts_of};
+use super::{inside, lookup, path_of};
+
+/// File systems that a runtime makes for one container; their content is gone when the container is.
+const OF_ONE_CONTAINER: [&str; 2] = ["tmpfs", "devpts"];
+
+/// Whose mounts this process sees.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum MountNamespace {
+    /// The container's, and nobody else does: createContainer.
+    Own,
+    /// The runtime's; this process is the container's first: prestart, createRuntime.
+    Other {
+        /// Its number in this process' pid namespace.
+        pid: i64,
+    },
+    /// It cannot be told.
+    Unknown,
+}
+
+/// Lists the destinations of config.json's mounts that are binds of the host's files, as far as they can be read.
+pub type Binds = Box<dyn Fn() -> Vec<PathBuf> + Send + Sync>;
+
+/// Knows on which mounts the container's own files lie.
+pub(super) struct Gate {
+    root: Arc<OwnedFd>,
+    root_mount: Option<MountId>,
+    namespace: MountNamespace,
+    binds: Binds,
+    /// The other mounts that are the container's alone; found out when one of them would be written to.
+    own: OnceLock<Vec<MountId>>,
+}
+
+impl Gate {
+    pub(super) fn new(root: Arc<OwnedFd>, namespace: MountNamespace, binds: Binds) -> Self {
+        Self {
+            root_mount: MountId::of(&root).ok(),
+            root,
+            namespace,
+            binds,
+            own: OnceLock::new(),
+        }
+    }
+
+    pub(super) fn namespace(&self) -> MountNamespace {
+        self.namespace
+    }
+
+    /// Whether nobody else can be changing what lies on the file's mount: no process of the container runs yet, and its root is
+    /// its own. What is mounted in it is not.
+    pub(super) fn is_quiet(&self, file: impl AsFd) -> bool {
+        self.namespace == MountNamespace::Own && MountId::of(file).ok() == self.root_mount
+    }
+
+    /// Refuses what lies on a mount that is not the container's own, or of which that cannot be told. The error's kind is
+    /// [`io::ErrorKind::ReadOnlyFilesystem`].
+    pub(super) fn permit(&self, file: impl AsFd) -> io::Result<()> {
+        let mount = MountId::of(file).ok();
+        let Some((mount, root)) = mount.zip(self.root_mount) else {
+            return Err(foreign("the kernel does not say on which mount it lies"));
+        };
+        if mount == root || self.own().contains(&mount) {
+            return Ok(());
+        }
+        Err(foreign(
+            "it lies on a mount that is not the container's own",
+        ))
+    }
+
+    /// Whether what is mounted below the file's mount stays in this mount namespace.
+    pub(super) fn is_private(&self, file: impl AsFd) -> io::Result<bool> {
+        is_private(file, &self.table()?)
+    }
+
+    fn own(&self) -> &[MountId] {
+        self.own.get_or_init(|| {
+            self.find_own().unwrap_or_else(|err| {
+                log::debug!("/proc: the mounts of the container cannot be read: {err}");
+                Vec::new()
+            })
+        })
+    }
+
+    fn find_own(&self) -> io::Result<Vec<MountId>> {
+        let root = path_of(&self.root)?;
+        let mounts = self.table()?;
+        let is_inside = |mount: &Mount| mount.target != root && mount.target.starts_with(&root);
+        let (inside, outside): (Vec<_>, Vec<_>) = mounts.into_iter().partition(is_inside);
+        let mut elsewhere: HashSet<OsString> = outside.into_iter().map(|it| it.device).collect();
+        if let MountNamespace::Other { .. } = self.namespace {
+            elsewhere.extend(mounts_of("self")?.into_iter().map(|it| it.device));
+        }
+        let binds = self.mounts_at((self.binds)());
+        let is_own = |mount: &&Mount| {
+            OF_ONE_CONTAINER.iter().any(|it| mount.fs_type == *it)
+                && mount.root == Path::new("/")
+                && !elsewhere.contains(&mount.device)
+                && !binds.contains(&mount.id)
+        };
+        Ok(inside.iter().filter(is_own).map(|it| it.id).collect())
+    }
+
+    /// The mounts of the namespace in which the root lies.
+    fn table(&self) -> io::Result<Vec<Mount>> {
+        match self.namespace {
+            MountNamespace::Other { pid } => mounts_of(&pid.to_string()),
+            MountNamespace::Own | MountNamespace::Unknown => mounts_of("self"),
+        }
+    }
+
+    fn mounts_at(&self, destinations: Vec<PathBuf>) -> Vec<MountId> {
+        let mount_at = |path: PathBuf| {
+            let handle = lookup::find(&self.root, inside(&path)).ok()?;
+            MountId::of(handle).ok()
+        };
+        destinations.into_iter().filter_map(mount_at).collect()
+    }
+}
+
+fn foreign(why: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::ReadOnlyFilesystem, why)
+}

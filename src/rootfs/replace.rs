@@ -1,0 +1,245 @@
+//! Changing what is in a directory: links and files are made under temporary names and take their places by rename(2).
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::io::{self, Write};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, openat, renameat};
+use nix::sys::stat::{FileStat, Mode, fchmod, fstat, mkdirat};
+use nix::unistd::{UnlinkatFlags, symlinkat, unlinkat};
+use rustix::fs::{
+    FlockOperation, StatVfsMountFlags, XattrFlags, fgetxattr, flock, fsetxattr, fstatvfs,
+};
+
+use super::directory::{Directory, single_component};
+use super::mount_table::MountId;
+use super::require;
+use super::stat::{Entry, Kind};
+
+/// How temporary names begin.
+const TEMPORARY: &[u8] = b".nvidia-ctk-";
+/// How often a temporary name is made again that another hook swept away.
+const MAX_SWEPT: usize = 8;
+/// Extended attribute that holds the mark of a file.
+const MARK: &str = "user.nvidia-ctk";
+/// Extended attribute that holds the SELinux label of a file.
+const LABEL: &str = "security.selinux";
+const MAX_LABEL: usize = 1024;
+const DIRECTORY_MODE: Mode = Mode::from_bits_truncate(0o755);
+
+impl Directory {
+    /// Whether names in it can be changed, as far as its mount goes.
+    #[must_use]
+    pub fn is_writable(&self) -> bool {
+        let is_read_only = |fs: rustix::fs::StatVfs| fs.f_flag.contains(StatVfsMountFlags::RDONLY);
+        self.permit().is_ok() && !fstatvfs(self).is_ok_and(is_read_only)
+    }
+
+    /// Makes the directory `name`, unless something is there.
+    pub(super) fn make_directory(&self, name: &OsStr) -> io::Result<()> {
+        if self.stat(name).is_ok() {
+            return Ok(());
+        }
+        self.permit()?;
+        match mkdirat(self, single_component(name)?, DIRECTORY_MODE) {
+            Ok(()) | Err(Errno::EEXIST) => Ok(()),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    /// Refuses to change `name` where something is mounted over it: it is not what the directory holds, and rename(2) would take
+    /// the mount away if it is one of another mount namespace.
+    fn permit_replacing(&self, name: &OsStr) -> io::Result<()> {
+        self.permit()?;
+        let name = single_component(name)?;
+        match (MountId::of_name(self, name), MountId::of(self)) {
+            (Ok(mount), Ok(own)) if mount != own => Err(Errno::EBUSY.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Makes `name` a link to `target`, atomically in the place of a file or link that is there; returns whether it was not
+    /// already.
+    pub fn symlink(&self, target: &OsStr, name: &OsStr) -> io::Result<bool> {
+        let is_there = || self.read_link(name).is_ok_and(|there| there == target);
+        match self.permit() {
+            Err(_) if is_there() => return Ok(false),
+            permitted => permitted?,
+        }
+        match symlinkat(target, &self.fd, single_component(name)?) {
+            Ok(()) => return Ok(true),
+            Err(_) if is_there() => return Ok(false),
+            Err(Errno::EEXIST) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+        if Kind::of(&self.stat(name)?) == Kind::Directory {
+            return Err(Errno::EISDIR.into());
+        }
+        self.permit_replacing(name)?;
+        self.swept.call_once(|| self.sweep());
+        retry_swept(|| {
+            let temporary = temporary_name();
+            symlinkat(target, &self.fd, temporary.as_os_str())?;
+            self.rename(&temporary, name)
+        })?;
+        Ok(true)
+    }
+
+    /// Makes `name` a file with these bytes and this mode, atomically; returns whether it was not already.
+    pub fn write(&self, name: &OsStr, bytes: &[u8], mode: Mode) -> io::Result<bool> {
+        self.replace(name, bytes, mode, |_| Ok(()))
+    }
+
+    /// The same, and the bytes are on the disk before the name is: for the host's own files.
+    pub fn write_synced(&self, name: &OsStr, bytes: &[u8], mode: Mode) -> io::Result<bool> {
+        self.replace(name, bytes, mode, File::sync_all)
+    }
+
+    /// The same as [`Self::write`], and the new file gets a mark, where its file system can hold one.
+    pub fn write_marked(
+        &self,
+        name: &OsStr,
+        bytes: &[u8],
+        mode: Mode,
+        mark: impl Fn(&FileStat) -> u64,
+    ) -> io::Result<bool> {
+        self.replace(name, bytes, mode, |file| {
+            let mark = mark(&fstat(file)?).to_le_bytes();
+            let _ = fsetxattr(file, MARK, &mark, XattrFlags::empty());
+            Ok(())
+        })
+    }
+
+    /// The mark of the regular file `name`, and what stat(2) tells of it.
+    pub fn read_mark(&self, name: &OsStr) -> io::Result<(u64, FileStat)> {
+        require(&self.stat(name)?, Kind::File)?;
+        let (file, stat) = self.open_file(name)?;
+        let mut mark = [0; 8];
+        if fgetxattr(&file, MARK, &mut mark)? != mark.len() {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        Ok((u64::from_le_bytes(mark), stat))
+    }
+
+    /// The same, with what `finish` still does to the file before it takes the name.
+    pub fn replace(
+        &self,
+        name: &OsStr,
+        bytes: &[u8],
+        mode: Mode,
+        finish: impl Fn(&File) -> io::Result<()>,
+    ) -> io::Result<bool> {
+        if self.holds(name, bytes, mode) {
+            return Ok(false);
+        }
+        self.permit_replacing(name)?;
+        self.swept.call_once(|| self.sweep());
+        retry_swept(|| self.replace_file(name, bytes, mode, &finish))?;
+        Ok(true)
+    }
+
+    fn replace_file(
+        &self,
+        name: &OsStr,
+        bytes: &[u8],
+        mode: Mode,
+        finish: impl Fn(&File) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let temporary = temporary_name();
+        let flags =
+            OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let private = Mode::S_IRUSR | Mode::S_IWUSR;
+        let mut file = File::from(openat(&self.fd, temporary.as_os_str(), flags, private)?);
+        // Locked as long as it is open: so it is no leftover.
+        let _ = flock(&file, FlockOperation::NonBlockingLockExclusive);
+        self.copy_label(name, &file);
+        let written = file
+            .write_all(bytes)
+            .and_then(|()| Ok(fchmod(&file, mode)?))
+            .and_then(|()| finish(&file));
+        if let Err(err) = written {
+            let _ = self.remove(&temporary);
+            return Err(err);
+        }
+        self.rename(&temporary, name)
+    }
+
+    /// Gives a new file the SELinux label of the one whose place it takes.
+    fn copy_label(&self, name: &OsStr, new: &File) {
+        let mut label = [0; MAX_LABEL];
+        let is_file = |stat: FileStat| Kind::of(&stat) == Kind::File;
+        // To open a device can have effects.
+        if self.stat(name).is_ok_and(is_file)
+            && let Ok((old, _)) = self.open_file(name)
+            && let Ok(size) = fgetxattr(&old, LABEL, &mut label)
+            && let Some(label) = label.get(..size)
+        {
+            let _ = fsetxattr(new, LABEL, label, XattrFlags::empty());
+        }
+    }
+
+    /// Removes temporary names that hooks left which were killed, once for all that is replaced here. A file that is locked belongs
+    /// to a hook at work; a link cannot be locked, so its owner makes it again.
+    fn sweep(&self) {
+        let is_temporary = |entry: &Entry| entry.name.as_bytes().starts_with(TEMPORARY);
+        let entries = self.entries().unwrap_or_default();
+        for entry in entries.into_iter().filter(is_temporary) {
+            let is_leftover = match entry.kind {
+                Kind::File => self.open_file(&entry.name).is_ok_and(|(file, _)| {
+                    flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok()
+                }),
+                kind => kind == Kind::Link,
+            };
+            if is_leftover {
+                let _ = self.remove(&entry.name);
+            }
+        }
+    }
+
+    /// Whether `name` is a regular file with these bytes and this mode.
+    #[must_use]
+    pub fn holds(&self, name: &OsStr, bytes: &[u8], mode: Mode) -> bool {
+        let Ok(stat) = self.stat(name) else {
+            return false;
+        };
+        let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        Kind::of(&stat) == Kind::File
+            && stat.st_mode & 0o7777 == mode.bits()
+            && u64::try_from(stat.st_size) == Ok(size)
+            && self.read(name, size).is_ok_and(|there| there == bytes)
+    }
+
+    fn rename(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
+        renameat(&self.fd, from, &self.fd, single_component(to)?).map_err(|errno| {
+            let _ = self.remove(from);
+            errno.into()
+        })
+    }
+
+    /// Removes `name`, which is no directory.
+    pub fn remove(&self, name: &OsStr) -> io::Result<()> {
+        self.permit_replacing(name)?;
+        Ok(unlinkat(&self.fd, name, UnlinkatFlags::NoRemoveDir)?)
+    }
+}
+
+/// A name that nothing in the image can foresee.
+fn temporary_name() -> OsString {
+    let random = RandomState::new().build_hasher().finish();
+    OsString::from_vec([TEMPORARY, format!("{random:016x}").as_bytes()].concat())
+}
+
+/// Does it again where a hook that runs at the same time took a temporary name for a leftover.
+fn retry_swept(put: impl Fn() -> io::Result<()>) -> io::Result<()> {
+    let mut result = put();
+    for _ in 0..MAX_SWEPT {
+        match result {
+            Err(err) if err.kind() == io::ErrorKind::NotFound => result = put(),
+            done => return done,
+        }
+    }
+    result
+}
