@@ -1,0 +1,399 @@
+//! What is mounted in a container belongs to others: a hook changes nothing there, wherever the image's links lead.
+//!
+//! Each case is an image and mounts of a runtime, in a mount namespace of its own, as at createContainer and as at prestart of a
+//! runtime that tells nothing. The guard is `Gate`; Landlock, which lets submounts of the root be written to, is taken away.
+#![allow(clippy::disallowed_methods)]
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "also outside of the test functions"
+)]
+
+#[path = "common/bundle.rs"]
+mod bundle;
+#[path = "common/machine.rs"]
+#[allow(dead_code, reason = "no test program needs all of it")]
+mod machine;
+
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+use bundle::{Bundle, READ_ONLY, Ran, has, library, with_mounts, without_landlock, words};
+use machine::{hostile_cases, snapshot};
+
+const UPDATE: &str = "update-ldcache --folder /opt/lib";
+/// A volume of the host in the container, as a runtime makes it, before crun 1.26 and later make it read-only.
+const VOLUME: &str = "mkdir -p \"$root/vol\"; mount --bind \"$host\" \"$root/vol\"";
+
+/// Where the hook runs.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Stage {
+    /// In the container's mount namespace: /proc shows other process numbers.
+    CreateContainer,
+    /// The runtime does not say where the container's mounts are.
+    Unknown,
+}
+
+const STAGES: [Stage; 2] = [Stage::CreateContainer, Stage::Unknown];
+
+/// Runs a hook after `mounts`, twice if `look` says `"$@"`, which comes next, all in one mount namespace.
+fn run(bundle: &Bundle, stage: Stage, mounts: &str, line: &str, look: &str) -> Ran {
+    let state = bundle.path().join("state");
+    fs::write(&state, bundle.state().to_string()).unwrap();
+    let mounts = format!("mount --bind \"$root\" \"$root\"; {mounts}");
+    let export = format!("{mounts}; export root host bundle");
+    let look = format!("\"$@\"; code=$?; {look}; exit $code");
+    let mut before: Vec<OsString> = with_mounts(bundle, &export);
+    before.extend(words(&["sh", "-c", &look, "sh"]));
+    before.extend(without_landlock());
+    if stage == Stage::CreateContainer {
+        before.extend(words(&["unshare", "--pid", "--fork"]));
+    }
+    let line = format!("{line} --container-spec {}", state.display());
+    bundle.hook_in(&before, &line)
+}
+
+/// An image with a library, and a host with everything that a hook would like to change.
+fn image() -> Bundle {
+    let bundle = Bundle::new();
+    bundle.file("opt/lib/liba.so.1.2", library("liba.so.1"));
+    let host = bundle.host();
+    fs::write(host.join("libhost.so.1.2"), library("libhost.so.1")).unwrap();
+    symlink("missing", host.join("libstale.so.1")).unwrap();
+    for folder in ["ld.so.conf.d", "nvidia", "dir"] {
+        fs::create_dir(host.join(folder)).unwrap();
+    }
+    for name in [
+        "ld.so.cache",
+        "ld.so.conf",
+        "ld-musl-x86_64.path",
+        "00-compat-nvidia-ctk.conf",
+        "ld.so.conf.d/00-compat-nvidia-ctk.conf",
+        "ld.so.conf.d/00-nvidia-ctk.conf",
+        "secret",
+    ] {
+        fs::write(host.join(name), "the host's\n").unwrap();
+        fs::set_permissions(host.join(name), fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    bundle
+}
+
+/// The host is as it was, and the container starts, with a warning or without.
+#[track_caller]
+fn untouched(mounts: &str, line: &str, prepare: impl Fn(&Bundle)) -> Vec<Ran> {
+    if !has(&["unshare", "mount", "gcc"]) {
+        return Vec::new();
+    }
+    hostile_cases(STAGES.len());
+    let case = |stage| {
+        let bundle = image();
+        prepare(&bundle);
+        let before = snapshot(&bundle.host());
+        let ran = run(&bundle, stage, mounts, line, "true");
+        assert_eq!(
+            snapshot(&bundle.host()),
+            before,
+            "{stage:?} {line}: {ran:?}"
+        );
+        assert_eq!(ran.code, 0, "{stage:?} {line}: {ran:?}");
+        ran
+    };
+    STAGES.map(case).into()
+}
+
+const NOT_OWN: &str = "it lies on a mount that is not the container's own";
+
+#[test]
+fn drop_ins_stay_out_of_volumes() {
+    for (link, target) in [
+        ("etc/ld.so.conf.d", "/vol/ld.so.conf.d"),
+        ("etc", "/vol"),
+        ("etc", "../../../vol"),
+        ("etc/ld.so.conf.d", "/vol/new/directory"),
+    ] {
+        for ran in untouched(VOLUME, UPDATE, |bundle| {
+            bundle.link(link, target);
+        }) {
+            ran.warns(&["ld.so.conf.d is not changed", NOT_OWN]);
+        }
+    }
+    // enable-cuda-compat takes back what an earlier run named.
+    for ran in untouched(
+        VOLUME,
+        "enable-cuda-compat --host-driver-version 570.1",
+        |bundle| {
+            bundle.link("etc/ld.so.conf.d", "/vol/ld.so.conf.d");
+        },
+    ) {
+        ran.warns(&[
+            "ld.so.conf.d does not say which libcuda is to be used",
+            NOT_OWN,
+        ]);
+    }
+}
+
+#[test]
+fn links_and_leftovers_stay_out_of_volumes() {
+    for line in [
+        "update-ldcache --folder /opt/lib --folder /vol",
+        "update-ldcache --folder /opt/lib --folder /linked",
+        "create-soname-symlinks --folder /vol",
+        "create-soname-symlinks --folder /linked",
+        "create-symlinks --link x::/linked/y",
+        "create-symlinks --link x::/vol/secret",
+        "create-symlinks --link x::/vol/dir/new/y",
+        "create-symlinks --link libcuda.so.1::/linked/libcuda.so",
+    ] {
+        untouched(VOLUME, line, |bundle| {
+            bundle.link("linked", "vol");
+        });
+    }
+}
+
+#[test]
+fn modes_are_set_on_own_mounts_only() {
+    for path in ["/vol/secret", "/linked/dir", "/linked", "/f"] {
+        let mounts = format!("{VOLUME}; touch $root/f; mount --bind $host/secret $root/f");
+        for ran in untouched(
+            &mounts,
+            &format!("chmod --mode 777 --path {path}"),
+            |bundle| {
+                bundle.link("linked", "/vol");
+            },
+        ) {
+            ran.warns(&["the mode is not set to 0777", NOT_OWN]);
+        }
+    }
+}
+
+#[test]
+fn profiles_stay_out_of_volumes() {
+    let mounts = format!("{VOLUME}; mkdir -p $root/dev; mknod $root/dev/nvidia0 c 195 0");
+    for ran in untouched(&mounts, "update-application-profile", |bundle| {
+        bundle.link("etc/nvidia", "/vol/nvidia");
+    }) {
+        ran.warns(&["10-container.conf: not written", NOT_OWN]);
+    }
+}
+
+/// Kernel file systems are never the container's, even where they are new ones. (What is tried here the kernel refuses as well: the
+/// machine must not change where the guard is missing.)
+#[test]
+fn kernel_file_systems_are_not_changed() {
+    if !has(&["unshare", "mount", "gcc"]) {
+        return;
+    }
+    hostile_cases(2 * STAGES.len());
+    for stage in STAGES {
+        for path in ["/l/kernel/ostype", "/proc/sys/kernel/ostype"] {
+            let bundle = image();
+            bundle.link("l", "proc/sys");
+            let line = format!("chmod --mode 711 --path {path}");
+            let mounts = "mkdir $root/proc; mount -t proc proc $root/proc";
+            let ran = run(&bundle, stage, mounts, &line, "true");
+            ran.warns(&[NOT_OWN]);
+        }
+    }
+}
+
+/// What is read to be written again is readable by everyone then. Guard: `read_own`.
+#[test]
+fn nothing_is_copied_out_of_a_mount() {
+    for target in [
+        "/vol/secret",
+        "/proc/timer_list",
+        "../proc/sys/kernel/ostype",
+    ] {
+        if !has(&["unshare", "mount", "gcc"]) {
+            return;
+        }
+        hostile_cases(STAGES.len());
+        for stage in STAGES {
+            let bundle = image();
+            bundle.file("lib/ld-musl-x86_64.so.1", "");
+            bundle.link("etc/ld-musl-x86_64.path", target);
+            let mounts = format!("{VOLUME}; mkdir $root/proc; mount -t proc proc $root/proc");
+            let ran = run(&bundle, stage, &mounts, UPDATE, "true");
+            ran.warns(&["musl's search path is not changed", NOT_OWN]);
+            assert_eq!(bundle.target("etc/ld-musl-x86_64.path"), target, "{ran:?}");
+        }
+    }
+}
+
+/// A file that is mounted over another one is not replaced, and stays mounted.
+#[test]
+fn mounted_files_stay() {
+    let mounts = "for f in etc/ld.so.cache etc/ld.so.conf.d/00-nvidia-ctk.conf; do mkdir -p $root/${f%/*}; \
+                  touch $root/$f; mount --bind $host/secret $root/$f; done";
+    for ran in untouched(mounts, UPDATE, |_| ()) {
+        ran.warns(&["ld.so.conf.d is not changed", "Device or resource busy"]);
+    }
+}
+
+/// What the runtime mounts for one container is that container's. Guard: `OF_ONE_CONTAINER`.
+#[test]
+fn the_containers_own_file_systems_are_changed() {
+    if !has(&["unshare", "mount", "gcc"]) {
+        return;
+    }
+    let mounts = "mkdir -p $root/dev; mount -t tmpfs tmpfs $root/dev; mkdir -m 700 $root/dev/dri";
+    for stage in STAGES {
+        let line = "chmod --mode 755 --path /dev/dri";
+        let ran = run(&image(), stage, mounts, line, "stat -c %a $root/dev/dri");
+        assert_eq!(
+            (ran.stdout.as_str(), ran.stderr.as_str()),
+            ("755\n", ""),
+            "{stage:?}"
+        );
+        let line = "create-symlinks --link ../a::/dev/dri/by-path/b";
+        let ran = run(
+            &image(),
+            stage,
+            mounts,
+            line,
+            "readlink $root/dev/dri/by-path/b",
+        );
+        assert_eq!(
+            (ran.stdout.as_str(), ran.stderr.as_str()),
+            ("../a\n", ""),
+            "{stage:?}"
+        );
+    }
+}
+
+/// Others that look the same are not. Guards, in this order: the comparison of devices, of the mount's root, of config.json's
+/// binds; `OF_ONE_CONTAINER`.
+#[test]
+fn file_systems_of_others_are_not_changed() {
+    const LOOK: &str = "stat -c %a $root/dev/dri";
+    if !has(&["unshare", "mount", "gcc"]) {
+        return;
+    }
+    let config = r#"{"root":{"path":"rootfs"},"mounts":[{"destination":"/dev","type":"none","source":"/x","options":["rbind"]}]}"#;
+    let tmpfs = "mkdir -p $root/dev; mount -t tmpfs tmpfs $host/dir; mkdir -m 700 $host/dir/dri";
+    for mounts in [
+        format!("{tmpfs}; mount --bind $host/dir $root/dev"),
+        format!(
+            "{tmpfs}; mkdir -m 700 $host/dir/sub $host/dir/sub/dri; mount --bind $host/dir/sub $root/dev; umount -l $host/dir"
+        ),
+        format!(
+            "{tmpfs}; mount --bind $host/dir $root/dev; umount -l $host/dir; printf '%s' '{config}' >$bundle/config.json"
+        ),
+        "mkdir -p $root/dev; mount -t ramfs ramfs $root/dev; mkdir -m 700 $root/dev/dri".to_owned(),
+    ] {
+        hostile_cases(STAGES.len());
+        for stage in STAGES {
+            let line = "chmod --mode 755 --path /dev/dri";
+            let ran = run(&image(), stage, &mounts, line, LOOK);
+            assert_eq!(ran.stdout, "700\n", "{stage:?} {mounts}: {ran:?}");
+            assert!(ran.stderr.contains(NOT_OWN), "{ran:?}");
+        }
+    }
+}
+
+/// The calls by which a hook gives up what it may, as strace shows them, with these mounts.
+fn trace(bundle: &Bundle, mounts: &str) -> String {
+    let file = bundle.path().join("trace");
+    let strace = format!(
+        "set -- strace -f -qq -e trace=landlock_restrict_self,clone,clone3 -o {} \"$@\"",
+        file.display()
+    );
+    let mounts = format!("mount --bind \"$root\" \"$root\"; {mounts}; {strace}");
+    let mut before = words(&["unshare", "--pid", "--fork"]);
+    before.splice(0..0, with_mounts(bundle, &mounts));
+    let ran = bundle.hook_in(&before, UPDATE);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let trace = fs::read_to_string(file).unwrap();
+    let hook = trace.split_once("landlock_restrict_self");
+    let (before, behind) = hook.unwrap_or_else(|| panic!("no Landlock: {trace}"));
+    assert!(!behind.contains("clone"), "{trace}");
+    before.to_owned()
+}
+
+/// An image whose /etc leads to what cannot be written to must not keep the hook from giving up its privileges: only a mount of
+/// the runtime lets it start a thread that may mount. Guard: `needs_mount` follows no link.
+#[test]
+fn no_link_decides_what_a_hook_may_mount() {
+    // unshare starts the hook by a clone.
+    let threads = |trace: &str| trace.matches("CLONE_THREAD").count();
+    if !has(&["unshare", "mount", "strace"]) {
+        return;
+    }
+    hostile_cases(2);
+    let sysfs = "mkdir $root/sys; mount -t sysfs -o ro sysfs $root/sys";
+    let read_only = format!("{VOLUME}; mount -o remount,bind,ro $root/vol");
+    for (target, mounts) in [("/sys", sysfs), ("/vol", read_only.as_str())] {
+        let bundle = image();
+        bundle.link("etc", target);
+        let trace = trace(&bundle, mounts);
+        assert_eq!(threads(&trace), 0, "{trace}");
+    }
+    for mounts in [READ_ONLY, "mkdir $root/etc; mount --bind $host $root/etc"] {
+        let trace = trace(&image(), mounts);
+        assert_eq!(threads(&trace), 1, "{trace}");
+    }
+}
+
+// Covering
+
+/// Volumes at /etc, as `VOLUME /etc`, `-v vol:/etc` and an emptyDir make them: the GPU must not be lost.
+#[test]
+fn an_etc_of_others_gets_a_cover() {
+    // A second run mounts nothing more.
+    const LOOK: &str = "count() { grep -c '/etc/ld.so.cache .*nvidia-ctk' /proc/self/mountinfo; }; once=$(count); \"$@\";
+        [ $(count) = $once ] && echo once; grep -c /opt/lib/liba.so.1 $root/etc/ld.so.cache; cat $host/ld.so.cache $bundle/below";
+    if !has(&["unshare", "mount", "gcc"]) {
+        return;
+    }
+    let below = "cp $root/etc/ld.so.cache $bundle/below; umount $root/etc 2>/dev/null || true";
+    for etc in [
+        "mount --bind $host $root/etc",
+        "mount -t overlay -o lowerdir=$host,upperdir=$bundle/upper,workdir=$bundle/work overlay $root/etc",
+        "mount -t tmpfs tmpfs $host/dir; echo old >$host/dir/ld.so.cache; mount --bind $host/dir $root/etc",
+        "mount --bind $host/ld.so.cache $root/etc/ld.so.cache",
+        READ_ONLY,
+    ] {
+        let bundle = image();
+        bundle.file("etc/ld.so.cache", "old\n");
+        for folder in ["upper", "work"] {
+            fs::create_dir(bundle.path().join(folder)).unwrap();
+        }
+        let before = snapshot(&bundle.host());
+        let look = format!("{LOOK}; {below}");
+        let mounts = format!("{etc}; cp $root/etc/ld.so.cache $bundle/below");
+        let ran = run(&bundle, Stage::CreateContainer, &mounts, UPDATE, &look);
+        assert_eq!(ran.code, 0, "{etc}: {ran:?}");
+        assert!(
+            ran.stdout.starts_with("once\n1\nthe host's\n"),
+            "{etc}: {ran:?}"
+        );
+        assert_eq!(snapshot(&bundle.host()), before, "{etc}: {ran:?}");
+        assert_eq!(bundle.text("etc/ld.so.cache"), "old\n", "{etc}");
+        let upper = fs::read_dir(bundle.path().join("upper")).unwrap();
+        assert_eq!(upper.count(), 0, "{etc}");
+    }
+}
+
+/// The mount would be seen elsewhere. Guard: `is_private`.
+#[test]
+fn a_shared_mount_gets_no_cover() {
+    if !has(&["unshare", "mount", "gcc"]) {
+        return;
+    }
+    hostile_cases(1);
+    let mounts =
+        "mount --bind $host $host; mount --make-shared $host; mount --bind $host $root/etc";
+    let look = "cat $host/ld.so.cache; grep -c '/ld.so.cache ' /proc/self/mountinfo";
+    let bundle = image();
+    bundle.directory("etc");
+    let ran = run(&bundle, Stage::CreateContainer, mounts, UPDATE, look);
+    let reason =
+        "cannot mount a new one over it: it lies on a mount that other mount namespaces share";
+    assert!(ran.stderr.contains(reason), "{ran:?}");
+    assert_eq!(
+        (ran.code, ran.stdout.as_str()),
+        (0, "the host's\n0\n"),
+        "{ran:?}"
+    );
+}
