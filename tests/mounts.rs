@@ -39,8 +39,8 @@ const STAGES: [Stage; 2] = [Stage::CreateContainer, Stage::Unknown];
 
 /// Runs a hook after `mounts`, twice if `look` says `"$@"`, which comes next, all in one mount namespace.
 fn run(bundle: &Bundle, stage: Stage, mounts: &str, line: &str, look: &str) -> Ran {
-    let state = bundle.path().join("state");
-    fs::write(&state, bundle.state().to_string()).unwrap();
+    let file = bundle.path().join("state");
+    fs::write(&file, bundle.state().to_string()).unwrap();
     let mounts = format!("mount --bind \"$root\" \"$root\"; {mounts}");
     let export = format!("{mounts}; export root host bundle");
     let look = format!("\"$@\"; code=$?; {look}; exit $code");
@@ -50,7 +50,7 @@ fn run(bundle: &Bundle, stage: Stage, mounts: &str, line: &str, look: &str) -> R
     if stage == Stage::CreateContainer {
         before.extend(words(&["unshare", "--pid", "--fork"]));
     }
-    let line = format!("{line} --container-spec {}", state.display());
+    let line = format!("{line} --container-spec {}", file.display());
     bundle.hook_in(&before, &line)
 }
 
@@ -306,7 +306,7 @@ fn trace(bundle: &Bundle, mounts: &str) -> String {
     assert_eq!(ran.code, 0, "{ran:?}");
     let trace = fs::read_to_string(file).unwrap();
     let hook = trace.split_once("landlock_restrict_self");
-    let (before, behind) = hook.unwrap_or_else(|| panic!("no Landlock: {trace}"));
+    let (before, behind) = hook.expect("Landlock");
     assert!(!behind.contains("clone"), "{trace}");
     before.to_owned()
 }

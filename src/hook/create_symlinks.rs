@@ -12,7 +12,7 @@ use crate::driver::directories::{self, DriverDirectory};
 use crate::elf::{Error, Head, Object, OpenFile};
 use crate::ldcache::driver_names::{self, Leads};
 use crate::ldcache::{SearchPath, check_soname};
-use crate::rootfs::{ContainerRoot, Kind, Root, is_obstacle, is_read_only};
+use crate::rootfs::{ContainerRoot, Kind, Root, is_not_there, is_obstacle, is_read_only};
 
 /// Create symbolic links in the container.
 ///
@@ -215,12 +215,7 @@ fn read_link(host: &Root, path: &Path) -> Option<PathBuf> {
 pub fn link_driver_libraries(root: &ContainerRoot) {
     let search_path = SearchPath::of(root);
     for driver in directories::find(root, &search_path) {
-        let vdpau = root.directory(&driver.path.join(VDPAU)).ok();
-        let vdpau = vdpau.map(|directory| DriverDirectory {
-            path: driver.path.join(VDPAU),
-            directory,
-            version: driver.version.clone(),
-        });
+        let vdpau = vdpau_of(root, &driver);
         for directory in [Some(driver), vdpau].into_iter().flatten() {
             let path = directory.path.display();
             match link_directory(&directory) {
@@ -230,6 +225,24 @@ pub fn link_driver_libraries(root: &ContainerRoot) {
                 Err(err) => log::warn!("{path}: links are missing: {err}"),
                 Ok(()) => {}
             }
+        }
+    }
+}
+
+/// The directory of its libraries for VDPAU, if it has one.
+fn vdpau_of(root: &ContainerRoot, driver: &DriverDirectory) -> Option<DriverDirectory> {
+    let path = driver.path.join(VDPAU);
+    match root.directory(&path) {
+        Ok(directory) => Some(DriverDirectory {
+            path,
+            directory,
+            version: driver.version.clone(),
+        }),
+        Err(err) => {
+            if !is_not_there(&err) {
+                log::warn!("{}: links are missing: {err}", path.display());
+            }
+            None
         }
     }
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use nix::sys::stat::Mode;
 
-use crate::rootfs::{ContainerRoot, Directory};
+use crate::rootfs::{ContainerRoot, Directory, is_not_there};
 
 const DIRECTORY: &str = "/etc/ld.so.conf.d";
 const ETC: &str = "/etc";
@@ -40,15 +40,15 @@ pub(super) fn write(
 
 /// Removes the drop-in `name` if it is there.
 pub(super) fn remove(root: &ContainerRoot, name: &str) -> Result<()> {
-    let Ok(directory) = root.directory(Path::new(DIRECTORY)) else {
-        return Ok(());
-    };
-    if directory.stat(OsStr::new(name)).is_err() {
-        return Ok(());
+    let directory = root.directory(Path::new(DIRECTORY));
+    let removed = directory.and_then(|directory| {
+        directory.stat(OsStr::new(name))?;
+        directory.remove(OsStr::new(name))
+    });
+    match removed {
+        Err(err) if is_not_there(&err) => Ok(()),
+        removed => removed.with_context(|| format!("cannot remove {DIRECTORY}/{name}")),
     }
-    directory
-        .remove(OsStr::new(name))
-        .with_context(|| format!("cannot remove {DIRECTORY}/{name}"))
 }
 
 /// Whether a line of a drop-in can hold the path.

@@ -10,7 +10,7 @@ use argh::{ArgsInfo, FromArgs};
 use super::drop_in;
 use crate::cuda::{Compatibility, Version};
 use crate::elf::{Head, Object, OpenFile};
-use crate::rootfs::{ContainerRoot, Directory, Kind};
+use crate::rootfs::{ContainerRoot, Directory, Kind, is_not_there};
 
 /// Prefer the container's CUDA compatibility libraries where the host's driver can carry them.
 ///
@@ -102,9 +102,16 @@ pub fn run(root: &ContainerRoot, options: &Options) -> Option<PathBuf> {
 pub fn find(root: &ContainerRoot, options: &Options) -> Option<PathBuf> {
     let path = Path::new("/").join(&options.container_root);
     let shown = path.display();
-    let Ok(directory) = root.directory(&path) else {
-        log::debug!("{shown}: not in the container, its driver is the host's");
-        return None;
+    let directory = match root.directory(&path) {
+        Ok(directory) => directory,
+        Err(err) if is_not_there(&err) => {
+            log::debug!("{shown}: not in the container, its driver is the host's");
+            return None;
+        }
+        Err(err) => {
+            log::warn!("{shown}: not used: cannot open it: {err}");
+            return None;
+        }
     };
     match decide(&directory, options) {
         Ok(false) => return None,

@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use argh::{ArgsInfo, FromArgs};
 use nix::sys::stat::{Mode, minor};
 
-use crate::rootfs::{ContainerRoot, Directory, Kind, is_obstacle};
+use crate::rootfs::{ContainerRoot, Directory, Kind, is_not_there, is_obstacle};
 
 /// Tell EGL in the container which of the host's GPUs it has, by a profile of the driver.
 #[derive(FromArgs, ArgsInfo)]
@@ -36,7 +36,11 @@ const MODE: Mode = Mode::from_bits_truncate(0o444);
 pub fn run(root: &ContainerRoot) -> Result<()> {
     let mask = match root.directory(Path::new(DEV)) {
         Ok(dev) => visible_gpus(&dev).context("cannot list /dev")?,
-        Err(_) => 0,
+        Err(err) if is_not_there(&err) => 0,
+        Err(err) => {
+            log::warn!("{PROFILES}/{PROFILE}: not written: cannot open {DEV}: {err}");
+            return Ok(());
+        }
     };
     if mask == 0 {
         log::debug!("{DEV}: no GPUs in the container, nothing is done");

@@ -12,7 +12,7 @@ use nix::sys::stat::Mode;
 use super::drop_in;
 use crate::driver::directories;
 use crate::ldcache::{Ldconfig, SearchPath};
-use crate::rootfs::{ContainerRoot, is_obstacle};
+use crate::rootfs::{ContainerRoot, Entry, is_not_there, is_obstacle};
 use crate::sandbox::Mounts;
 
 /// Update the container's ld.so.cache and SONAME links, as its own ldconfig would.
@@ -174,7 +174,11 @@ fn add_to_conf(root: &ContainerRoot, folders: &[PathBuf]) -> Result<bool> {
 
 /// Adds the folders to the path file of musl's loader, if the root has one, behind what is searched already.
 fn add_to_musl(root: &ContainerRoot, folders: &[PathBuf]) -> Result<bool> {
-    let Some(arch) = musl_arch(root).filter(|_| !folders.is_empty()) else {
+    if folders.is_empty() {
+        return Ok(false);
+    }
+    let arch = musl_arch(root).with_context(|| format!("cannot look into {MUSL_DIRECTORY}"))?;
+    let Some(arch) = arch else {
         return Ok(false);
     };
     let name = OsString::from_vec([b"ld-musl-", arch.as_slice(), b".path"].concat());
@@ -193,17 +197,17 @@ fn add_to_musl(root: &ContainerRoot, folders: &[PathBuf]) -> Result<bool> {
 }
 
 /// The `ARCH` of `/lib/ld-musl-ARCH.so.1`.
-fn musl_arch(root: &ContainerRoot) -> Option<Vec<u8>> {
+fn musl_arch(root: &ContainerRoot) -> io::Result<Option<Vec<u8>>> {
     let (start, end) = MUSL_LOADER;
-    let lib = root.directory(Path::new(MUSL_DIRECTORY)).ok()?;
-    lib.entries().ok()?.iter().find_map(|entry| {
-        let arch = entry
-            .name
-            .as_bytes()
-            .strip_prefix(start)?
-            .strip_suffix(end)?;
-        Some(arch.to_vec())
-    })
+    let lib = match root.directory(Path::new(MUSL_DIRECTORY)) {
+        Err(err) if is_not_there(&err) => return Ok(None),
+        lib => lib?,
+    };
+    let arch = |entry: &Entry| {
+        let name = entry.name.as_bytes();
+        Some(name.strip_prefix(start)?.strip_suffix(end)?.to_vec())
+    };
+    Ok(lib.entries()?.iter().find_map(arch))
 }
 
 /// Adds a line unless there is one like it; colons separate as newlines do, in musl's file.
