@@ -194,6 +194,32 @@ fn each_fault_has_its_code() {
     }
 }
 
+/// No release of crun has the fault. Guard: the bounds of the development versions.
+#[test]
+fn versions_of_crun() {
+    for (version, is_affected) in [
+        ("1.28", false),
+        ("1.28.0.0.0.42-0123", false),
+        ("1.28.0.0.0.43-d2ae", true),
+        ("1.28.0.0.0.111-c3a4-dirty", true),
+        ("1.28.0.0.0.113-a437", false),
+        ("1.29", false),
+        ("1.29.0.0.0.50-0123", false),
+        ("1.28.0.0.0.4294967296-0123", false),
+        ("1.28.0.0.0.", false),
+        ("UNKNOWN", false),
+    ] {
+        let host = Host::empty();
+        let program = format!("\x7fELF\0crun\0{version}\0commit: %s\n\0");
+        host.write("/usr/local/bin/crun", program);
+        let report = text(&host, &["doctor"], if is_affected { 2 } else { 1 });
+        let finding = format!(
+            "error: crun-hooks-before-mounts\n  /usr/local/bin/crun is version {version}, which"
+        );
+        assert_eq!(report.contains(&finding), is_affected, "{report}");
+    }
+}
+
 #[test]
 fn a_program_that_was_moved() {
     let Some(host) = Host::healthy() else { return };

@@ -1,6 +1,7 @@
 //! `doctor`: what is wrong on this host, why, and what helps.
 
 mod cdi;
+mod crun;
 mod driver;
 mod engine;
 mod hooks;
@@ -47,7 +48,7 @@ enum Severity {
 
 type Check = fn(&Inventory) -> Vec<Finding>;
 
-const CHECKS: [Check; 18] = [
+const CHECKS: [Check; 19] = [
     driver::is_loaded,
     driver::versions_agree,
     driver::libraries_are_found,
@@ -57,6 +58,7 @@ const CHECKS: [Check; 18] = [
     engine::configs_are_valid,
     engine::runtimes_are_there,
     engine::device_links_are_there,
+    crun::calls_hooks_after_mounting,
     cdi::specs_are_valid,
     cdi::specs_are_readable,
     cdi::paths_are_there,

@@ -10,7 +10,7 @@ use crate::hooks_dir::is_program;
 use crate::inventory::Inventory;
 
 /// Where programs without a directory are looked up.
-const PATH: [&str; 6] = [
+pub(super) const PATH: [&str; 6] = [
     "/usr/local/sbin",
     "/usr/local/bin",
     "/usr/sbin",
