@@ -167,6 +167,45 @@ fn propagation_of_mounts_makes_no_difference() {
     }
 }
 
+/// crun's main branch between 1.28 and 1.29 (from its commit d2ae0aca until a437b0e4) calls createContainer hooks in the namespaces of
+/// the container but for that of mounts, which is still the runtime's, and mounts nothing before. Guards: that no mount of config.json
+/// is there, and that there is one which could be.
+#[test]
+fn mounts_that_are_not_made_are_a_warning() {
+    const MOUNTS: &str = r#"[{"destination": "/proc", "type": "proc", "source": "proc"},
+        {"destination": "/opt/gpu", "type": "bind", "source": "/opt", "options": ["rbind", "ro"]}]"#;
+    const NOTHING: &str = "true";
+    const PROC: &str = "mount -t proc proc \"$root/proc\"";
+    const VOLUME: &str = "mount --bind \"$host\" \"$root/opt/gpu\"";
+    if !has(&["unshare", "mount"]) {
+        return;
+    }
+    for (mounts, made, is_told) in [
+        (MOUNTS, NOTHING, true),
+        (MOUNTS, PROC, false),
+        (MOUNTS, VOLUME, false),
+        ("[]", NOTHING, false),
+    ] {
+        let bundle = image();
+        bundle.directory("proc").directory("opt/gpu");
+        bundle.config(&format!(
+            r#"{{"root": {{"path": "rootfs"}}, "mounts": {mounts}}}"#
+        ));
+        let mut state = bundle.state();
+        state["pid"] = 0.into();
+        state["root"] = "rootfs".into();
+        let arguments: Vec<_> = UPDATE.split(' ').collect();
+        let before = in_container(&bundle, made);
+        let ran = bundle.run(&before, "nvidia-cdi-hook", &arguments, state.to_string());
+        assert_eq!(ran.code, 0, "{mounts}, {made}: {ran:?}");
+        assert_eq!(
+            ran.stderr.contains("level=warning") && ran.stderr.contains("/proc"),
+            is_told,
+            "{mounts}, {made}: {ran:?}"
+        );
+    }
+}
+
 // User namespaces
 
 /// Runs the hook that makes `/l` as the root of a user namespace that has no rights on config.json; `enter` is run in it before.
