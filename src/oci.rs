@@ -108,7 +108,7 @@ impl State {
     /// process sees it, with all mounts. The host's root and the bundle itself are refused.
     pub fn open_root(&self) -> Result<ContainerRoot> {
         let path = self.root_path()?;
-        let (root, namespace) = self
+        let (root, mut namespace) = self
             .open_through_container(&path)
             .with_context(|| format!("cannot open the container's root {}", path.display()))?;
         let is_same =
@@ -124,8 +124,15 @@ impl State {
             path.display()
         );
         let config = self.bundle.join(CONFIG);
-        if namespace == MountNamespace::Own {
-            mounts::warn_if_none_is_made(&config, &root);
+        if namespace == MountNamespace::Own
+            && let Some(first) = mounts::missing(&config, &root)
+        {
+            log::warn!(
+                "{} and all other mounts of the container are missing: the runtime calls this hook too early, and it does not \
+                 find what they bring; if that is crun, install 1.29 or a later version",
+                first.display()
+            );
+            namespace = MountNamespace::Unknown;
         }
         let binds = move || mounts::binds(&config);
         Ok(ContainerRoot::new(root, namespace, Box::new(binds)))

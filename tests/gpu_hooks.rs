@@ -612,7 +612,7 @@ fn a_part_that_fails_does_not_keep_the_others_from_being_done() {
     Bundle::new().hook("apply").silent();
 }
 
-/// As crun up to 1.21 calls the hooks of a container with a read-only root.
+/// As crun up to 1.25 calls the hooks of a container with a read-only root.
 #[test]
 fn a_read_only_root_gets_the_cache_and_the_parameters_mounted() {
     if !has(&["unshare", "mount", "mknod"]) {

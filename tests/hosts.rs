@@ -206,6 +206,22 @@ fn mounts_that_are_not_made_are_a_warning() {
     }
 }
 
+/// The mount namespace is still the runtime's then: what is mounted there stays.
+#[test]
+fn nothing_is_mounted_before_the_containers_mounts_are() {
+    if !has(&["unshare", "mount"]) {
+        return;
+    }
+    let bundle = image();
+    bundle.directory("proc");
+    bundle.config(
+        r#"{"root": {"path": "rootfs"}, "mounts": [{"destination": "/proc", "type": "proc", "source": "proc"}]}"#,
+    );
+    let (ran, cache) = cache_after(&bundle, &in_container(&bundle, READ_ONLY));
+    ran.warns(&["the cache is not updated", "/proc and all other mounts"]);
+    assert_eq!(cache, "old");
+}
+
 // User namespaces
 
 /// Runs the hook that makes `/l` as the root of a user namespace that has no rights on config.json; `enter` is run in it before.

@@ -262,6 +262,29 @@ fn the_containers_own_file_systems_are_changed() {
     }
 }
 
+/// In a user namespace nobody can make device nodes: the runtime mounts the host's. Guard: the type is asked of the file, not of the
+/// directory.
+#[test]
+fn devices_that_are_mounted_are_seen() {
+    if !has(&["unshare", "mount", "mknod", "gcc"]) {
+        return;
+    }
+    let mounts = "mkdir $root/dev; mount -t tmpfs tmpfs $root/dev; touch $root/dev/nvidia3; \
+                  mknod $bundle/node c 195 3; mount --bind $bundle/node $root/dev/nvidia3";
+    let look = "cat $root/etc/nvidia/nvidia-application-profiles-rc.d/10-container.conf";
+    let ran = run(
+        &image(),
+        Stage::CreateContainer,
+        mounts,
+        "update-application-profile",
+        look,
+    );
+    assert!(
+        ran.stdout.contains("EGLVisibleDGPUDevices\",0x8"),
+        "{ran:?}"
+    );
+}
+
 /// Others that look the same are not. Guards, in this order: the comparison of devices, of the mount's root, of config.json's
 /// binds; `OF_ONE_CONTAINER`.
 #[test]

@@ -241,7 +241,7 @@ fn a_container_sees_that_device_files_are_not_to_be_modified() {
     }
 }
 
-/// Up to version 1.21 crun makes the root read-only before it calls createContainer hooks: the new cache is mounted over the old
+/// Up to version 1.25 crun makes the root read-only before it calls createContainer hooks: the new cache is mounted over the old
 /// one there, and names the libraries' files in place of the links that cannot be made.
 #[test]
 fn a_read_only_root_gets_its_libraries() {

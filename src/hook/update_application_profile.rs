@@ -63,10 +63,15 @@ pub fn run(root: &ContainerRoot) -> Result<()> {
 fn visible_gpus(dev: &Directory) -> io::Result<u64> {
     let mut mask = 0;
     for entry in dev.entries()? {
-        if entry.kind != Kind::CharacterDevice || !is_gpu(&entry.name) {
+        if !is_gpu(&entry.name) {
             continue;
         }
-        let minor = minor(dev.stat(&entry.name)?.st_rdev);
+        // Where a device is mounted over a file, the listing shows the file.
+        let stat = dev.stat(&entry.name)?;
+        if Kind::of(&stat) != Kind::CharacterDevice {
+            continue;
+        }
+        let minor = minor(stat.st_rdev);
         match u32::try_from(minor)
             .ok()
             .and_then(|it| 1_u64.checked_shl(it))

@@ -27,22 +27,19 @@ pub(super) fn binds(config: &Path) -> Vec<PathBuf> {
     mounts.map(|mount| mount.destination().clone()).collect()
 }
 
-/// A hook that runs before the container's mounts are made, as some versions of crun call it, sees neither the driver's libraries
-/// nor the devices, and finds nothing to do.
-pub(super) fn warn_if_none_is_made(config: &Path, root: &Root) {
+/// Returns the destination of a mount, if config.json has mounts and none of them is made. A hook that is called so early sees
+/// neither the driver's libraries nor the devices, and the mount namespace is not the container's yet.
+pub(super) fn missing(config: &Path, root: &Root) -> Option<PathBuf> {
     // Nearly every container has this one, so that config.json is not read.
     if root.has_mount_at(Path::new("/proc")) {
-        return;
+        return None;
     }
     let mounts = read(config);
     let is_made = |mount: &Mount| root.has_mount_at(mount.destination());
-    if !mounts.is_empty() && !mounts.iter().any(is_made) {
-        log::warn!(
-            "none of the mounts in {} is made: the runtime calls this hook too early, and what it mounts is not found; \
-             if it is crun, install another version (crun issue 2094)",
-            config.display()
-        );
+    if mounts.iter().any(is_made) {
+        return None;
     }
+    mounts.first().map(|mount| mount.destination().clone())
 }
 
 fn read(config: &Path) -> Vec<Mount> {
