@@ -49,11 +49,16 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde_json::Value;
 
-use crate::rootfs::{ContainerRoot, MountNamespace, Root, is_obstacle, is_root_of_mount};
+use crate::rootfs::{
+    ContainerRoot, MountNamespace, Root, Surroundings, is_obstacle, is_root_of_mount,
+};
 
 /// The bundle's file.
 const CONFIG: &str = "config.json";
+/// The status of a container of which no process runs yet.
+const CREATING: &str = "creating";
 /// Largest state that is read; real ones have a few hundred bytes.
 const MAX_STATE: u64 = 1 << 20;
 /// Largest config.json that is read; it is streamed, so that memory does not follow it.
@@ -64,6 +69,8 @@ const MAX_CONFIG: u64 = 64 << 20;
 pub struct State {
     /// The container's id, for messages.
     pub id: String,
+    /// The container's status, `creating` as a rule; a string, if the runtime keeps to the specification.
+    pub status: Value,
     /// The container's first process, in the runtime's pid namespace; 0 where the runtime tells none.
     pub pid: i64,
     /// The directory of config.json.
@@ -134,8 +141,14 @@ impl State {
             );
             namespace = MountNamespace::Unknown;
         }
-        let binds = move || mounts::binds(&config);
-        Ok(ContainerRoot::new(root, namespace, Box::new(binds)))
+        Ok(ContainerRoot::new(
+            root,
+            Surroundings {
+                namespace,
+                is_creating: self.status == CREATING || namespace == MountNamespace::Own,
+                binds: Box::new(move || mounts::binds(&config)),
+            },
+        ))
     }
 
     fn root_path(&self) -> Result<PathBuf> {
@@ -232,7 +245,7 @@ fn open_host_file(path: &Path) -> Result<File> {
 }
 
 lenient_object!(State, "an OCI state object",
-    "id" => id, "pid" => pid, "bundle" => bundle, "root" => root, "annotations" => annotations);
+    "id" => id, "status" => status, "pid" => pid, "bundle" => bundle, "root" => root, "annotations" => annotations);
 lenient_object!(Config, "a config.json object", "root" => root);
 lenient_object!(ConfigRoot, "an object with the member path", "path" => path);
 

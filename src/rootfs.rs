@@ -29,7 +29,7 @@ use nix::sys::stat::{FchmodatFlags, FileStat, Mode, fchmodat, fstat};
 
 pub use cover::{Covered, Mounter};
 pub use directory::Directory;
-pub use gate::{Binds, MountNamespace};
+pub use gate::{MountNamespace, Surroundings};
 pub use stat::{Entry, FileId, FileVersion, Kind};
 
 use gate::Gate;
@@ -57,12 +57,12 @@ impl ContainerRoot {
     /// Opens the directory `path` of the host as a container's root, for programs that embed the hooks. Nothing is mounted there.
     pub fn open(path: &Path) -> io::Result<Self> {
         let root = Root::open(path)?;
-        Ok(Self::new(root, MountNamespace::Unknown, Box::new(Vec::new)))
+        Ok(Self::new(root, Surroundings::default()))
     }
 
-    /// Makes a root the container's. `binds` is called when something is to be changed on a mount other than the root's own.
-    pub(crate) fn new(root: Root, namespace: MountNamespace, binds: Binds) -> Self {
-        let gate = Arc::new(Gate::new(root.fd.clone(), namespace, binds));
+    /// Makes a root the container's.
+    pub(crate) fn new(root: Root, surroundings: Surroundings) -> Self {
+        let gate = Arc::new(Gate::new(root.fd.clone(), surroundings));
         let root = Root {
             fd: root.fd,
             gate: Some(gate.clone()),

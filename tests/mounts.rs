@@ -285,6 +285,45 @@ fn devices_that_are_mounted_are_seen() {
     );
 }
 
+/// Where someone else may be at work a device or a FIFO is not even opened that takes a library's place behind the listing, here by
+/// a mount. Guard: `is_quiet`.
+#[test]
+fn what_takes_the_place_of_a_library_is_not_opened() {
+    if !has(&["unshare", "mount", "mkfifo", "strace"]) {
+        return;
+    }
+    hostile_cases(2);
+    let swap =
+        "touch $at/libfifo.so.1; mkfifo $bundle/fifo; mount --bind $bundle/fifo $at/libfifo.so.1";
+    for (stage, status, mounts) in [
+        (Stage::Unknown, "running", "at=$root/opt/lib".to_owned()),
+        (
+            Stage::CreateContainer,
+            "creating",
+            format!("{VOLUME}; at=$root/vol"),
+        ),
+    ] {
+        let bundle = image();
+        let trace = bundle.path().join("trace");
+        let strace = format!("strace -f -qq -e trace=openat -o {}", trace.display());
+        let mounts = format!("{mounts}; {swap}; export root host bundle");
+        let mut before = with_mounts(&bundle, &mounts);
+        if stage == Stage::CreateContainer {
+            before.extend(words(&["unshare", "--pid", "--fork"]));
+        }
+        before.extend(words(&strace.split(' ').collect::<Vec<_>>()));
+        let mut state = bundle.state();
+        state["status"] = status.into();
+        let arguments: Vec<_> = UPDATE.split(' ').chain(["--folder", "/vol"]).collect();
+        let ran = bundle.run(&before, "nvidia-cdi-hook", &arguments, state.to_string());
+        assert_eq!(ran.code, 0, "{ran:?}");
+        let trace = fs::read_to_string(trace).unwrap();
+        let opened: Vec<_> = trace.lines().filter(|it| it.contains("libfifo")).collect();
+        assert!(!opened.is_empty(), "{trace}");
+        assert!(opened.iter().all(|it| it.contains("O_PATH")), "{opened:?}");
+    }
+}
+
 /// Others that look the same are not. Guards, in this order: the comparison of devices, of the mount's root, of config.json's
 /// binds; `OF_ONE_CONTAINER`.
 #[test]

@@ -30,38 +30,55 @@ pub enum MountNamespace {
     Unknown,
 }
 
-/// Lists the destinations of config.json's mounts that are binds of the host's files, as far as they can be read.
-pub type Binds = Box<dyn Fn() -> Vec<PathBuf> + Send + Sync>;
+/// What the runtime says of a container.
+pub struct Surroundings {
+    /// Whose mounts this process sees.
+    pub namespace: MountNamespace,
+    /// Whether no process of the container runs yet.
+    pub is_creating: bool,
+    /// Lists the destinations of config.json's mounts that are binds of the host's files, as far as they can be read. Called when
+    /// something is to be changed on a mount other than the root's own.
+    pub binds: Box<dyn Fn() -> Vec<PathBuf> + Send + Sync>,
+}
+
+impl Default for Surroundings {
+    /// Nothing is known.
+    fn default() -> Self {
+        Self {
+            namespace: MountNamespace::Unknown,
+            is_creating: false,
+            binds: Box::new(Vec::new),
+        }
+    }
+}
 
 /// Knows on which mounts the container's own files lie.
 pub(super) struct Gate {
     root: Arc<OwnedFd>,
     root_mount: Option<MountId>,
-    namespace: MountNamespace,
-    binds: Binds,
+    surroundings: Surroundings,
     /// The other mounts that are the container's alone; found out when one of them would be written to.
     own: OnceLock<Vec<MountId>>,
 }
 
 impl Gate {
-    pub(super) fn new(root: Arc<OwnedFd>, namespace: MountNamespace, binds: Binds) -> Self {
+    pub(super) fn new(root: Arc<OwnedFd>, surroundings: Surroundings) -> Self {
         Self {
             root_mount: MountId::of(&root).ok(),
             root,
-            namespace,
-            binds,
+            surroundings,
             own: OnceLock::new(),
         }
     }
 
     pub(super) fn namespace(&self) -> MountNamespace {
-        self.namespace
+        self.surroundings.namespace
     }
 
-    /// Whether nobody else can be changing what lies on the file's mount: no process of the container runs yet, and its root is
-    /// its own. What is mounted in it is not.
+    /// Whether nobody can be changing what lies on the file's mount: no process of the container runs yet, and its root is its
+    /// own. What is mounted in it is not.
     pub(super) fn is_quiet(&self, file: impl AsFd) -> bool {
-        self.namespace == MountNamespace::Own && MountId::of(file).ok() == self.root_mount
+        self.surroundings.is_creating && MountId::of(file).ok() == self.root_mount
     }
 
     /// Refuses what lies on a mount that is not the container's own, or of which that cannot be told. The error's kind is
@@ -99,10 +116,10 @@ impl Gate {
         let is_inside = |mount: &Mount| mount.target != root && mount.target.starts_with(&root);
         let (inside, outside): (Vec<_>, Vec<_>) = mounts.into_iter().partition(is_inside);
         let mut elsewhere: HashSet<OsString> = outside.into_iter().map(|it| it.device).collect();
-        if let MountNamespace::Other { .. } = self.namespace {
+        if let MountNamespace::Other { .. } = self.surroundings.namespace {
             elsewhere.extend(mounts_of("self")?.into_iter().map(|it| it.device));
         }
-        let binds = self.mounts_at((self.binds)());
+        let binds = self.mounts_at((self.surroundings.binds)());
         let is_own = |mount: &&Mount| {
             OF_ONE_CONTAINER.iter().any(|it| mount.fs_type == *it)
                 && mount.root == Path::new("/")
@@ -114,7 +131,7 @@ impl Gate {
 
     /// The mounts of the namespace in which the root lies.
     fn table(&self) -> io::Result<Vec<Mount>> {
-        match self.namespace {
+        match self.surroundings.namespace {
             MountNamespace::Other { pid } => mounts_of(&pid.to_string()),
             MountNamespace::Own | MountNamespace::Unknown => mounts_of("self"),
         }
