@@ -287,7 +287,7 @@ fn a_full_or_broken_disk_is_a_warning_and_the_old_file_stays() {
     let mut count = 0;
     for change in Change::all() {
         for call in change.effect().iter().filter(|it| it.writes()) {
-            for fault in ["EIO", "ENOSPC", "EDQUOT"] {
+            for fault in ["EIO", "ENOSPC", "EDQUOT", "EBUSY", "EOVERFLOW", "ESTALE"] {
                 let case = format!("{}: {fault} at {call:?}", change.line);
                 let before = call.with(&format!("error={fault}"));
                 let bundle = (change.root)();
@@ -382,6 +382,31 @@ fn a_root_that_cannot_be_read_at_all_is_a_warning() {
             assert_eq!(ran.code, i32::from(!strict.is_empty()), "{line}: {ran:?}");
             assert!(ran.stderr.contains("Input/output error"), "{line}: {ran:?}");
             assert_eq!(tree(&bundle.root()), before, "{line}");
+        }
+    }
+}
+
+/// What cannot be looked up may be there: nobody is left in the belief that it is not. Guard: `is_not_there`.
+#[test]
+fn no_lookup_fails_in_silence() {
+    const MORE: [&str; 3] = [
+        "enable-cuda-compat --host-driver-version 570.1",
+        "update-application-profile",
+        "create-soname-symlinks --folder /opt/new",
+    ];
+    if !has(&["strace"]) {
+        return;
+    }
+    for (fault, text) in [
+        ("EIO", "Input/output error"),
+        ("EAGAIN", "Resource temporarily unavailable"),
+    ] {
+        for line in LINES.iter().chain(&MORE) {
+            let bundle = updated_root();
+            let inject = format!("inject=openat2:error={fault}");
+            let strace = words(&["strace", "-f", "-o", "/dev/null", "-e", &inject]);
+            let ran = bundle.hook_in(&strace, line);
+            assert!(ran.stderr.contains(text), "{fault}, {line}: {ran:?}");
         }
     }
 }
