@@ -266,7 +266,7 @@ fn attach(mount: &OwnedFd, target: &OwnedFd) -> nix::Result<()> {
 /// The same with mount(2) alone. The file system is mounted for a moment in the part of the namespace that the container leaves
 /// behind: wherever this stops, the container does not see it.
 fn cover_by_path(target: &OwnedFd, bytes: &[u8], mode: Mode) -> io::Result<()> {
-    if !is_private(open_directory(ON_HOST)?, &mounts_of("self")?)? {
+    if !is_private(open_directory(ON_HOST)?, &mounts_of("thread-self")?)? {
         let message = format!("{ON_HOST} lies on a mount that other mount namespaces share");
         return Err(io::Error::other(message));
     }
@@ -305,4 +305,54 @@ fn bind_file(target: &OwnedFd, bytes: &[u8], mode: Mode) -> nix::Result<()> {
 fn open_directory(path: &str) -> nix::Result<OwnedFd> {
     let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     openat(AT_FDCWD, path, flags, Mode::empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Runs a test in a mount namespace of its own, if this user may make one.
+    fn in_own_namespace(test: impl FnOnce() + Send) {
+        thread::scope(|scope| {
+            let thread = scope.spawn(|| {
+                if unshare(CloneFlags::CLONE_NEWNS).is_err() {
+                    return;
+                }
+                let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
+                mount(None::<&str>, "/", None::<&str>, private, None::<&str>).unwrap();
+                test();
+            });
+            thread.join().unwrap();
+        });
+    }
+
+    /// Each way leaves one mount more, and nothing else.
+    #[test]
+    fn every_way_of_covering_comes_to_the_same() {
+        type Way = fn(&OwnedFd) -> io::Result<()>;
+        let ways: [Way; 3] = [
+            |target| cover(target, b"new", Mode::S_IRUSR),
+            |target| {
+                let tmpfs = read_only_tmpfs(b"new", Mode::S_IRUSR)?;
+                Ok(attach(&clone_mounted_file(&tmpfs)?, target)?)
+            },
+            |target| cover_by_path(target, b"new", Mode::S_IRUSR),
+        ];
+        for way in ways {
+            in_own_namespace(|| {
+                let file = tempfile::NamedTempFile::new().unwrap();
+                std::fs::write(&file, "old").unwrap();
+                let target = openat(AT_FDCWD, file.path(), OFlag::O_PATH, Mode::empty()).unwrap();
+                let before = mounts_of("thread-self").unwrap();
+                way(&target).unwrap();
+                assert_eq!(std::fs::read(&file).unwrap(), b"new");
+                let err = std::fs::write(&file, "x").unwrap_err();
+                assert_eq!(err.kind(), io::ErrorKind::ReadOnlyFilesystem);
+                let after = mounts_of("thread-self").unwrap();
+                let new: Vec<_> = after.iter().filter(|it| !before.contains(it)).collect();
+                assert_eq!(new.len(), 1, "{new:?}");
+                assert_eq!(new[0].target, file.path());
+            });
+        }
+    }
 }

@@ -117,7 +117,7 @@ impl Gate {
         let (inside, outside): (Vec<_>, Vec<_>) = mounts.into_iter().partition(is_inside);
         let mut elsewhere: HashSet<OsString> = outside.into_iter().map(|it| it.device).collect();
         if let MountNamespace::Other { .. } = self.surroundings.namespace {
-            elsewhere.extend(mounts_of("self")?.into_iter().map(|it| it.device));
+            elsewhere.extend(mounts_of("thread-self")?.into_iter().map(|it| it.device));
         }
         let binds = self.mounts_at((self.surroundings.binds)());
         let is_own = |mount: &&Mount| {
@@ -133,7 +133,7 @@ impl Gate {
     fn table(&self) -> io::Result<Vec<Mount>> {
         match self.surroundings.namespace {
             MountNamespace::Other { pid } => mounts_of(&pid.to_string()),
-            MountNamespace::Own | MountNamespace::Unknown => mounts_of("self"),
+            MountNamespace::Own | MountNamespace::Unknown => mounts_of("thread-self"),
         }
     }
 

@@ -64,7 +64,7 @@ fn by_fdinfo(fd: impl AsFd) -> io::Result<MountId> {
         .ok_or_else(|| io::Error::other("the kernel does not say on which mount it lies"))
 }
 
-/// All mounts of the namespace of the process that `process` names in /proc, such as `self`.
+/// All mounts of the namespace of the process that `process` names in /proc, such as `thread-self`.
 #[expect(clippy::disallowed_methods, reason = "the host's own /proc")]
 pub(super) fn mounts_of(process: &str) -> io::Result<Vec<Mount>> {
     let bytes = std::fs::read(Path::new("/proc").join(process).join("mountinfo"))?;
@@ -147,7 +147,12 @@ mod tests {
         for file in [&root, &proc] {
             let id = by_fdinfo(file).unwrap();
             assert_eq!(MountId::of(file).unwrap(), id);
-            assert!(mounts_of("self").unwrap().iter().any(|it| it.id == id));
+            assert!(
+                mounts_of("thread-self")
+                    .unwrap()
+                    .iter()
+                    .any(|it| it.id == id)
+            );
         }
         let id = |name| MountId::of_name(&root, OsStr::new(name)).unwrap();
         assert_ne!(id("proc"), MountId::of(&root).unwrap());
