@@ -1,14 +1,18 @@
-//! The binary needs nothing of the host: no loader, no library.
+//! The binary needs nothing of the host: no loader, no library. All tests run the same one.
 #![allow(clippy::disallowed_methods)]
 #![allow(clippy::unwrap_used, reason = "also outside of the test functions")]
 
+#[path = "common/bundle.rs"]
+mod bundle;
 #[path = "common/machine.rs"]
 #[allow(dead_code, reason = "no test program needs all of it")]
 mod machine;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
+use bundle::Bundle;
 use goblin::elf::Elf;
 use goblin::elf::dynamic::DT_NEEDED;
 use goblin::elf::program_header::PT_INTERP;
@@ -47,7 +51,50 @@ fn a_dynamic_program_would_be_seen() {
     let program = folder.path().join("dynamic");
     let source = folder.path().join("main.c");
     fs::write(&source, "int main(void) { return 0; }").unwrap();
-    let gcc = &mut std::process::Command::new("gcc");
+    let gcc = &mut Command::new("gcc");
     machine::must(gcc.arg("-o").arg(&program).arg(&source));
     assert!(!is_static(&program));
+}
+
+fn sha256(path: &Path) -> String {
+    let output = Command::new("sha256sum").arg(path).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.split_whitespace().next().unwrap().to_owned()
+}
+
+/// What runs is what was built (`NVIDIA_CTK_SHA256`): the kernel is asked, while a hook waits for its state.
+#[test]
+fn the_program_that_runs_is_the_one_that_was_built() {
+    let built = std::env::var("NVIDIA_CTK_SHA256").unwrap_or_else(|_| sha256(&machine::binary()));
+    let bundle = Bundle::new();
+    let mut hook = Command::new(bundle.path().join("nvidia-cdi-hook"))
+        .args(["chmod", "--mode", "755", "--path", "/x"])
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let runs = sha256(&Path::new("/proc").join(hook.id().to_string()).join("exe"));
+    hook.kill().unwrap();
+    hook.wait().unwrap();
+    assert_eq!(runs, built);
+}
+
+/// A test that names the binary by itself would run the development build whatever `NVIDIA_CTK_BINARY` says.
+#[test]
+fn one_function_names_the_binary() {
+    let mut naming = Vec::new();
+    let mut left = vec![PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests")];
+    while let Some(path) = left.pop() {
+        if path.is_dir() {
+            left.extend(fs::read_dir(path).unwrap().map(|it| it.unwrap().path()));
+        } else if path.extension().is_some_and(|it| it == "rs")
+            && fs::read_to_string(&path)
+                .unwrap()
+                .contains(concat!("CARGO_BIN", "_EXE"))
+        {
+            naming.push(path);
+        }
+    }
+    let machine = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/common/machine.rs");
+    assert_eq!(naming, [machine]);
 }

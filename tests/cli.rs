@@ -1,11 +1,16 @@
 //! The command line of the real binary: dispatch by argv[0], help, version, exit codes, environment.
 #![allow(clippy::unwrap_used, reason = "also outside of the test functions")]
 
+#[path = "common/machine.rs"]
+#[allow(dead_code, reason = "no test program needs all of it")]
+mod machine;
+
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::symlink;
 use std::process::{Command, Stdio};
 
+use machine::binary;
 use tempfile::TempDir;
 
 const APPLETS: [&str; 11] = [
@@ -32,7 +37,7 @@ struct Run {
 fn run_with(name: &str, args: &[impl AsRef<OsStr>], env: &[(&str, &str)]) -> Run {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join(name);
-    symlink(env!("CARGO_BIN_EXE_nvidia-ctk"), &path).unwrap();
+    symlink(binary(), &path).unwrap();
     let output = Command::new(path)
         .args(args)
         .env_clear()
@@ -246,7 +251,7 @@ fn environment() {
 fn a_reader_that_went_away_is_no_error() {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
-    let status = Command::new(env!("CARGO_BIN_EXE_nvidia-ctk"))
+    let status = Command::new(binary())
         .arg("--help")
         .stdout(writer)
         .status()

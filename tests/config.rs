@@ -5,17 +5,22 @@
     reason = "test code, on files that it made itself"
 )]
 
+#[path = "common/machine.rs"]
+#[allow(dead_code, reason = "no test program needs all of it")]
+mod machine;
+
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use machine::binary;
 use tempfile::TempDir;
 
 const DEFAULT: &str = include_str!("../src/config/default.toml");
 
 fn config(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_nvidia-ctk"));
+    let mut command = Command::new(binary());
     command
         .arg("config")
         .args(args)

@@ -8,6 +8,9 @@
 
 #[path = "common/host.rs"]
 mod host;
+#[path = "common/machine.rs"]
+#[allow(dead_code, reason = "no test program needs all of it")]
+mod machine;
 
 use std::env;
 use std::fs;
@@ -19,6 +22,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use host::{Host, Run, can_run, private, tree};
+use machine::binary;
 
 fn copy(from: &Path, to: &Path) {
     for (name, text) in tree(from) {
@@ -93,7 +97,7 @@ fn mtimes(folder: &Path) -> Vec<(i64, i64, u64)> {
 fn the_other_name_and_the_other_command() {
     let host = Host::new();
     let applet = host.path("nvidia-ctk-runtime-configure");
-    symlink(env!("CARGO_BIN_EXE_nvidia-ctk"), &applet).unwrap();
+    symlink(binary(), &applet).unwrap();
     let config = host.write("daemon.json", "{\"debug\": true}\n");
     let output = Command::new(applet).arg("--config").arg(&config).output();
     assert_eq!(Run::from(output.unwrap()).code, 0);
@@ -132,7 +136,7 @@ fn the_file_of_a_hook_goes_unless_it_was_edited() {
     let podman =
         "--runtime podman --config @ROOT@/containers.conf --oci-hook-path @ROOT@/hooks.d/x.json";
     let relative = podman.replace("@ROOT@/hooks.d/x.json", "x.json");
-    let output = Command::new(env!("CARGO_BIN_EXE_nvidia-ctk"))
+    let output = Command::new(binary())
         .args(
             host.expand(&format!("runtime configure {relative}"))
                 .split(' '),
@@ -661,7 +665,7 @@ fn a_full_disk_leaves_the_old_file() {
     let labels = format!("{{\n  \"labels\": [\"{comment}\"]\n}}\n").replace("\n\"]", "\"]");
     let version_2 = format!("{comment}version = 2\n");
     let version_3 = format!("{comment}version = 3\nimports = ['conf.d/*.toml']\n");
-    let binary = Path::new(env!("CARGO_BIN_EXE_nvidia-ctk"));
+    let binary = &binary();
     // First there is no room for the copy that some keep, then none for the file itself.
     let script = r#"
         mkdir "$1/disk"

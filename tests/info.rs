@@ -7,6 +7,9 @@
 
 #[path = "common/gpu_host.rs"]
 mod gpu_host;
+#[path = "common/machine.rs"]
+#[allow(dead_code, reason = "no test program needs all of it")]
+mod machine;
 
 use gpu_host::{Host, LIBRARIES, SPEC};
 use serde_json::Value;
@@ -313,7 +316,7 @@ fn no_such_root() {
     let output = Host::empty().run(&["info", "--root", "/nonexistent"]);
     assert!(output.status.success(), "the last --root counts");
     for command in ["info", "doctor"] {
-        let output = std::process::Command::new(env!("CARGO_BIN_EXE_nvidia-ctk"))
+        let output = std::process::Command::new(machine::binary())
             .args([command, "--root", "/nonexistent"])
             .output()
             .unwrap();

@@ -6,6 +6,10 @@
     reason = "also outside of the test functions"
 )]
 
+#[path = "common/machine.rs"]
+#[allow(dead_code, reason = "no test program needs all of it")]
+mod machine;
+
 use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::path::PathBuf;
@@ -165,7 +169,7 @@ fn inherited_descriptors_are_closed() {
             "exec 9</; exec strace -e trace=close_range -o \"$0\" \"$1\" hook noop",
         ])
         .arg(trace.path())
-        .arg(env!("CARGO_BIN_EXE_nvidia-ctk"))
+        .arg(machine::binary())
         .status();
     if !run.is_ok_and(|status| status.success()) {
         assert!(std::env::var_os("CI").is_none(), "strace is missing");

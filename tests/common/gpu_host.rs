@@ -16,6 +16,8 @@ use nvidia_ctk::ldcache::Ldconfig;
 use nvidia_ctk::rootfs::ContainerRoot;
 use tempfile::TempDir;
 
+use crate::machine::binary;
+
 pub(crate) const LIBRARIES: &str = "/usr/lib/x86_64-linux-gnu";
 
 /// Device nodes: path, numbers.
@@ -184,7 +186,7 @@ impl Host {
 
     /// Runs a command of the real binary on the tree.
     pub(crate) fn run(&self, args: &[&str]) -> Output {
-        self.run_by(Command::new(env!("CARGO_BIN_EXE_nvidia-ctk")), args)
+        self.run_by(Command::new(binary()), args)
     }
 
     /// As a process that permissions hold for: root's privileges are given up.
@@ -194,7 +196,7 @@ impl Host {
         if is_root {
             command.args(["--bounding-set=-all", "--inh-caps=-all"]);
         }
-        command.arg(env!("CARGO_BIN_EXE_nvidia-ctk"));
+        command.arg(binary());
         self.run_by(command, args)
     }
 

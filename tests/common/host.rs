@@ -15,6 +15,8 @@ use std::process::{Command, Output};
 
 use tempfile::TempDir;
 
+use crate::machine::binary;
+
 /// A folder for the files of an engine, and one for its programs.
 pub(crate) struct Host {
     pub(crate) root: TempDir,
@@ -76,7 +78,7 @@ impl Host {
 
     /// `nvidia-ctk` with arguments in which `@ROOT@` and `@BIN@` stand for the folders.
     pub(crate) fn run(&self, line: &str) -> Run {
-        self.run_by(Command::new(env!("CARGO_BIN_EXE_nvidia-ctk")), line)
+        self.run_by(Command::new(binary()), line)
     }
 
     /// As a process that permissions hold for: root's privileges are given up.
@@ -85,7 +87,7 @@ impl Host {
         if is_root() {
             command.args(["--bounding-set=-all", "--inh-caps=-all"]);
         }
-        command.arg(env!("CARGO_BIN_EXE_nvidia-ctk"));
+        command.arg(binary());
         self.run_by(command, line)
     }
 

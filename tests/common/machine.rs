@@ -77,8 +77,10 @@ pub(crate) fn not_root() -> Option<String> {
 
 /// The binary under test: the one that cargo built, or another build of it (`NVIDIA_CTK_BINARY`).
 pub(crate) fn binary() -> PathBuf {
-    env::var_os("NVIDIA_CTK_BINARY")
-        .map_or_else(|| env!("CARGO_BIN_EXE_nvidia-ctk").into(), PathBuf::from)
+    env::var_os("NVIDIA_CTK_BINARY").map_or_else(
+        || env!("CARGO_BIN_EXE_nvidia-ctk").into(),
+        |path| fs::canonicalize(path).expect("the binary that NVIDIA_CTK_BINARY names"),
+    )
 }
 
 /// A file of the fixtures.
