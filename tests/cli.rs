@@ -10,7 +10,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::symlink;
 use std::process::{Command, Stdio};
 
-use machine::binary;
+use machine::{BACKTRACE, binary};
 use tempfile::TempDir;
 
 const APPLETS: [&str; 11] = [
@@ -41,6 +41,7 @@ fn run_with(name: &str, args: &[impl AsRef<OsStr>], env: &[(&str, &str)]) -> Run
     let output = Command::new(path)
         .args(args)
         .env_clear()
+        .envs([BACKTRACE])
         .envs(env.iter().copied())
         .stdin(Stdio::null())
         .output()
@@ -245,6 +246,32 @@ fn environment() {
         bad.stderr,
         "level=warning msg=\"NVIDIA_CTK_DEBUG is ignored: 'yes' is not a bool\" hook=nvidia-cdi-hook\n"
     );
+}
+
+/// There are no unwind tables in the release build: it is aborted where it looks for a backtrace.
+#[test]
+fn no_variable_turns_an_error_into_an_abort() {
+    for variable in ["RUST_BACKTRACE", "RUST_LIB_BACKTRACE"] {
+        for value in ["1", "full"] {
+            for (line, message) in [
+                (
+                    "nvidia-cdi-hook chmod --mode 755 --path /x",
+                    "the OCI state",
+                ),
+                ("nvidia-cdi-hook chmod --path /x", "--mode"),
+                (
+                    "nvidia-ctk info --root /nonexistent",
+                    "cannot open the root",
+                ),
+            ] {
+                let words: Vec<_> = line.split(' ').collect();
+                let run = run_with(words[0], &words[1..], &[(variable, value)]);
+                assert_eq!(run.code, 1, "{variable}={value} {line}: {}", run.stderr);
+                assert_eq!(run.stderr.lines().count(), 1, "{line}: {}", run.stderr);
+                assert!(run.stderr.contains(message), "{line}: {}", run.stderr);
+            }
+        }
+    }
 }
 
 #[test]

@@ -14,7 +14,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use machine::binary;
+use machine::{BACKTRACE, binary};
 use tempfile::TempDir;
 
 const DEFAULT: &str = include_str!("../src/config/default.toml");
@@ -25,6 +25,7 @@ fn config(args: &[&str]) -> Command {
         .arg("config")
         .args(args)
         .env_clear()
+        .envs([BACKTRACE])
         .stdin(Stdio::null());
     command
 }

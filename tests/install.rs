@@ -17,7 +17,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use machine::{binary, folder, snapshot};
+use machine::{BACKTRACE, binary, folder, snapshot};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
@@ -52,6 +52,7 @@ impl System {
             .arg("--root")
             .arg(self.root.path())
             .env_clear()
+            .envs([BACKTRACE])
             .output()
             .unwrap()
     }

@@ -18,7 +18,7 @@ use std::sync::Mutex;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::machine::{binary, can_run, fixture, folder, missing, must, not_root};
+use crate::machine::{BACKTRACE, binary, can_run, fixture, folder, missing, must, not_root};
 
 /// Far more than any hook may take, on any machine; who passes it hangs.
 const HANGS: &str = "60";
@@ -253,6 +253,7 @@ impl Bundle {
             .arg(self.path().join(name))
             .args(arguments)
             .env_clear()
+            .envs([BACKTRACE])
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .stdin(stdin)
             .stdout(Stdio::piped())

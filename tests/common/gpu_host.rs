@@ -16,7 +16,7 @@ use nvidia_ctk::ldcache::Ldconfig;
 use nvidia_ctk::rootfs::ContainerRoot;
 use tempfile::TempDir;
 
-use crate::machine::binary;
+use crate::machine::{BACKTRACE, binary};
 
 pub(crate) const LIBRARIES: &str = "/usr/lib/x86_64-linux-gnu";
 
@@ -206,6 +206,7 @@ impl Host {
             .arg("--root")
             .arg(self.folder.path())
             .env_clear()
+            .envs([BACKTRACE])
             .output()
             .unwrap()
     }

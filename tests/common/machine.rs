@@ -83,6 +83,11 @@ pub(crate) fn binary() -> PathBuf {
     )
 }
 
+/// A variable that once turned every error line of the release build into an abort: whatever runs the binary with an environment
+/// of its own sets it.
+#[allow(dead_code, reason = "not every test program clears an environment")]
+pub(crate) const BACKTRACE: (&str, &str) = ("RUST_BACKTRACE", "1");
+
 /// A file of the fixtures.
 pub(crate) fn fixture(name: &str) -> PathBuf {
     [env!("CARGO_MANIFEST_DIR"), "tests", "fixtures", name]

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
-use crate::machine::{Ended, binary, fixture, folder, missing, must};
+use crate::machine::{BACKTRACE, Ended, binary, fixture, folder, missing, must};
 
 /// The programs that unpack a root.
 pub(crate) const UNPACKERS: [&str; 2] = ["tar", "zstd"];
@@ -73,6 +73,7 @@ impl Root {
             .args(&words[1..])
             .args(["hook", "update-ldcache"])
             .env_clear()
+            .envs([BACKTRACE])
             .stdin(Stdio::from(fs::File::open(state).unwrap()))
             .output()
             .unwrap();
