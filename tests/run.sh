@@ -1,6 +1,8 @@
 #!/bin/sh
 # Runs all tests on a Debian or Ubuntu machine that has Rust and gcc, and installs the other programs that they need:
 #   sh tests/run.sh [--long]
+# The program that they run is the one that users get: packaging/build-release.sh makes it first, in a private root that stays in
+# the target folder for the next time. Unit tests and doc tests are of the development build.
 # With --long it goes on with the scripts of tests/long, which fetch more and take longer.
 # Tests with containers need root. With CI=true in the environment a test that cannot run fails, unless what it is about is too
 # old here; else it says SKIPPED.
@@ -32,8 +34,15 @@ part() {
   [ "$result" = ok ]
 }
 
-part packages sh tests/fixtures/install.sh gcc tar zstd ldconfig=libc-bin runc crun podman containerd dockerd=docker.io strace script=bsdutils busybox=busybox-static unshare=util-linux mount mandoc groff &&
-  part build cargo build --release --locked && {
+target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
+binary=$target/dist/nvidia-ctk-$(uname -m)-unknown-linux-musl
+export RELEASE_ROOT="${RELEASE_ROOT:-$target/release-root}"
+
+part packages sh tests/fixtures/install.sh gcc mmdebstrap tar zstd ldconfig=libc-bin runc crun podman containerd dockerd=docker.io strace script=bsdutils busybox=busybox-static unshare=util-linux mount mandoc groff &&
+  part release packaging/build-release.sh "$binary" && {
+  NVIDIA_CTK_BINARY=$binary
+  NVIDIA_CTK_SHA256=$(awk -v file="$binary" '$2 == file { print $1 }' "$temp/log")
+  export NVIDIA_CTK_BINARY NVIDIA_CTK_SHA256 RUST_BACKTRACE=1
   part tests cargo test --locked
   part demo sh packaging/demo.sh
   if [ -n "$long" ]; then

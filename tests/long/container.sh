@@ -2,7 +2,7 @@
 # The container image: what is in it, and what it does on a made-up host with no capability and a read-only root; then the
 # Kubernetes manifests, against the published schemas.
 #   sh tests/long/container.sh [BINARY]
-# As root. BINARY is the release build of this tree by default.
+# As root. BINARY is NVIDIA_CTK_BINARY or else the release build of this tree by default.
 set -eu
 export LC_ALL=C PATH="$PATH:/usr/sbin:/sbin:$HOME/.cargo/bin"
 cd "$(dirname "$0")/../.."
@@ -16,7 +16,7 @@ step() { printf '== %s\n' "$*"; }
 if [ "${1:-}" != --private ]; then
 	[ "$(id -u)" = 0 ] || die 'this test needs root'
 	sh tests/fixtures/install.sh podman crun python3=python3-venv unshare=util-linux mount
-	binary=${1:-}
+	binary=${1:-${NVIDIA_CTK_BINARY:-}}
 	if [ -z "$binary" ]; then
 		cargo build --release --locked
 		binary=${CARGO_TARGET_DIR:-target}/release/nvidia-ctk

@@ -1,7 +1,7 @@
 #!/bin/sh
 # The packages, in a Debian that has nothing but the essential: install, run, upgrade, remove, beside NVIDIA's and in its place.
 #   sh tests/long/packages.sh [BINARY]
-# As root. BINARY is the release build of this tree by default.
+# As root. BINARY is NVIDIA_CTK_BINARY or else the release build of this tree by default.
 set -eu
 export LC_ALL=C PATH="$PATH:/usr/sbin:/sbin:$HOME/.cargo/bin"
 cd "$(dirname "$0")/../.."
@@ -12,7 +12,7 @@ die() {
 }
 [ "$(id -u)" = 0 ] || die 'this test needs root'
 sh tests/fixtures/install.sh mmdebstrap rpm rpm2cpio=rpm cpio unshare=util-linux dpkg-deb=dpkg
-binary=${1:-}
+binary=${1:-${NVIDIA_CTK_BINARY:-}}
 if [ -z "$binary" ]; then
 	cargo build --release --locked
 	binary=${CARGO_TARGET_DIR:-target}/release/nvidia-ctk
