@@ -10,6 +10,8 @@
 #     CHART.svg        where the bar chart goes; a new temporary file by default
 #
 #     NVIDIA_CTK       the binary to measure; by default the release build of this tree
+#     NVIDIA_CTK_BEFORE  another build of ours: nothing is measured but the two, in turn, in 401 rounds on each of the roots small,
+#                      gpu and large; the ratio of their medians is the figure
 #     NVIDIA_CDI_HOOK  the NVIDIA Container Toolkit's nvidia-cdi-hook, measured too (as root: it needs mounts)
 #     HELLO_CC         C compiler with the libc of the binary; found by itself for glibc and musl
 #     BENCH_CACHE      directory that keeps the roots between runs; by default they are made anew
@@ -39,6 +41,7 @@ die() {
 
 here=$(cd "$(dirname "$0")" && pwd)
 repo=$(cd "$here/../.." && pwd)
+before=${NVIDIA_CTK_BEFORE:-}
 toolkit=${NVIDIA_CDI_HOOK:-}
 [ -z "$toolkit" ] || [ "$(id -u)" = 0 ] || die 'NVIDIA_CDI_HOOK can only be measured as root'
 # Ubuntu's ldconfig is a shell script around the real one.
@@ -58,7 +61,7 @@ room() {
 	fi
 }
 need=700
-[ -z "$quick" ] || need=150
+[ -z "$quick" ] || [ -n "$before" ] || need=150
 if [ -n "${BENCH_WORK:-}" ]; then
 	work=$(mktemp -d "$BENCH_WORK/bench.XXXXXX")
 elif [ "$(room /dev/shm)" -ge "$need" ]; then
@@ -91,9 +94,13 @@ compile "${HELLO_CC:-gcc}" floor
 compile gcc timer
 compile gcc generate
 # Measured as it is installed: the kernel maps a file that a linker wrote in other pieces than one that was copied.
-mkdir "$tmp/host"
-"$ctk" install --root "$tmp/host" >/dev/null
-hook=$tmp/host/usr/bin/nvidia-cdi-hook
+installed() { # BINARY NAME
+	mkdir "$tmp/$2"
+	"$1" install --root "$tmp/$2" >/dev/null
+	echo "$tmp/$2/usr/bin/nvidia-cdi-hook"
+}
+hook=$(installed "$ctk" host)
+[ -z "$before" ] || before=$(installed "$before" before)
 
 # --- roots ------------------------------------------------------------------------------------------------------------------
 
@@ -216,6 +223,7 @@ made() {
 
 by_ldconfig() { "$ldconfig" -i -r "$bundle/rootfs" 2>/dev/null; }
 by_us() { "$hook" update-ldcache --folder "$libdir" <"$bundle/state.json"; }
+by_before() { "$before" update-ldcache --folder "$libdir" <"$bundle/state.json"; }
 by_toolkit() { enclosed "$bundle/rootfs" "$toolkit" update-ldcache --folder "$libdir" <"$bundle/state.json"; }
 
 # prepare NAME DIRECTORY: a bundle whose root is a copy of DIRECTORY, and a script that brings the root back to its first state.
@@ -236,6 +244,7 @@ prepare() {
 	EOF
 	sh "$bundle/reset"
 	made by_ldconfig # removes dangling links too, and for good
+	[ -z "$before" ] || made by_before
 	made by_us
 	[ -z "$toolkit" ] || made by_toolkit
 	sh "$bundle/reset"
@@ -291,6 +300,36 @@ measure() {
 	title="$1: $libraries libraries"
 	[ ! -s "$bundle/links" ] || title="$title, $(wc -l <"$bundle/links") SONAME links to make"
 	awk -F '\t' -v root="$title" '{ print root FS $1 FS $3 }' "$tmp/$1.tsv" >>"$tmp/chart.tsv"
+}
+
+# compare ROUNDS: this build and the one before, on each root.
+compare() {
+	say
+	say "### Beside the build before, $1 rounds"
+	say
+	say '| | before: median ms | min .. max | now: median ms | min .. max | now / before, medians | minima |'
+	say '|---|--:|--:|--:|--:|--:|--:|'
+	for tree in small gpu large; do
+		root "$tree" >&2
+		prepare "$tree" "$cache/$tree"
+		{
+			commands | sed -n 's/^ours/now/p'
+			commands | sed -n "s|$hook|$before|; s/^ours/before/p"
+		} >"$tmp/commands"
+		"$tmp/timer" "$1" "$tmp/commands" | awk -F '\t' -v root="$tree" '
+			{ split($1, words, ", "); key = words[1] FS words[2]; least[key] = $2; median[key] = $3; most[key] = $4 }
+			END {
+				split("fresh again noop", runs, " ")
+				for (i = 1; i <= 3; i++) {
+					before = "before" FS runs[i]
+					now = "now" FS runs[i]
+					printf "| %s, %s | %.3f | %.3f .. %.3f | %.3f | %.3f .. %.3f | %.3f | %.3f |\n", root, runs[i], median[before],
+						least[before], most[before], median[now], least[now], most[now], median[now] / median[before],
+						least[now] / least[before]
+				}
+			}'
+		rm -rf "$bundle"
+	done
 }
 
 # profile NAME: syscalls of a fresh run, and which part of its time is whose. Uses what measure left.
@@ -439,6 +478,10 @@ rounds=61
 
 root small
 say "$(uname -sm), $(nproc) CPUs, roots on $(stat -f -c %T "$work"), $("$ldconfig" --version 2>/dev/null | head -n 1)"
+if [ -n "$before" ]; then
+	compare 401
+	exit
+fi
 say
 say "### Size and start-up"
 say
