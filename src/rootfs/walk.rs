@@ -107,3 +107,95 @@ fn target(link: &OwnedFd) -> io::Result<OsString> {
     }
     Ok(OsString::from_vec(target.into_vec()))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, File};
+    use std::os::unix::fs::symlink;
+
+    use rustix::fs::{OFlags, ResolveFlags, openat2};
+
+    use super::super::FileId;
+    use super::*;
+
+    fn id(found: &io::Result<OwnedFd>) -> Result<FileId, Option<i32>> {
+        match found {
+            Ok(handle) => Ok(FileId::of(&fstat(handle).unwrap())),
+            Err(err) => Err(err.raw_os_error()),
+        }
+    }
+
+    fn by_kernel(root: &File, path: &str) -> io::Result<OwnedFd> {
+        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+        let flags = OFlags::PATH | OFlags::CLOEXEC;
+        let mode = rustix::fs::Mode::empty();
+        loop {
+            match openat2(root, path, flags, mode, resolve) {
+                // Something was renamed meanwhile, anywhere on the machine.
+                Err(rustix::io::Errno::AGAIN) => {}
+                found => return Ok(found?),
+            }
+        }
+    }
+
+    /// The kernel is the judge.
+    #[test]
+    fn paths_lead_where_openat2_says() {
+        const NAMES: [&str; 16] = [
+            "a", "b", "file", "up", "absolute", "loop", "chain", "dangling", "slash", "out", "..",
+            ".", "", "missing", "self", "dots",
+        ];
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("root");
+        fs::create_dir_all(root.join("a/b/a")).unwrap();
+        fs::create_dir(root.join("b")).unwrap();
+        for directory in ["", "a", "a/b", "a/b/a", "b"] {
+            let directory = root.join(directory);
+            fs::write(directory.join("file"), "").unwrap();
+            for (name, target) in [
+                ("up", "../b"),
+                ("absolute", "/a/b"),
+                ("loop", "loop"),
+                ("chain", "up/../absolute/a"),
+                ("dangling", "missing/x"),
+                ("slash", "file/"),
+                ("out", "../../../../../../../../etc"),
+                ("self", "."),
+                ("dots", "/../..//./a/"),
+            ] {
+                symlink(target, directory.join(name)).unwrap();
+            }
+        }
+        let root = File::open(&root).unwrap();
+        // Every number in base 16 is a path.
+        for number in 0..16_usize.pow(4) {
+            let names = [number >> 12, number >> 8, number >> 4, number].map(|it| NAMES[it % 16]);
+            let path = names.join("/");
+            let path = path.trim_start_matches('/');
+            let path = if path.is_empty() { "." } else { path };
+            let walked = find(root.as_fd(), Path::new(path));
+            assert_eq!(id(&walked), id(&by_kernel(&root, path)), "{path}");
+        }
+    }
+
+    #[test]
+    fn magic_links_are_refused_as_openat2_does() {
+        let root = File::open("/").unwrap();
+        for path in [
+            "proc/self/exe",
+            "proc/self/root/etc",
+            "proc/self/cwd",
+            "proc/self/fd/0",
+            "proc/self/ns/mnt",
+            "proc/thread-self/fd/0",
+            "proc/mounts",
+            "proc/net/dev",
+            "proc/self/status",
+            "dev/fd/0",
+            "sys/class/net/lo/mtu",
+        ] {
+            let walked = find(root.as_fd(), Path::new(path));
+            assert_eq!(id(&walked), id(&by_kernel(&root, path)), "{path}");
+        }
+    }
+}
