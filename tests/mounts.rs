@@ -31,21 +31,50 @@ const VOLUME: &str = "mkdir -p \"$root/vol\"; mount --bind \"$host\" \"$root/vol
 enum Stage {
     /// In the container's mount namespace: /proc shows other process numbers.
     CreateContainer,
+    /// In the runtime's: the container's first process has its own.
+    Prestart,
     /// The runtime does not say where the container's mounts are.
     Unknown,
 }
 
-const STAGES: [Stage; 2] = [Stage::CreateContainer, Stage::Unknown];
+const STAGES: [Stage; 3] = [Stage::CreateContainer, Stage::Prestart, Stage::Unknown];
+/// Runs a script in a mount namespace of a process of its own, whose number goes into the state, and another one there afterwards.
+const PRESTART: &str = r#"set -e; mkfifo "$bundle/ready"
+    unshare --mount --propagation=private sh -c "set -e; $mounts; echo >\"$bundle/ready\"; exec sleep 60" &
+    pid=$!; read -r ready <"$bundle/ready"; rm "$bundle/ready"
+    sed -i "s/\"pid\":1/\"pid\":$pid/" "$bundle/state"
+    code=0; "$@" || code=$?
+    nsenter --target $pid --mount sh -c "$look"; kill $pid; exit $code"#;
 
 /// Runs a hook after `mounts`, twice if `look` says `"$@"`, which comes next, all in one mount namespace.
 fn run(bundle: &Bundle, stage: Stage, mounts: &str, line: &str, look: &str) -> Ran {
     let file = bundle.path().join("state");
     fs::write(&file, bundle.state().to_string()).unwrap();
     let mounts = format!("mount --bind \"$root\" \"$root\"; {mounts}");
-    let export = format!("{mounts}; export root host bundle");
-    let look = format!("\"$@\"; code=$?; {look}; exit $code");
-    let mut before: Vec<OsString> = with_mounts(bundle, &export);
-    before.extend(words(&["sh", "-c", &look, "sh"]));
+    let mut before: Vec<OsString> = if stage == Stage::Prestart {
+        let variables = [
+            ("bundle", bundle.path()),
+            ("root", &bundle.root()),
+            ("host", &bundle.host()),
+        ]
+        .map(|(name, path)| format!("{name}={}", path.display()));
+        let scripts = [format!("mounts={mounts}"), format!("look={look}")];
+        let env: Vec<_> = ["env".to_owned()]
+            .into_iter()
+            .chain(variables)
+            .chain(scripts)
+            .collect();
+        let env: Vec<_> = env.iter().map(String::as_str).collect();
+        [words(&env), words(&["sh", "-c", PRESTART, "sh"])].concat()
+    } else {
+        let export = format!("{mounts}; export root host bundle");
+        let look = format!("\"$@\"; code=$?; {look}; exit $code");
+        [
+            with_mounts(bundle, &export),
+            words(&["sh", "-c", &look, "sh"]),
+        ]
+        .concat()
+    };
     before.extend(without_landlock());
     if stage == Stage::CreateContainer {
         before.extend(words(&["unshare", "--pid", "--fork"]));

@@ -276,8 +276,10 @@ fn cover_by_path(target: &OwnedFd, bytes: &[u8], mode: Mode) -> io::Result<()> {
     let tmpfs = Some("tmpfs");
     mount(tmpfs, ON_HOST, tmpfs, flags, Some(options.as_str()))?;
     let covered = bind_file(target, bytes, mode);
-    let removed = umount2(ON_HOST, MntFlags::MNT_DETACH);
-    Ok(covered.and(removed)?)
+    if let Err(errno) = umount2(ON_HOST, MntFlags::MNT_DETACH) {
+        log::debug!("{ON_HOST}: stays covered for the rest of the hook: {errno}");
+    }
+    Ok(covered?)
 }
 
 fn bind_file(target: &OwnedFd, bytes: &[u8], mode: Mode) -> nix::Result<()> {
