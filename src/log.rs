@@ -4,12 +4,15 @@
 //! messages, goes to syslog as well, with the hook's name and the container's id, because crun throws a hook's standard error
 //! away. Logging never blocks and never fails the caller.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixDatagram;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock};
 
 use ::log::{Level, LevelFilter, Log, Metadata, Record};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use serde_json::Value;
 use syslog::{Facility, LogFormat, LoggerBackend, Severity};
 
 const SYSLOG_SOCKET: &str = "/dev/log";
@@ -17,6 +20,10 @@ const SYSLOG_SOCKET: &str = "/dev/log";
 static SHOWN: OnceLock<LevelFilter> = OnceLock::new();
 /// Most warnings that are shown: an image can bring about one with each of its names.
 const MAX_WARNINGS: usize = 100;
+/// Longest message and longest id of a container, in bytes. A line with both is not longer than a pipe takes as a whole
+/// (`PIPE_BUF`).
+const MAX_MESSAGE: usize = 3 << 10;
+const MAX_CONTAINER: usize = 512;
 
 static WARNINGS: AtomicUsize = AtomicUsize::new(0);
 static LOGGER: StderrAndSyslog = StderrAndSyslog;
@@ -69,6 +76,30 @@ pub fn output(data: &str) -> io::Result<()> {
     }
 }
 
+/// Writes a document that may be someone else's to standard output: to a terminal line by line as [`escape`] shows it, to anything
+/// else byte for byte.
+pub fn output_document(text: &str) -> io::Result<()> {
+    if io::stdout().is_terminal() {
+        return output(&escape_all_but(text, &['\n', '\t', '\'', '"', '\\']));
+    }
+    output(text)
+}
+
+/// Writes JSON to standard output. What [`escape`] would escape is written as `\u` and a number, which means the same to a program.
+pub fn output_json(value: &Value) -> io::Result<()> {
+    let mut text = String::new();
+    for c in format!("{value:#}\n").chars() {
+        if c.is_ascii() && c != '\x7f' || !is_escaped(c) {
+            text.push(c);
+        } else {
+            let mut units = [0; 2];
+            let units = c.encode_utf16(&mut units);
+            text.extend(units.iter().map(|unit| format!("\\u{unit:04x}")));
+        }
+    }
+    output(&text)
+}
+
 impl Log for StderrAndSyslog {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         SHOWN.get().is_some_and(|shown| metadata.level() <= *shown)
@@ -85,9 +116,9 @@ impl Log for StderrAndSyslog {
         let message = if warnings == MAX_WARNINGS {
             "more warnings are not shown".to_owned()
         } else {
-            escape(&record.args().to_string())
+            shorten(&quote(&record.args().to_string()), MAX_MESSAGE)
         };
-        let _ = io::stderr().write_all(stderr_line(record.level(), &message).as_bytes());
+        print(&stderr_line(record.level(), &message));
         if record.level() <= Level::Info
             && let Some(hook) = hook()
         {
@@ -111,22 +142,76 @@ fn stderr_line(level: Level, message: &str) -> String {
         let _ = write!(line, " hook={hook}");
     }
     if let Some(id) = CONTAINER.get() {
-        let _ = write!(line, " container=\"{}\"", escape(id));
+        let _ = write!(
+            line,
+            " container=\"{}\"",
+            shorten(&quote(id), MAX_CONTAINER)
+        );
     }
     line.push('\n');
     line
 }
 
-/// Makes `text` one printable line that fits between double quotes: names out of an image may hold anything.
-fn escape(text: &str) -> String {
-    text.chars().fold(String::new(), |mut line, c| {
-        match c {
-            '"' | '\\' => line.extend(['\\', c]),
-            c if c.is_control() => line.extend(c.escape_default()),
-            c => line.push(c),
-        }
-        line
-    })
+/// Writes a line to standard error, or drops it where that would block: nobody may read what is at the other end. Nothing is set on
+/// the descriptor, which others share. A pipe that poll(2) calls writable takes `PIPE_BUF` bytes.
+fn print(line: &str) {
+    let mut stderr = io::stderr().lock();
+    let mut descriptors = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];
+    let is_ready = poll(&mut descriptors, PollTimeout::ZERO) == Ok(1);
+    let [descriptor] = descriptors;
+    if is_ready
+        && descriptor
+            .revents()
+            .is_some_and(|it| it.contains(PollFlags::POLLOUT))
+    {
+        let _ = stderr.write_all(line.as_bytes());
+    }
+}
+
+/// Makes `text` one line that reads as it is written: names out of files and images may hold anything. Whatever Rust's
+/// [`char::escape_debug`] escapes is escaped, but for quotes and backslashes: control and format characters of Unicode, separators
+/// but the blank, combining marks, and what has no meaning.
+#[must_use]
+pub fn escape(text: &str) -> String {
+    escape_all_but(text, &['\'', '"', '\\'])
+}
+
+/// The same for a place between double quotes.
+fn quote(text: &str) -> String {
+    escape_all_but(text, &['\''])
+}
+
+fn escape_all_but(text: &str, kept: &[char]) -> String {
+    text.chars()
+        .fold(String::with_capacity(text.len()), |mut line, c| {
+            if kept.contains(&c) {
+                line.push(c);
+            } else {
+                line.extend(c.escape_debug());
+            }
+            line
+        })
+}
+
+fn is_escaped(c: char) -> bool {
+    c.escape_debug().len() > 1
+}
+
+/// Takes so much out of the middle of a text that at most `limit` bytes are left: the end often has the reason.
+fn shorten(text: &str, limit: usize) -> String {
+    const GAP: &str = "...";
+    if text.len() <= limit {
+        return text.to_owned();
+    }
+    let half = limit.saturating_sub(GAP.len()) / 2;
+    let is_boundary = |it: &usize| text.is_char_boundary(*it);
+    let end = (0..=half).rev().find(is_boundary).unwrap_or(0);
+    let start = (text.len() - half..=text.len())
+        .find(is_boundary)
+        .unwrap_or(0);
+    let head = text.get(..end).unwrap_or_default();
+    let tail = text.get(start..).unwrap_or_default();
+    format!("{head}{GAP}{tail}")
 }
 
 /// The line as syslog(3) of a C library would send it; the receiver adds the time.
@@ -152,7 +237,10 @@ fn send_to_syslog(hook: &str, level: Level, message: &str) -> syslog::Result<()>
     socket.connect(SYSLOG_SOCKET)?;
     let mut logger = syslog::Logger::new(LoggerBackend::Unix(socket), SyslogLine);
     let container = CONTAINER.get().map_or("-", String::as_str);
-    let line = format!("{hook}: container {}: {message}", escape(container));
+    let line = format!(
+        "{hook}: container {}: {message}",
+        shorten(&quote(container), MAX_CONTAINER)
+    );
     match level {
         Level::Error => logger.err(line.as_str()),
         Level::Warn => logger.warning(line.as_str()),
@@ -167,9 +255,63 @@ mod tests {
     #[test]
     fn a_message_stays_one_line() {
         assert_eq!(
-            escape("a\nb\t\"c\" \\ \u{1b}[31m é"),
-            "a\\nb\\t\\\"c\\\" \\\\ \\u{1b}[31m é"
+            quote("a\nb\t\"c\" 'd' \\ \u{1b}[31m é"),
+            "a\\nb\\t\\\"c\\\" 'd' \\\\ \\u{1b}[31m é"
         );
+        assert_eq!(escape("\"a\" 'b' \\ \u{1b}"), "\"a\" 'b' \\ \\u{1b}");
         assert_eq!(stderr_line(Level::Warn, "a"), "level=warning msg=\"a\"\n");
+    }
+
+    /// Each character that Unicode calls a control, a format character, or a separator of lines.
+    #[test]
+    fn nothing_steers_a_terminal_hides_or_turns_the_order_around() {
+        for (first, last) in [
+            ('\0', '\x1f'),
+            ('\x7f', '\u{a0}'),
+            ('\u{ad}', '\u{ad}'),
+            ('\u{600}', '\u{605}'),
+            ('\u{61c}', '\u{61c}'),
+            ('\u{180e}', '\u{180e}'),
+            ('\u{200b}', '\u{200f}'),
+            ('\u{2028}', '\u{202f}'),
+            ('\u{2060}', '\u{206f}'),
+            ('\u{feff}', '\u{feff}'),
+            ('\u{fff9}', '\u{fffb}'),
+            ('\u{1d173}', '\u{1d17a}'),
+            ('\u{e0001}', '\u{e007f}'),
+            ('\u{e0100}', '\u{e01ef}'),
+        ] {
+            for c in first..=last {
+                let escaped = escape(&c.to_string());
+                assert!(
+                    escaped.starts_with('\\') && escaped.is_ascii(),
+                    "{:x}",
+                    u32::from(c)
+                );
+            }
+        }
+        for text in [
+            "é",
+            "ß",
+            "\u{65e5}\u{672c}",
+            "\u{5d0}",
+            "\u{fffd}",
+            "\u{1f600}",
+        ] {
+            assert_eq!(escape(text), text);
+        }
+    }
+
+    #[test]
+    fn a_line_fits_into_a_pipe() {
+        let long = format!("é{}é", "é".repeat(5000));
+        for limit in 10..20 {
+            let short = shorten(&long, limit);
+            assert!(short.len() <= limit && short.len() + 4 > limit, "{short}");
+            assert!(short.starts_with('é') && short.ends_with('é'), "{short}");
+        }
+        assert_eq!(shorten("0123456789", 10), "0123456789");
+        let rest = "level=warning msg=\"\" hook=disable-device-node-modification container=\"\"\n";
+        assert!(rest.len() + MAX_MESSAGE + MAX_CONTAINER <= libc::PIPE_BUF);
     }
 }

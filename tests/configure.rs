@@ -201,6 +201,43 @@ fn what_a_user_is_told() {
     );
 }
 
+/// Byte for byte for patch(1), but not for eyes.
+#[test]
+fn a_document_steers_no_terminal() {
+    if !can_run(&["script"]) {
+        return;
+    }
+    let host = Host::new();
+    host.write(
+        "crio.conf",
+        "# \"a\\\u{9b}31m\u{202e}\u{feff}\n\t[crio.runtime]\n",
+    );
+    for line in [
+        "runtime configure --runtime crio --drop-in-config= --config @ROOT@/crio.conf --dry-run",
+        "runtime configure --runtime crio --drop-in-config= --config @ROOT@/crio.conf --diff",
+        "config --config-file @ROOT@/crio.conf",
+    ] {
+        let printed = host.succeed(line).stdout;
+        assert!(
+            printed.contains("# \"a\\\u{9b}31m\u{202e}\u{feff}\n"),
+            "{printed:?}"
+        );
+        let binary = env!("CARGO_BIN_EXE_nvidia-ctk");
+        let line = format!("{binary} --quiet {}", host.expand(line));
+        let mut script = Command::new("script");
+        script.args(["--quiet", "--return", "--command", &line, "/dev/null"]);
+        let shown = Run::from(script.stdin(Stdio::null()).output().unwrap());
+        assert_eq!(shown.code, 0, "{}", shown.stdout);
+        let expected = "# \"a\\\\u{9b}31m\\u{202e}\\u{feff}\r\n";
+        assert!(shown.stdout.contains(expected), "{:?}", shown.stdout);
+        assert!(
+            shown.stdout.contains("\t[crio.runtime]\r\n"),
+            "{:?}",
+            shown.stdout
+        );
+    }
+}
+
 #[test]
 fn the_file_stays_what_it_is() {
     let host = Host::new();

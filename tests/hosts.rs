@@ -14,11 +14,13 @@ mod machine;
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
+use std::io::{self, PipeReader, PipeWriter, Read as _, Write as _};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
-use bundle::{Bundle, READ_ONLY, Ran, has, library, with_mounts, words};
+use bundle::{Bundle, READ_ONLY, Ran, end, has, library, with_mounts, words};
 use machine::can_run;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::stat::Mode;
 use nvidia_ctk::rootfs::ContainerRoot;
 use rustix::fs::{XattrFlags, fgetxattr, fsetxattr};
@@ -332,6 +334,56 @@ fn foreign_files_in_a_user_namespace_are_a_warning() {
         assert!(
             ran.stderr.contains("ermi"),
             "no permission is missing: {ran:?}"
+        );
+    }
+}
+
+// Who listens
+
+/// A pipe with no room left, which nobody reads.
+fn full_pipe() -> (PipeReader, PipeWriter) {
+    let (reader, mut writer) = io::pipe().unwrap();
+    fcntl(&writer, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).unwrap();
+    while writer.write(&[b'x'; 4096]).is_ok() {}
+    fcntl(&writer, FcntlArg::F_SETFL(OFlag::empty())).unwrap();
+    (reader, writer)
+}
+
+/// A hook that has warnings and errors to tell, and nobody who reads them. Guard: poll(2) in `log::print`.
+#[test]
+fn a_full_standard_error_holds_up_no_hook() {
+    for (line, code) in [
+        ("--debug chmod --mode 644 --path /f", 0),
+        ("chmod --mode 644 --path /loop --path /f", 1),
+        (
+            &format!("chmod --mode 644 --path /f --path /{}", "x".repeat(100_000)),
+            1,
+        ),
+        ("chmod --mode 644 --path /f more", 0),
+    ] {
+        let bundle = image();
+        bundle.link("loop", "loop");
+        let (mut reader, writer) = full_pipe();
+        let words: Vec<_> = line.split(' ').collect();
+        let mut command = bundle.command(&[], "nvidia-cdi-hook", &words);
+        command.stdin(Stdio::piped()).stderr(writer);
+        let mut child = command.spawn().unwrap();
+        drop(command);
+        let state = bundle.state().to_string();
+        child
+            .stdin
+            .take()
+            .unwrap()
+            .write_all(state.as_bytes())
+            .unwrap();
+        let ran = end(child);
+        assert_eq!((ran.code, ran.stdout.as_str()), (code, ""), "{line:.60}");
+        assert_eq!(bundle.mode("f"), 0o644, "{line:.60}");
+        let mut told = String::new();
+        reader.read_to_string(&mut told).unwrap();
+        assert!(
+            told.bytes().all(|byte| byte == b'x'),
+            "{line:.60}: a piece of a line"
         );
     }
 }

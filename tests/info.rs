@@ -311,6 +311,98 @@ fn garbage_everywhere() {
     codes(&host, 2);
 }
 
+/// Characters that steer a terminal, hide, or turn the order of reading around.
+const UNPRINTABLE: [char; 18] = [
+    '\u{7}',
+    '\u{1b}',
+    '\u{7f}',
+    '\u{9b}',
+    '\u{ad}',
+    '\u{61c}',
+    '\u{200b}',
+    '\u{200d}',
+    '\u{200f}',
+    '\u{2028}',
+    '\u{2029}',
+    '\u{202e}',
+    '\u{2060}',
+    '\u{2066}',
+    '\u{feff}',
+    '\u{fff9}',
+    '\u{e0001}',
+    '\u{e0041}',
+];
+
+#[test]
+fn what_files_say_reaches_no_terminal() {
+    let odd: String = UNPRINTABLE.iter().collect();
+    let spec = SPEC.replace("/usr/bin/nvidia-cdi-hook", &format!("/gone{odd}"));
+    let spec = spec.replace("575.57.08", &odd);
+    for (path, text) in [
+        (format!("/etc/cdi/{odd}.yaml"), "{".to_owned()),
+        (
+            "/etc/cdi/kind.yaml".to_owned(),
+            SPEC.replace("nvidia.com/gpu", &odd),
+        ),
+        (
+            "/etc/cdi/name.json".to_owned(),
+            json_spec(&format!("x{odd}"), "/gone"),
+        ),
+        (
+            "/etc/cdi/paths.json".to_owned(),
+            json_spec("x", &format!("/{odd}")),
+        ),
+        ("/etc/cdi/paths.yaml".to_owned(), spec),
+        ("/etc/docker/daemon.json".to_owned(), runtime(&odd)),
+        (format!("/etc/crio/crio.conf.d/{odd}"), format!("a{odd}")),
+        (
+            format!("/usr/share/containers/oci/hooks.d/{odd}.json"),
+            "{}".to_owned(),
+        ),
+        (format!("/usr/bin/nvidia-ctk-{odd}"), String::new()),
+        (
+            "/proc/driver/nvidia/version".to_owned(),
+            format!("NVRM version: x Module  {odd}  T"),
+        ),
+        (format!("{LIBRARIES}/libcuda.so.1.{odd}"), String::new()),
+    ] {
+        let host = Host::empty();
+        host.write(&path, text);
+        for args in [
+            &["info"][..],
+            &["info", "--json"],
+            &["doctor"],
+            &["doctor", "--json"],
+        ] {
+            let output = String::from_utf8(host.run(args).stdout).unwrap();
+            let is_odd = |c: &char| c.is_control() && *c != '\n' || UNPRINTABLE.contains(c);
+            assert_eq!(
+                output.chars().find(is_odd),
+                None,
+                "{path}, {args:?}: {output:?}"
+            );
+        }
+    }
+    // What is escaped in JSON says the same.
+    let host = Host::empty();
+    host.write(&format!("/etc/cdi/{odd}.yaml"), "{");
+    let info = json(&host, &["info", "--json"], 0);
+    assert_eq!(info["cdiSpecs"][0]["path"], format!("/etc/cdi/{odd}.yaml"));
+}
+
+fn json_spec(name: &str, path: &str) -> String {
+    serde_json::json!({
+        "cdiVersion": "0.5.0",
+        "kind": "nvidia.com/gpu",
+        "devices": [{"name": name, "containerEdits": {"deviceNodes": [{"path": path}]}}],
+    })
+    .to_string()
+}
+
+fn runtime(path: &str) -> String {
+    serde_json::json!({"runtimes": {"nvidia": {"path": path}}, "default-runtime": path}).to_string()
+}
+
 #[test]
 fn no_such_root() {
     let output = Host::empty().run(&["info", "--root", "/nonexistent"]);

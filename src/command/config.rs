@@ -14,7 +14,7 @@ use argh::{ArgsInfo, FromArgs};
 
 use crate::config::{self, Setting};
 use crate::host::file;
-use crate::log::output;
+use crate::log::output_document;
 
 mod host;
 
@@ -130,7 +130,7 @@ fn load(path: &Path) -> Result<String> {
 /// Writes to the file, or else to standard output.
 fn write(path: Option<&Path>, document: &str) -> Result<()> {
     let Some(path) = path else {
-        return Ok(output(document)?);
+        return Ok(output_document(document)?);
     };
     let is_device = fs::metadata(path).is_ok_and(|it| !it.is_file() && !it.is_dir());
     let written = if is_device {

@@ -15,7 +15,7 @@ use argh::{ArgsInfo, FromArgs};
 use serde_json::{Value, json};
 
 use crate::inventory::Inventory;
-use crate::log::output;
+use crate::log::{escape, output, output_json};
 
 /// Tell what is wrong on this host, why, and what helps. The exit code is 0 if all is well, 1 for warnings, 2 for errors.
 #[derive(FromArgs, ArgsInfo)]
@@ -75,12 +75,11 @@ impl Doctor {
     pub fn run(&self) -> Result<ExitCode> {
         let host = Inventory::read(&self.root)?;
         let findings: Vec<_> = CHECKS.iter().flat_map(|check| check(&host)).collect();
-        let text = if self.json {
-            json(&findings)
+        if self.json {
+            output_json(&json(&findings))
         } else {
-            text(&findings)
-        };
-        output(&text)?;
+            output(&text(&findings))
+        }?;
         let worst = findings.iter().map(|finding| finding.severity).max();
         Ok(ExitCode::from(match worst {
             None => 0,
@@ -118,7 +117,7 @@ impl fmt::Display for Severity {
     }
 }
 
-fn json(findings: &[Finding]) -> String {
+fn json(findings: &[Finding]) -> Value {
     let value = |it: &Finding| {
         json!({
             "code": it.code,
@@ -129,7 +128,7 @@ fn json(findings: &[Finding]) -> String {
         })
     };
     let findings: Value = findings.iter().map(value).collect();
-    format!("{:#}\n", json!({ "findings": findings }))
+    json!({ "findings": findings })
 }
 
 fn text(findings: &[Finding]) -> String {
@@ -139,9 +138,9 @@ fn text(findings: &[Finding]) -> String {
     let mut text = String::new();
     for it in findings {
         let _ = writeln!(text, "{}: {}", it.severity, it.code);
-        let _ = writeln!(text, "  {}", it.what);
+        let _ = writeln!(text, "  {}", escape(&it.what));
         let _ = writeln!(text, "  cause: {}", it.cause);
-        let _ = writeln!(text, "  fix:   {}", it.fix);
+        let _ = writeln!(text, "  fix:   {}", escape(&it.fix));
     }
     let count = |severity| findings.iter().filter(|it| it.severity == severity).count();
     let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));

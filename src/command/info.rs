@@ -9,7 +9,7 @@ use anyhow::Result;
 use argh::{ArgsInfo, FromArgs};
 
 use crate::inventory::Inventory;
-use crate::log::output;
+use crate::log::{output, output_json};
 
 /// Tell what there is on this host: driver, GPUs, device nodes, libraries, container engines, CDI specs, hooks.
 #[derive(FromArgs, ArgsInfo)]
@@ -27,11 +27,10 @@ impl Info {
     /// Prints it. A host without a driver is no error.
     pub fn run(&self) -> Result<()> {
         let inventory = Inventory::read(&self.root)?;
-        let text = if self.json {
-            format!("{:#}\n", json::of(&inventory))
+        Ok(if self.json {
+            output_json(&json::of(&inventory))
         } else {
-            text::of(&inventory)
-        };
-        Ok(output(&text)?)
+            output(&text::of(&inventory))
+        }?)
     }
 }

@@ -17,8 +17,8 @@ use oci_spec::runtime::Hook;
 
 use crate::applet::APPLETS;
 use crate::hooks_dir;
-use crate::log::output;
-use crate::rootfs::{Directory, Kind, Root};
+use crate::log::{escape, output};
+use crate::rootfs::{Root, Directory, Kind};
 use crate::sys;
 
 /// Put this program, its links and the hooks.d files in place. A second run changes nothing.
@@ -352,7 +352,8 @@ impl System {
 
     fn tell(&self, verb: &str, path: &Path) -> Result<()> {
         let would = if self.dry_run { "would " } else { "" };
-        Ok(output(&format!("{would}{verb} {}\n", path.display()))?)
+        let path = escape(&path.to_string_lossy());
+        Ok(output(&format!("{would}{verb} {path}\n"))?)
     }
 }
 

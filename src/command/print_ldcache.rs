@@ -12,7 +12,7 @@ use crate::ldcache::display::{Abi, Printable};
 use crate::ldcache::format::{CacheEntry, Hwcap, LdCache};
 use crate::ldcache::profile::Profile;
 use crate::ldcache::{PATH, problems, read};
-use crate::log::output;
+use crate::log::{output, output_json};
 use crate::rootfs::Root;
 
 /// Print the libraries in /etc/ld.so.cache as ldconfig -p does, from any architecture and version of glibc.
@@ -44,20 +44,23 @@ impl PrintLdcache {
         let (cache, behind) = LdCache::split(&bytes)
             .with_context(|| format!("{PATH} in {} cannot be used by any loader", self.root))?;
         if !self.check {
-            return Ok(output(&if self.json {
-                as_json(&cache)
+            return Ok(if self.json {
+                output_json(&as_json(&cache))
             } else {
-                as_text(&cache)
-            })?);
+                output(&as_text(&cache))
+            }?);
         }
         let problems = problems(&root, &Profile::of(&root), &cache, behind);
-        output(&if self.json {
-            format!("{:#}\n", json!({ "problems": problems }))
+        if self.json {
+            output_json(&json!({ "problems": problems }))
         } else if problems.is_empty() {
-            format!("{} entries, nothing is wrong\n", cache.entries.len())
+            output(&format!(
+                "{} entries, nothing is wrong\n",
+                cache.entries.len()
+            ))
         } else {
-            problems.join("\n") + "\n"
-        })?;
+            output(&(problems.join("\n") + "\n"))
+        }?;
         if !problems.is_empty() {
             bail!(
                 "{PATH} in {}: {} problems; ldconfig -r, or the hook update-ldcache in a container, writes it anew",
@@ -80,16 +83,15 @@ fn as_text(cache: &LdCache<'_>) -> String {
     text
 }
 
-fn as_json(cache: &LdCache<'_>) -> String {
-    let document = json!({
+fn as_json(cache: &LdCache<'_>) -> Value {
+    json!({
         "generator": String::from_utf8_lossy(cache.generator),
         "byteOrder": match cache.endian {
             Endian::Little => "little",
             Endian::Big => "big",
         },
         "libraries": cache.entries.iter().map(entry_as_json).collect::<Vec<_>>(),
-    });
-    format!("{document:#}\n")
+    })
 }
 
 fn entry_as_json(entry: &CacheEntry<'_>) -> Value {

@@ -1,8 +1,9 @@
 //! An entry as `ldconfig -p` of glibc up to 2.36 prints it, which tells more than later ones.
 
-use std::fmt::{Display, Formatter, Result, Write};
+use std::fmt::{Display, Formatter, Result};
 
 use super::format::{CacheEntry, Hwcap};
+use crate::log::escape;
 
 const TYPE_MASK: u32 = 0xff;
 const REQUIRED_MASK: u32 = 0xff00;
@@ -64,14 +65,7 @@ pub struct Printable<'a>(
 
 impl Display for Printable<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
-        for c in String::from_utf8_lossy(self.0).chars() {
-            if c.is_control() {
-                write!(f, "{}", c.escape_default())?;
-            } else {
-                f.write_char(c)?;
-            }
-        }
-        Ok(())
+        f.write_str(&escape(&String::from_utf8_lossy(self.0)))
     }
 }
 

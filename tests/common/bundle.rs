@@ -247,7 +247,21 @@ impl Bundle {
         arguments: &[impl AsRef<OsStr>],
         stdin: Stdio,
     ) -> Child {
-        Command::new("timeout")
+        self.command(before, name, arguments)
+            .stdin(stdin)
+            .spawn()
+            .expect("timeout starts")
+    }
+
+    /// The command that starts the binary.
+    pub(crate) fn command(
+        &self,
+        before: &[OsString],
+        name: &str,
+        arguments: &[impl AsRef<OsStr>],
+    ) -> Command {
+        let mut command = Command::new("timeout");
+        command
             .args(["--signal=KILL", HANGS])
             .args(before)
             .arg(self.path().join(name))
@@ -255,11 +269,9 @@ impl Bundle {
             .env_clear()
             .envs([BACKTRACE])
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-            .stdin(stdin)
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("timeout starts")
+            .stderr(Stdio::piped());
+        command
     }
 }
 

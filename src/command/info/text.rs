@@ -11,6 +11,7 @@ use crate::elf::Class;
 use crate::engine::Engine;
 use crate::hooks_dir::HookFile;
 use crate::inventory::{Inventory, Program};
+use crate::log::escape;
 
 /// Libraries that are shown one by one; the others are counted.
 const SHOWN: [&str; 2] = ["libcuda.so", "libnvidia-ml.so"];
@@ -47,7 +48,7 @@ fn section(title: &str, mut lines: Vec<String>) -> String {
     let mut text = String::new();
     let mut title = title;
     for line in lines {
-        let _ = writeln!(text, "{title:INDENT$}{line}");
+        let _ = writeln!(text, "{title:INDENT$}{}", escape(&line));
         title = "";
     }
     text

@@ -10,7 +10,7 @@ use super::plan::{Request, Target};
 use crate::document::Invalid;
 use crate::document::lines::unified_diff;
 use crate::host::file;
-use crate::log::output;
+use crate::log::output_document;
 use crate::runtime::{Runtime, undo};
 
 /// What to do with the edits.
@@ -204,7 +204,7 @@ impl Edit {
             }
             Mode::Write => log::info!("{} is not there", self.path.display()),
             Mode::Print => self.print()?,
-            Mode::Diff => output(&self.diff())?,
+            Mode::Diff => output_document(&self.diff())?,
         }
         Ok(has_changed)
     }
@@ -245,7 +245,7 @@ impl Edit {
                 } else {
                     "\n"
                 };
-                output(&format!("{text}{end}"))?;
+                output_document(&format!("{text}{end}"))?;
             }
             None if self.before.is_some() => log::info!("{} would go", self.path.display()),
             None => {}
