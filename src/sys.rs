@@ -23,10 +23,12 @@ pub fn close_inherited_descriptors() {
     }
 }
 
-/// Maps a whole file of the host for reading. Never for files of a container: its owner may shrink one, and a read of what is
+/// Maps the executable file of this program for reading. No other file: who may write to one may shrink it, and a read of what is
 /// gone raises SIGBUS.
-pub fn map(file: &File) -> io::Result<Mmap> {
-    // SAFETY: the map is private to this process and read-only. The file is one of the host's programs, which package managers
-    // replace by renaming; whoever may truncate it may replace this program as well.
-    unsafe { Mmap::map(file) }
+#[expect(clippy::disallowed_methods, reason = "the program's own file")]
+pub fn map_own_program() -> io::Result<Mmap> {
+    let file = File::open("/proc/self/exe")?;
+    // SAFETY: the map is private to this process and read-only. While a program runs, the kernel lets nobody write to its file or
+    // shrink it (ETXTBSY); package managers replace it by renaming.
+    unsafe { Mmap::map(&file) }
 }

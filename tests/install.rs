@@ -13,7 +13,7 @@ mod machine;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead as _, BufReader};
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -345,6 +345,37 @@ fn what_is_not_ours_is_not_replaced() {
                 system.says(&format!("install{option}"), 1, message);
             }
             assert_eq!(snapshot(&there), before, "{path}");
+        }
+    }
+}
+
+/// It is looked for in a file as large as a program is, not in one that another user made to fill the time or the memory.
+#[test]
+fn the_mark_of_this_program_is_looked_for_in_programs() {
+    let mark = env!("CARGO_PKG_DESCRIPTION").as_bytes();
+    for (size, is_ours) in [
+        (0, true),
+        (64 << 10, true),
+        (1 << 20, true),
+        (1 << 30, false),
+    ] {
+        // Also where the mark lies on an edge of what is read at once.
+        for before in [0, 1, mark.len() / 2, mark.len() - 1] {
+            let system = System::new();
+            fs::create_dir_all(system.at("usr/bin")).unwrap();
+            let file = fs::File::create(system.at(PROGRAM)).unwrap();
+            file.write_all_at(mark, size - u64::try_from(before).unwrap().min(size))
+                .unwrap();
+            file.set_len(size + 100).unwrap();
+            if is_ours {
+                assert_eq!(
+                    system.does("install --dry-run")[0],
+                    "would install /usr/bin/nvidia-ctk"
+                );
+            } else {
+                system.says("install", 1, "is another program; move it away");
+                system.says("uninstall", 0, "kept, it is not as install made it");
+            }
         }
     }
 }

@@ -1,8 +1,7 @@
 //! `install` and `uninstall`: the binary, its links, and the hooks.d files.
 
 use std::ffi::OsStr;
-use std::fs::File;
-use std::io;
+use std::io::{self, BufRead, BufReader, Read};
 use std::iter::once;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
@@ -10,7 +9,6 @@ use std::path::{Component, Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use argh::{ArgsInfo, FromArgs};
 use memchr::memmem;
-use memmap2::Mmap;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::stat::{Mode, umask};
 use oci_spec::runtime::Hook;
@@ -96,6 +94,10 @@ const MARK: &str = env!("CARGO_PKG_DESCRIPTION");
 
 const PROGRAM_MODE: Mode = Mode::from_bits_truncate(0o755);
 const HOOK_MODE: Mode = Mode::from_bits_truncate(0o644);
+/// Largest file that may be a release of this program; one with all that a debugger wants has 60 MiB.
+const MAX_PROGRAM: u64 = 256 << 20;
+/// Bytes of it that are read at once.
+const PIECE: usize = 64 << 10;
 /// Largest hooks.d file that is compared.
 const MAX_HOOK: u64 = 1 << 20;
 
@@ -129,7 +131,7 @@ impl Install {
     fn install(&self) -> Result<()> {
         // Everybody may use what is installed, whatever the admin's umask is.
         umask(Mode::empty());
-        let program = own_program()?;
+        let program = sys::map_own_program().context("cannot read this program")?;
         let system = System::open(&self.root, self.dry_run)?;
         let layout = Layout::new(&system.root, &self.bindir, &self.libexecdir, &self.hooksdir)?;
         system.install_program(&layout.program(), &program)?;
@@ -365,24 +367,34 @@ fn split(path: &Path) -> Result<(&Path, &OsStr)> {
         .with_context(|| format!("{} names no file", path.display()))
 }
 
-/// The bytes of the running program.
-#[expect(clippy::disallowed_methods, reason = "the program's own file")]
-fn own_program() -> Result<Mmap> {
-    let path = std::env::current_exe().context("cannot tell where this program is")?;
-    File::open(&path)
-        .and_then(|file| sys::map(&file))
-        .with_context(|| format!("cannot read this program, {}", path.display()))
-}
-
 /// Whether the file is some release of this program.
 fn is_this_program(directory: &Directory, name: &OsStr) -> bool {
-    directory
-        .stat(name)
-        .is_ok_and(|stat| Kind::of(&stat) == Kind::File)
-        && directory
-            .open_file(name)
-            .and_then(|(file, _)| sys::map(&file))
-            .is_ok_and(|bytes| memmem::find(&bytes, MARK.as_bytes()).is_some())
+    let is_file = |stat| Kind::of(&stat) == Kind::File;
+    directory.stat(name).is_ok_and(is_file)
+        && directory.open_file(name).is_ok_and(|(file, stat)| {
+            u64::try_from(stat.st_size).is_ok_and(|size| size <= MAX_PROGRAM)
+                && has_mark(file.take(MAX_PROGRAM)).unwrap_or(false)
+        })
+}
+
+/// Reads piece by piece: the file may grow or shrink meanwhile, and nobody knows what it is.
+fn has_mark(file: impl Read) -> io::Result<bool> {
+    let mut file = BufReader::with_capacity(PIECE, file);
+    let mut window = Vec::new();
+    loop {
+        let piece = file.fill_buf()?;
+        let length = piece.len();
+        if length == 0 {
+            return Ok(false);
+        }
+        window.extend_from_slice(piece);
+        file.consume(length);
+        if memmem::find(&window, MARK.as_bytes()).is_some() {
+            return Ok(true);
+        }
+        // The mark may begin at the end of one piece and go on in the next.
+        window.drain(..window.len().saturating_sub(MARK.len()));
+    }
 }
 
 /// Whether a hooks.d file is for one of the names in libexec.
