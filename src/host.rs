@@ -1,4 +1,5 @@
 //! The host's own files and programs.
 
 pub mod file;
+pub mod place;
 pub mod program;

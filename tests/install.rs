@@ -13,11 +13,11 @@ mod machine;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead as _, BufReader};
-use std::os::unix::fs::{FileExt as _, MetadataExt as _, PermissionsExt as _, symlink};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, PermissionsExt as _, lchown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use machine::{BACKTRACE, binary, folder, snapshot};
+use machine::{BACKTRACE, binary, can_run, folder, hostile_cases, not_root, snapshot};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
@@ -347,6 +347,53 @@ fn what_is_not_ours_is_not_replaced() {
             assert_eq!(snapshot(&there), before, "{path}");
         }
     }
+}
+
+/// Guards: `refuse_foreign` and `check_way` in `host/place.rs`.
+#[test]
+fn what_another_user_put_into_a_shared_folder_is_not_used() {
+    const OTHER: u32 = 4321;
+    if !can_run(not_root()) {
+        return;
+    }
+    let names = [
+        PROGRAM,
+        "usr/bin/nvidia-cdi-hook",
+        "usr/libexec/nvidia-ctk-chmod",
+    ];
+    for name in names
+        .map(str::to_owned)
+        .into_iter()
+        .chain([format!("{HOOKS}/10-nvidia-ctk-chmod.json")])
+    {
+        let system = System::new();
+        system.does("install");
+        let path = system.at(&name);
+        fs::set_permissions(path.parent().unwrap(), fs::Permissions::from_mode(0o1777)).unwrap();
+        assert!(system.does("install").is_empty());
+        lchown(&path, Some(OTHER), None).unwrap();
+        let before = system.changes();
+        system.says("install", 1, "it belongs to user 4321");
+        assert_eq!(system.changes(), before);
+        system.says("uninstall", 0, "kept");
+        assert!(path.is_symlink() || path.exists());
+    }
+    let system = System::new();
+    fs::set_permissions(system.at(""), fs::Permissions::from_mode(0o1777)).unwrap();
+    fs::create_dir(system.at("real")).unwrap();
+    symlink("real", system.at("link")).unwrap();
+    lchown(system.at("link"), Some(OTHER), None).unwrap();
+    let before = system.changes();
+    let output = Command::new(binary())
+        .args(["install", "--root"])
+        .arg(system.at("link"))
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("is not followed"), "{said}");
+    assert_eq!(system.changes(), before);
+    hostile_cases(5);
 }
 
 /// It is looked for in a file as large as a program is, not in one that another user made to fill the time or the memory.

@@ -88,6 +88,9 @@ impl Config {
             .map(|text| Setting::parse(text, separator))
             .collect::<Result<_>>()?;
         let path = self.config_file.clone().unwrap_or_else(default_path);
+        if self.in_place {
+            file::check(&path).with_context(|| format!("cannot write {}", path.display()))?;
+        }
         let document = load(&path)?;
         let document = settings
             .iter()
@@ -134,7 +137,9 @@ fn write(path: Option<&Path>, document: &str) -> Result<()> {
     };
     let is_device = fs::metadata(path).is_ok_and(|it| !it.is_file() && !it.is_dir());
     let written = if is_device {
-        fs::write(path, document).map(|()| true)
+        file::check(path)
+            .and_then(|()| fs::write(path, document))
+            .map(|()| true)
     } else {
         file::replace(path, document.as_bytes())
     };

@@ -15,8 +15,9 @@ use oci_spec::runtime::Hook;
 
 use crate::applet::APPLETS;
 use crate::hooks_dir;
+use crate::host::place::{check_way, refuse_foreign};
 use crate::log::{escape, output};
-use crate::rootfs::{Root, Directory, Kind};
+use crate::rootfs::{Directory, Kind, Root};
 use crate::sys;
 
 /// Put this program, its links and the hooks.d files in place. A second run changes nothing.
@@ -260,7 +261,8 @@ struct System {
 impl System {
     fn open(root: &str, dry_run: bool) -> Result<Self> {
         Ok(Self {
-            root: Root::open(Path::new(root))
+            root: check_way(Path::new(root))
+                .and_then(|()| Root::open(Path::new(root)))
                 .with_context(|| format!("cannot open the root directory {root}"))?,
             dry_run,
         })
@@ -318,9 +320,11 @@ impl System {
         let (parent, name) = split(path)?;
         if let Ok(directory) = self.root.directory(parent)
             && directory.stat(name).is_ok()
-            && is_there(&directory, name)?
         {
-            return Ok(());
+            refuse_foreign(&directory, name).with_context(|| path.display().to_string())?;
+            if is_there(&directory, name)? {
+                return Ok(());
+            }
         }
         if !self.dry_run {
             self.root
@@ -340,7 +344,7 @@ impl System {
         if directory.stat(name).is_err() {
             return Ok(());
         }
-        if !is_ours(&directory, name) {
+        if refuse_foreign(&directory, name).is_err() || !is_ours(&directory, name) {
             log::warn!("{}: kept, it is not as install made it", path.display());
             return Ok(());
         }

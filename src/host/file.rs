@@ -1,24 +1,22 @@
 //! Files of the host's admin: read as text, replaced as a whole.
 //!
 //! A file that is replaced is never half written: the new one is complete and on the disk before it takes the name. It keeps
-//! the mode, the owner and the extended attributes; where the name is a link, the file that it leads to is replaced.
+//! the mode, the owner and the extended attributes; where the name is a link, the file that it leads to is replaced. What another
+//! user may have put there is not used at all: see [`super::place`].
 
-use std::ffi::{OsStr, OsString};
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
 use std::os::unix::fs::{MetadataExt, fchown};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use nix::errno::Errno;
 use nix::sys::stat::Mode;
 use rustix::fs::{XattrFlags, fgetxattr, flistxattr, fsetxattr};
 
-use crate::rootfs::{Directory, Root};
+use super::place::{Place, refuse_foreign};
+use crate::rootfs::Directory;
 
 /// Largest file that is read.
 const LIMIT: u64 = 16 << 20;
-/// How many links are followed, as the kernel's own limit.
-const MAX_LINKS: usize = 40;
 /// The kernel's limit for a list of attributes and for the value of one.
 const MAX_ATTRIBUTE: usize = 1 << 16;
 const NEW_MODE: Mode = Mode::from_bits_truncate(0o644);
@@ -27,8 +25,7 @@ const SEALS: [&[u8]; 2] = [b"security.ima", b"security.evm"];
 
 /// The text of a file; none if it is not there. Refuses what is no regular file and what is not UTF-8.
 pub fn read(path: &Path) -> io::Result<Option<String>> {
-    let bytes = open(path).and_then(|place| place.directory.read(&place.name, LIMIT));
-    match bytes {
+    match Place::find(path).and_then(|place| place.read()) {
         Ok(bytes) => String::from_utf8(bytes).map(Some).map_err(|err| {
             let message = format!("not UTF-8 at byte {}", err.utf8_error().valid_up_to());
             io::Error::new(io::ErrorKind::InvalidData, message)
@@ -40,19 +37,23 @@ pub fn read(path: &Path) -> io::Result<Option<String>> {
 
 /// Makes `bytes` the content of the file, with the directories on the way. Returns whether it was not already.
 pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<bool> {
-    replace_like(path, bytes, path)
+    let place = Place::make(path)?;
+    let model = place.open()?;
+    place.replace(bytes, model.as_ref())
 }
 
 /// Makes `to` a copy of the file `from`.
 pub fn copy(from: &Path, to: &Path) -> io::Result<()> {
-    let place = open(from)?;
-    let bytes = place.directory.read(&place.name, LIMIT)?;
-    replace_like(to, &bytes, from).map(drop)
+    let from = Place::find(from)?;
+    let to = Place::make(to)?;
+    to.is_taken()?;
+    to.replace(&from.read()?, from.open()?.as_ref()).map(drop)
 }
 
 /// Removes the file, and the link that leads to it.
 pub fn remove(path: &Path) -> io::Result<()> {
-    let place = open(path)?;
+    let place = Place::find(path)?;
+    refuse_foreign(&place.directory, &place.name)?;
     place.directory.remove(&place.name)?;
     sync(&place.directory)?;
     let link = Place::of(path)?;
@@ -62,35 +63,50 @@ pub fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
-fn replace_like(path: &Path, bytes: &[u8], model: &Path) -> io::Result<bool> {
-    let path = follow(path)?;
-    let (folder, name) = split(&path)?;
-    let directory = Root::host()?.create_directory(folder)?;
-    let model = match open(model).and_then(|place| place.directory.open_file(&place.name)) {
-        Ok((model, _)) => Some(model),
-        Err(err) if err.kind() == io::ErrorKind::NotFound => None,
-        Err(err) => return Err(err),
-    };
-    let mode = match &model {
-        Some(model) => Mode::from_bits_truncate(model.metadata()?.mode()),
-        None => NEW_MODE,
-    };
-    let is_new = directory.replace(
-        name,
-        bytes,
-        mode & Mode::from_bits_truncate(0o7777),
-        |file| {
-            if let Some(model) = &model {
+/// Refuses what another user may have put in the place of the file, which may be a device or missing.
+pub fn check(path: &Path) -> io::Result<()> {
+    match Place::find(path).and_then(|place| place.is_taken()) {
+        Err(err) if err.kind() != io::ErrorKind::NotFound => Err(err),
+        _ => Ok(()),
+    }
+}
+
+impl Place {
+    fn read(&self) -> io::Result<Vec<u8>> {
+        refuse_foreign(&self.directory, &self.name)?;
+        self.directory.read(&self.name, LIMIT)
+    }
+
+    fn open(&self) -> io::Result<Option<File>> {
+        if !self.is_taken()? {
+            return Ok(None);
+        }
+        let (file, _) = self.directory.open_file(&self.name)?;
+        Ok(Some(file))
+    }
+
+    /// The new file is as `model` is, but for the bytes.
+    fn replace(&self, bytes: &[u8], model: Option<&File>) -> io::Result<bool> {
+        let mode = match model {
+            Some(model) => Mode::from_bits_truncate(model.metadata()?.mode()),
+            None => NEW_MODE,
+        };
+        let mode = mode & Mode::from_bits_truncate(0o7777);
+        let is_new = self.directory.replace(&self.name, bytes, mode, |file| {
+            if let Some(model) = model {
                 copy_owner(model, file)?;
                 copy_attributes(model, file)?;
             }
             file.sync_all()
-        },
-    )?;
-    if is_new {
-        sync(&directory)?;
+        })?;
+        if is_new {
+            sync(&self.directory)?;
+        } else {
+            // Somebody else may have been quicker.
+            refuse_foreign(&self.directory, &self.name)?;
+        }
+        Ok(is_new)
     }
-    Ok(is_new)
 }
 
 fn copy_owner(from: &File, to: &File) -> io::Result<()> {
@@ -137,53 +153,9 @@ fn sync(directory: &Directory) -> io::Result<()> {
     }
 }
 
-/// A name in an open directory.
-struct Place {
-    directory: Directory,
-    name: OsString,
-}
-
-impl Place {
-    fn of(path: &Path) -> io::Result<Self> {
-        let path = std::path::absolute(path)?;
-        let (folder, name) = split(&path)?;
-        Ok(Self {
-            directory: Root::host()?.directory(folder)?,
-            name: name.to_owned(),
-        })
-    }
-}
-
-/// Where the file lies that `path` leads to.
-fn open(path: &Path) -> io::Result<Place> {
-    Place::of(&follow(path)?)
-}
-
-fn split(path: &Path) -> io::Result<(&Path, &OsStr)> {
-    let folder = path.parent().ok_or(Errno::EISDIR)?;
-    Ok((folder, path.file_name().ok_or(Errno::EISDIR)?))
-}
-
-/// `path` without the links in its last component, even if the last of them dangles.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the admin's own links, on the host"
-)]
-fn follow(path: &Path) -> io::Result<PathBuf> {
-    let mut path = std::path::absolute(path)?;
-    for _ in 0..MAX_LINKS {
-        match fs::read_link(&path) {
-            Ok(target) => path = path.parent().unwrap_or(&path).join(target),
-            Err(err) if err.raw_os_error() == Some(Errno::EINVAL as i32) => return Ok(path),
-            Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(path),
-            Err(err) => return Err(err),
-        }
-    }
-    Err(Errno::ELOOP.into())
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::os::unix::fs::{PermissionsExt, symlink};
 
     use tempfile::TempDir;

@@ -32,6 +32,11 @@ pub struct Directory {
 }
 
 impl Directory {
+    /// An open directory of the host.
+    pub(crate) fn of_host(fd: OwnedFd) -> Self {
+        Self::new(fd, None)
+    }
+
     pub(super) fn new(fd: OwnedFd, gate: Option<Arc<Gate>>) -> Self {
         Self {
             fd,
