@@ -8,6 +8,7 @@ mod yaml;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
+use crate::host::allowance::{Allowance, Unusable};
 use crate::rootfs::{FileId, Root};
 
 pub use spec::{ContainerEdits, Device, DeviceNode, Hook, Mount, Spec};
@@ -15,7 +16,11 @@ pub use spec::{ContainerEdits, Device, DeviceNode, Hook, Mount, Spec};
 /// Where engines look; a later directory has precedence.
 pub const DIRECTORIES: [&str; 2] = ["/etc/cdi", "/var/run/cdi"];
 /// Largest spec that is read; one for eight GPUs has 100 KiB.
-const MAX_SPEC: u64 = 4 << 20;
+const MAX_SPEC: u64 = 1 << 20;
+/// Most bytes of all specs together.
+const MAX_SPECS: u64 = 8 << 20;
+/// Most devices and edits of all specs together; for eight GPUs there are 2,000.
+const MAX_PARTS: usize = 1 << 16;
 
 /// A file in one of the directories.
 #[derive(Debug)]
@@ -24,14 +29,19 @@ pub struct SpecFile {
     pub path: PathBuf,
     /// Its permission bits.
     pub mode: u32,
-    /// What it says, or why engines do not take it.
-    pub spec: Result<Spec, String>,
+    /// What it says, or why that is of no use.
+    pub spec: Result<Spec, Unusable>,
 }
 
 /// All specs below `root`, lowest precedence first.
 #[must_use]
 pub fn read_all(root: &Root) -> Vec<SpecFile> {
     let mut seen: Vec<FileId> = Vec::new();
+    let mut reader = Reader {
+        root,
+        bytes: Allowance::new(MAX_SPECS),
+        parts: MAX_PARTS,
+    };
     let mut files = Vec::new();
     for path in DIRECTORIES.map(Path::new) {
         let Ok(directory) = root.directory(path) else {
@@ -43,10 +53,18 @@ pub fn read_all(root: &Root) -> Vec<SpecFile> {
             continue;
         }
         seen.push(id);
-        let mut names: Vec<_> = directory.entries().unwrap_or_default();
-        names.retain(|entry| is_spec_name(&entry.name));
-        names.sort_by(|a, b| a.name.cmp(&b.name));
-        files.extend(names.iter().map(|entry| read(root, path.join(&entry.name))));
+        match directory.entries() {
+            Ok(mut names) => {
+                names.retain(|entry| is_spec_name(&entry.name));
+                names.sort_by(|a, b| a.name.cmp(&b.name));
+                files.extend(
+                    names
+                        .iter()
+                        .map(|entry| reader.read(path.join(&entry.name))),
+                );
+            }
+            Err(err) => files.push(reader.unusable(path, err.into())),
+        }
     }
     files
 }
@@ -57,23 +75,53 @@ fn is_spec_name(name: &OsStr) -> bool {
         .is_some_and(|extension| extension == "yaml" || extension == "json")
 }
 
-fn read(root: &Root, path: PathBuf) -> SpecFile {
-    let spec = root
-        .read(&path, MAX_SPEC)
-        .map_err(|err| err.to_string())
-        .and_then(|bytes| parse(&path, &bytes));
-    let mode = root.stat(&path).map_or(0, |stat| stat.st_mode & 0o7777);
-    SpecFile { path, mode, spec }
+/// Reads specs, and no more than a host needs.
+struct Reader<'r> {
+    root: &'r Root,
+    bytes: Allowance,
+    parts: usize,
+}
+
+impl Reader<'_> {
+    fn read(&mut self, path: PathBuf) -> SpecFile {
+        SpecFile {
+            spec: self.spec(&path),
+            mode: self.mode(&path),
+            path,
+        }
+    }
+
+    fn unusable(&self, path: &Path, reason: Unusable) -> SpecFile {
+        SpecFile {
+            spec: Err(reason),
+            mode: self.mode(path),
+            path: path.to_owned(),
+        }
+    }
+
+    fn mode(&self, path: &Path) -> u32 {
+        let stat = self.root.stat(path);
+        stat.map_or(0, |stat| stat.st_mode & 0o7777)
+    }
+
+    fn spec(&mut self, path: &Path) -> Result<Spec, Unusable> {
+        let bytes = self.bytes.read(self.root, path, MAX_SPEC)?;
+        let spec = parse(path, &bytes)?;
+        self.parts = self.parts.checked_sub(spec.parts()).ok_or_else(|| {
+            let reason = format!("all specs together have more than {MAX_PARTS} devices and edits");
+            Unusable::LeftOut(reason)
+        })?;
+        Ok(spec)
+    }
 }
 
 fn parse(path: &Path, bytes: &[u8]) -> Result<Spec, String> {
-    let value = if path.extension() == Some(OsStr::new("json")) {
+    let spec: Spec = if path.extension() == Some(OsStr::new("json")) {
         serde_json::from_slice(bytes).map_err(|err| err.to_string())?
     } else {
         let text = str::from_utf8(bytes).map_err(|err| err.to_string())?;
-        yaml::parse(text)?
+        serde_json::from_value(yaml::parse(text)?).map_err(|err| err.to_string())?
     };
-    let spec: Spec = serde_json::from_value(value).map_err(|err| err.to_string())?;
     spec.check()?;
     Ok(spec)
 }

@@ -10,10 +10,12 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Error, Result};
 use toml_edit::Item;
 
+use crate::host::allowance::Allowance;
 use crate::rootfs::Root;
 
-/// Largest configuration file that is read.
-const MAX_CONFIG: u64 = 4 << 20;
+/// Largest configuration file that is read, and most bytes of all files of an engine: TOML takes 140 times as much memory.
+const MAX_CONFIG: u64 = 512 << 10;
+const MAX_CONFIGS: u64 = 2 << 20;
 /// Where engines are installed.
 const PROGRAM_DIRECTORIES: [&str; 4] = [
     "/usr/bin",
@@ -85,8 +87,13 @@ fn program(root: &Root, name: &str) -> Option<PathBuf> {
 
 impl Engine {
     /// Reads a configuration file and lets `read` look at it; the first error of all files stays.
-    fn look(&mut self, root: &Root, path: &Path, read: impl FnOnce(&mut Self, &str) -> Result<()>) {
-        let text = match root.read(path, MAX_CONFIG) {
+    fn look(
+        &mut self,
+        (root, bytes): (&Root, &mut Allowance),
+        path: &Path,
+        read: impl FnOnce(&mut Self, &str) -> Result<()>,
+    ) {
+        let text = match bytes.read(root, path, MAX_CONFIG) {
             Ok(bytes) => String::from_utf8(bytes).map_err(Error::from),
             Err(err) if err.kind() == ErrorKind::NotFound => return,
             Err(err) => Err(err.into()),

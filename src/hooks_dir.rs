@@ -1,9 +1,12 @@
 //! Directories of OCI hooks for podman and CRI-O. Format: oci-hooks(5), version 1.0.0.
 
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use crate::host::allowance::{Allowance, Unusable};
 use crate::rootfs::{Kind, Root};
 
 /// Where engines look; a file in a later directory takes the place of one with the same name in an earlier.
@@ -11,8 +14,9 @@ pub const DIRECTORIES: [&str; 2] = [
     "/usr/share/containers/oci/hooks.d",
     "/etc/containers/oci/hooks.d",
 ];
-/// Largest file that is read.
+/// Largest file that is read, and most bytes of all of them together.
 const MAX_FILE: u64 = 1 << 20;
+const MAX_FILES: u64 = 8 << 20;
 const VERSION: &str = "1.0.0";
 const STAGES: [&str; 6] = [
     "prestart",
@@ -28,8 +32,8 @@ const STAGES: [&str; 6] = [
 pub struct HookFile {
     /// Its path.
     pub path: PathBuf,
-    /// The program that it calls, or why engines do not take it: then they start no container at all.
-    pub program: Result<PathBuf, String>,
+    /// The program that it calls, or why it is of no use: if engines do not take it, they start no container at all.
+    pub program: Result<PathBuf, Unusable>,
 }
 
 #[derive(Deserialize)]
@@ -47,32 +51,42 @@ struct Hook {
 /// All files that count below `root`.
 #[must_use]
 pub fn read_all(root: &Root) -> Vec<HookFile> {
-    let mut paths: Vec<PathBuf> = Vec::new();
+    let mut paths: BTreeMap<OsString, PathBuf> = BTreeMap::new();
+    let mut files = Vec::new();
     for directory in DIRECTORIES.map(Path::new) {
-        let entries = root.directory(directory).and_then(|it| it.entries());
-        for entry in entries.unwrap_or_default() {
-            if Path::new(&entry.name)
-                .extension()
-                .is_some_and(|it| it == "json")
-            {
-                paths.retain(|path| path.file_name() != Some(&entry.name));
-                paths.push(directory.join(entry.name));
+        let entries = match root.directory(directory).map(|it| it.entries()) {
+            Ok(Ok(entries)) => entries,
+            Ok(Err(err)) => {
+                files.push(HookFile {
+                    path: directory.to_owned(),
+                    program: Err(err.into()),
+                });
+                continue;
+            }
+            Err(_) => continue,
+        };
+        for entry in entries {
+            if Path::new(&entry.name).extension() == Some(OsStr::new("json")) {
+                let path = directory.join(&entry.name);
+                paths.insert(entry.name, path);
             }
         }
     }
-    paths.sort_by(|a, b| a.file_name().cmp(&b.file_name()));
-    paths
-        .into_iter()
-        .map(|path| HookFile {
-            program: read(root, &path),
-            path,
-        })
-        .collect()
+    let mut bytes = Allowance::new(MAX_FILES);
+    files.extend(paths.into_values().map(|path| HookFile {
+        program: read(root, &path, &mut bytes),
+        path,
+    }));
+    files
 }
 
-fn read(root: &Root, path: &Path) -> Result<PathBuf, String> {
-    let bytes = root.read(path, MAX_FILE).map_err(|err| err.to_string())?;
-    let document: Document = serde_json::from_slice(&bytes).map_err(|err| err.to_string())?;
+fn read(root: &Root, path: &Path, bytes: &mut Allowance) -> Result<PathBuf, Unusable> {
+    let bytes = bytes.read(root, path, MAX_FILE)?;
+    Ok(program(root, &bytes)?)
+}
+
+fn program(root: &Root, bytes: &[u8]) -> Result<PathBuf, String> {
+    let document: Document = serde_json::from_slice(bytes).map_err(|err| err.to_string())?;
     if document.version != VERSION {
         return Err(format!("version '{}' is not {VERSION}", document.version));
     }

@@ -1,5 +1,6 @@
 //! The host's own files and programs.
 
+pub mod allowance;
 pub mod file;
 pub mod place;
 pub mod program;

@@ -114,6 +114,12 @@ impl Spec {
         self.devices.iter().map(name)
     }
 
+    /// How many devices and edits there are.
+    pub(super) fn parts(&self) -> usize {
+        let of = |it: &ContainerEdits| it.device_nodes.len() + it.mounts.len() + it.hooks.len();
+        self.devices.len() + self.edits().map(of).sum::<usize>()
+    }
+
     /// All edits, the common ones first.
     pub fn edits(&self) -> impl Iterator<Item = &ContainerEdits> {
         let of_devices = self.devices.iter().map(|device| &device.container_edits);

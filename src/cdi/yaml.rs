@@ -5,11 +5,14 @@ use serde_json::{Map, Number, Value};
 
 /// Deepest nesting that is followed; specs have seven levels.
 const MAX_DEPTH: usize = 64;
+/// Most values in one document: each may take 600 bytes of memory. A spec for eight GPUs has 6,000.
+const MAX_VALUES: usize = 1 << 16;
 
 /// Reads the first document of `text`. The error tells where it is.
 pub(super) fn parse(text: &str) -> Result<Value, String> {
     let mut reader = Reader {
         parser: Parser::new_from_str(text),
+        left: MAX_VALUES,
     };
     loop {
         match reader.next()? {
@@ -24,6 +27,7 @@ type Positioned<'t> = (Event<'t>, Span);
 
 struct Reader<'t> {
     parser: Parser<'t, StrInput<'t>>,
+    left: usize,
 }
 
 impl<'t> Reader<'t> {
@@ -37,6 +41,10 @@ impl<'t> Reader<'t> {
         if depth > MAX_DEPTH {
             return refuse("it is nested too deep");
         }
+        let Some(left) = self.left.checked_sub(1) else {
+            return refuse("it has more values than any spec");
+        };
+        self.left = left;
         match event {
             Event::Scalar(text, ScalarStyle::Plain, 0, None) => Ok(plain(&text)),
             Event::Scalar(text, _, 0, _) => Ok(Value::String(text.into_owned())),
@@ -127,7 +135,11 @@ mod tests {
             ("? [a]\n: 1", "a key is no scalar"),
             ("a: [1", "line "),
             (&"[".repeat(100_000), ""),
-            (&format!("a: {}", "[".repeat(100)), ""),
+            (&format!("a: {}", "[".repeat(100)), "nested too deep"),
+            (
+                &format!("[{}]", "{},".repeat(MAX_VALUES)),
+                "more values than",
+            ),
         ] {
             let err = parse(text).unwrap_err();
             assert!(err.contains(message), "{text:.20}: {err}");

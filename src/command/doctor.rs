@@ -106,6 +106,16 @@ impl Finding {
             ..Self::error(code, what, cause, fix)
         }
     }
+
+    /// A file that the inventory does not hold.
+    fn left_out(code: &'static str, what: String) -> Self {
+        Self::error(
+            code,
+            what,
+            "it holds more than such a file has on any host, or all of them together do: nobody knows here what it says",
+            "remove what is not needed",
+        )
+    }
 }
 
 impl fmt::Display for Severity {

@@ -1,13 +1,15 @@
 //! containerd's `config.toml` and what it imports.
 
 use std::collections::VecDeque;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use toml_edit::Item;
 
-use super::{Engine, at, members};
+use super::{Engine, MAX_CONFIGS, at, members};
 use crate::document::toml::Document;
+use crate::host::allowance::Allowance;
 use crate::rootfs::Root;
 use crate::runtime::Runtime;
 
@@ -17,28 +19,31 @@ const PLUGINS: [&str; 3] = [
     "io.containerd.grpc.v1.cri",
     "cri",
 ];
-/// How many files are followed.
-const MAX_FILES: usize = 64;
+/// Most patterns and files that are imported in all.
+const MAX_IMPORTS: usize = 256;
 
 pub(super) fn read(root: &Root) -> Engine {
     let mut engine = Engine {
         name: "containerd",
         ..Engine::default()
     };
+    let mut bytes = Allowance::new(MAX_CONFIGS);
+    let mut left = MAX_IMPORTS;
     let mut queue = VecDeque::<PathBuf>::from([Runtime::Containerd.default_config().into()]);
-    while let Some(path) = queue.pop_front()
-        && engine.configs.len() < MAX_FILES
-    {
+    while let Some(path) = queue.pop_front() {
         if engine.configs.contains(&path) {
             continue;
         }
-        engine.look(root, &path, |engine, text| {
+        engine.look((root, &mut bytes), &path, |engine, text| {
             let document = Document::parse(text)?;
             read_config(engine, &document)?;
             let patterns = document.strings(&["imports"])?.unwrap_or_default();
             let folder = path.parent().unwrap_or(Path::new("/"));
-            let imports = patterns.iter().map(|pattern| folder.join(pattern));
-            queue.extend(imports.flat_map(|pattern| expand(root, &pattern)));
+            for pattern in patterns {
+                let files = expand(root, &folder.join(pattern));
+                left = left.checked_sub(1 + files.len()).ok_or_else(too_many)?;
+                queue.extend(files);
+            }
             Ok(())
         });
     }
@@ -63,6 +68,11 @@ fn read_config(engine: &mut Engine, config: &Document) -> Result<()> {
         engine.cdi = cri.get("enable_cdi").and_then(Item::as_bool).or(engine.cdi);
     }
     Ok(())
+}
+
+fn too_many() -> io::Error {
+    let message = format!("it leads to more than {MAX_IMPORTS} imports");
+    io::Error::new(io::ErrorKind::FileTooLarge, message)
 }
 
 /// The files that a pattern means; a star stands for any part of a name.

@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Error, Result};
 use toml_edit::Item;
 
-use super::{Engine, members};
+use super::{Engine, MAX_CONFIGS, members};
 use crate::document::toml::Document;
+use crate::host::allowance::Allowance;
 use crate::rootfs::{Kind, Root};
 use crate::runtime::Runtime;
 
@@ -16,14 +17,21 @@ pub(super) fn read(root: &Root) -> Engine {
         cdi: Some(true),
         ..Engine::default()
     };
-    let mut look = |path: &Path| engine.look(root, path, read_config);
+    let mut bytes = Allowance::new(MAX_CONFIGS);
+    let mut look = |path: &Path| engine.look((root, &mut bytes), path, read_config);
     let config = Path::new(Runtime::Crio.default_config());
     look(config);
     let drop_in_folder = config.with_file_name(Runtime::Crio.drop_in_folder().unwrap_or_default());
-    let entries = root
-        .directory(&drop_in_folder)
-        .and_then(|directory| directory.entries());
-    let mut drop_ins = entries.unwrap_or_default();
+    let entries = root.directory(&drop_in_folder).map(|it| it.entries());
+    let mut drop_ins = match entries {
+        Ok(Ok(entries)) => entries,
+        Ok(Err(err)) => {
+            let err = Error::new(err).context(drop_in_folder.display().to_string());
+            engine.error.get_or_insert(err);
+            return engine;
+        }
+        Err(_) => Vec::new(),
+    };
     drop_ins.retain(|entry| matches!(entry.kind, Kind::File | Kind::Link));
     drop_ins.sort_by(|a, b| a.name.cmp(&b.name));
     for drop_in in drop_ins {

@@ -5,7 +5,8 @@ use std::path::Path;
 use anyhow::Result;
 use serde_json::{Map, Value};
 
-use super::Engine;
+use super::{Engine, MAX_CONFIGS};
+use crate::host::allowance::Allowance;
 use crate::rootfs::Root;
 use crate::runtime::Runtime;
 
@@ -17,7 +18,8 @@ pub(super) fn read(root: &Root) -> Engine {
         ..Engine::default()
     };
     let config = Path::new(Runtime::Docker.default_config());
-    engine.look(root, config, read_config);
+    let mut bytes = Allowance::new(MAX_CONFIGS);
+    engine.look((root, &mut bytes), config, read_config);
     engine
 }
 

@@ -8,6 +8,7 @@ use crate::cdi::{DeviceNode, Mount, Spec, SpecFile};
 use crate::driver::device;
 use crate::driver::library::version;
 use crate::hooks_dir::is_program;
+use crate::host::allowance::Unusable;
 use crate::inventory::Inventory;
 
 const REWRITE: &str = "write the spec again with the program that wrote it";
@@ -21,12 +22,16 @@ pub(super) fn specs_are_valid(host: &Inventory) -> Vec<Finding> {
         .filter_map(|file| Some((file, file.spec.as_ref().err()?)));
     errors
         .map(|(file, err)| {
-            Finding::error(
-                "cdi-spec-invalid",
-                format!("{}: {err}", file.path.display()),
-                "the file is damaged, or of a version that is not known: engines ignore it",
-                REWRITE,
-            )
+            let finding = format!("{}: {err}", file.path.display());
+            match err {
+                Unusable::Invalid(_) => Finding::error(
+                    "cdi-spec-invalid",
+                    finding,
+                    "the file is damaged, or of a version that is not known: engines ignore it",
+                    REWRITE,
+                ),
+                Unusable::LeftOut(_) => Finding::left_out("cdi-spec-left-out", finding),
+            }
         })
         .collect()
 }

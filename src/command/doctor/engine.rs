@@ -35,6 +35,9 @@ pub(super) fn configs_are_valid(host: &Inventory) -> Vec<Finding> {
                     "run this as root",
                 );
             }
+            if cause.is_some_and(|it| it.kind() == io::ErrorKind::FileTooLarge) {
+                return Finding::left_out("engine-config-left-out", format!("{err:#}"));
+            }
             Finding::error(
                 "engine-config-invalid",
                 format!("{err:#}"),

@@ -1,6 +1,7 @@
 //! hooks.d, and the names under which this program is installed.
 
 use super::{Finding, few};
+use crate::host::allowance::Unusable;
 use crate::inventory::Inventory;
 
 pub(super) fn hooks_dir_is_valid(host: &Inventory) -> Vec<Finding> {
@@ -10,12 +11,16 @@ pub(super) fn hooks_dir_is_valid(host: &Inventory) -> Vec<Finding> {
         .filter_map(|file| Some((file, file.program.as_ref().err()?)));
     errors
         .map(|(file, err)| {
-            Finding::error(
-                "hooks-dir-invalid",
-                format!("{}: {err}", file.path.display()),
-                "one wrong file in the directory keeps podman and CRI-O from starting any container",
-                "mend or remove the file; for the hooks of this program run 'nvidia-ctk install'",
-            )
+            let finding = format!("{}: {err}", file.path.display());
+            match err {
+                Unusable::Invalid(_) => Finding::error(
+                    "hooks-dir-invalid",
+                    finding,
+                    "one wrong file in the directory keeps podman and CRI-O from starting any container",
+                    "mend or remove the file; for the hooks of this program run 'nvidia-ctk install'",
+                ),
+                Unusable::LeftOut(_) => Finding::left_out("hooks-dir-left-out", finding),
+            }
         })
         .collect()
 }

@@ -10,6 +10,7 @@ use crate::driver::library::Library;
 use crate::elf::Class;
 use crate::engine::Engine;
 use crate::hooks_dir::HookFile;
+use crate::host::allowance::Unusable;
 use crate::inventory::{Inventory, Program};
 
 pub(super) fn of(host: &Inventory) -> Value {
@@ -101,7 +102,7 @@ fn spec(file: &SpecFile) -> Value {
         "cdiVersion": spec.map(|it| &it.cdi_version),
         "kind": spec.map(|it| &it.kind),
         "devices": spec.map(|it| it.qualified_names().collect::<Vec<_>>()),
-        "error": file.spec.as_ref().err(),
+        "error": file.spec.as_ref().err().map(Unusable::to_string),
     })
 }
 
@@ -109,6 +110,6 @@ fn hook(file: &HookFile) -> Value {
     json!({
         "path": file.path.to_string_lossy(),
         "program": file.program.as_ref().ok().map(|it| it.to_string_lossy()),
-        "error": file.program.as_ref().err(),
+        "error": file.program.as_ref().err().map(Unusable::to_string),
     })
 }

@@ -10,6 +10,7 @@ use crate::driver::library::{Libraries, Library};
 use crate::elf::Class;
 use crate::engine::Engine;
 use crate::hooks_dir::HookFile;
+use crate::host::allowance::Unusable;
 use crate::inventory::{Inventory, Program};
 use crate::log::escape;
 
@@ -185,7 +186,7 @@ fn spec(file: &SpecFile) -> Vec<String> {
                 .chain(names.into_iter().map(|line| format!("  {line}")))
                 .collect()
         }
-        Err(err) => vec![format!("{path}: broken: {err}")],
+        Err(err) => vec![format!("{path}: {}", unusable(err))],
     }
 }
 
@@ -193,6 +194,13 @@ fn hook(file: &HookFile) -> String {
     let path = file.path.display();
     match &file.program {
         Ok(program) => format!("{path} -> {}", program.display()),
-        Err(err) => format!("{path}: broken: {err}"),
+        Err(err) => format!("{path}: {}", unusable(err)),
+    }
+}
+
+fn unusable(file: &Unusable) -> String {
+    match file {
+        Unusable::Invalid(reason) => format!("broken: {reason}"),
+        Unusable::LeftOut(reason) => format!("left out: {reason}"),
     }
 }
