@@ -12,7 +12,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use bundle::Bundle;
+use bundle::{Bundle, has, with_mounts, without, words};
 use goblin::elf::Elf;
 use goblin::elf::dynamic::DT_NEEDED;
 use goblin::elf::program_header::PT_INTERP;
@@ -66,6 +66,29 @@ fn the_program_that_runs_is_the_one_that_was_built() {
     hook.kill().unwrap();
     hook.wait().unwrap();
     assert_eq!(runs, built);
+}
+
+/// A panic, which there should be none of, says where and why, whatever the environment asks for: here std has no random numbers.
+#[test]
+fn a_panic_says_why() {
+    if !has(&["unshare", "mount", "gcc"]) {
+        return;
+    }
+    let bundle = Bundle::new();
+    for value in ["0", "1", "full"] {
+        let without = [
+            with_mounts(&bundle, "mount -t tmpfs tmpfs /dev"),
+            words(&["env", &format!("RUST_BACKTRACE={value}")]),
+            without(&["getrandom"]),
+        ]
+        .concat();
+        let ran = bundle.hook_in(&without, "update-ldcache --folder /opt/lib");
+        assert!(ran.stderr.contains("panicked at"), "{value}: {ran:?}");
+        assert!(
+            ran.stderr.contains("failed to generate random data"),
+            "{value}: {ran:?}"
+        );
+    }
 }
 
 /// A test that names the binary by itself would run the development build whatever `NVIDIA_CTK_BINARY` says.

@@ -19,8 +19,8 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use bundle::{
-    Bundle, FSOPEN, MOUNT, READ_ONLY, compat_libcuda, each_kernel_without_landlock, has, helper,
-    library, with_mounts, with_note, with_umask, without, words,
+    Bundle, READ_ONLY, compat_libcuda, each_kernel_without_landlock, has, helper, library,
+    with_mounts, with_note, with_umask, without, words,
 };
 use machine::snapshot;
 use nvidia_ctk::ldcache::cached_paths;
@@ -657,7 +657,7 @@ fn where_nothing_can_be_mounted_the_container_starts() {
     }
     let bundle = Bundle::new();
     bundle.file("etc/ld.so.cache", "old");
-    let without: Vec<_> = without(&[FSOPEN, MOUNT])
+    let without: Vec<_> = without(&["fsopen", "mount"])
         .iter()
         .map(|word| word.display().to_string())
         .collect();

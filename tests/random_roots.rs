@@ -383,9 +383,9 @@ impl Case {
 
     fn run(&mut self) {
         let calls: &[&str] = if self.random.below(2) == 0 {
-            &["444"]
+            &["landlock_create_ruleset"]
         } else {
-            &["444", "437"]
+            &["landlock_create_ruleset", "openat2"]
         };
         let measured = self.bundle.path().join("peak");
         fs::write(&measured, "").unwrap();

@@ -318,21 +318,10 @@ pub(crate) fn with_mounts(bundle: &Bundle, script: &str) -> Vec<OsString> {
 pub(crate) const READ_ONLY: &str =
     "mount --bind \"$root\" \"$root\"; mount -o remount,bind,ro \"$root\"";
 
-/// The number of `openat2(2)`, on every architecture.
-const OPENAT2: &str = "437";
-/// The number of `landlock_create_ruleset(2)`.
-const LANDLOCK: &str = "444";
+const OPENAT2: &str = "openat2";
+const LANDLOCK: &str = "landlock_create_ruleset";
 
-/// The number of `fsopen(2)`, without which nothing can be mounted by descriptor.
-pub(crate) const FSOPEN: &str = "430";
-/// The number of `mount(2)`.
-pub(crate) const MOUNT: &str = if cfg!(target_arch = "aarch64") {
-    "40"
-} else {
-    "165"
-};
-
-/// Runs a hook for which the kernel does not have these system calls.
+/// Runs a hook for which the kernel does not have these system calls, each named in `without.c`.
 pub(crate) fn without(calls: &[&str]) -> Vec<OsString> {
     let helper = helper("without.c").into();
     [vec![helper], words(calls), words(&["--"])].concat()
