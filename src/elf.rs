@@ -224,7 +224,10 @@ impl<'s, S: Source + ?Sized> Object<'s, S> {
     ///
     /// Segments without code come first, the last one of them before the others: there the constants are since linkers put code
     /// into a segment of its own.
-    pub fn find_constant<T>(&self, find: impl FnMut(&[u8], usize) -> Option<T>) -> Option<T> {
+    pub fn find_constant<T>(
+        &self,
+        find: impl FnMut(&[u8], usize) -> Option<T>,
+    ) -> Result<Option<T>, Error> {
         self.find_in(self.constants(), find)
     }
 
@@ -233,7 +236,7 @@ impl<'s, S: Source + ?Sized> Object<'s, S> {
         &self,
         offset: u64,
         find: impl FnMut(&[u8], usize) -> Option<T>,
-    ) -> Option<T> {
+    ) -> Result<Option<T>, Error> {
         let mut ranges: Vec<_> = self.constants().collect();
         ranges.sort_by_key(|range| range.start.abs_diff(offset));
         self.find_in(ranges, find)
@@ -243,16 +246,20 @@ impl<'s, S: Source + ?Sized> Object<'s, S> {
         &self,
         ranges: impl IntoIterator<Item = Range<u64>>,
         mut find: impl FnMut(&[u8], usize) -> Option<T>,
-    ) -> Option<T> {
+    ) -> Result<Option<T>, Error> {
         let mut buffer = vec![0; CHUNK];
-        ranges.into_iter().find_map(|range| {
-            let length = usize::try_from(range.end - range.start).ok()?;
-            let piece = buffer.get_mut(..length)?;
-            let read = self.source.read_at(range.start, piece).ok()?;
+        for range in ranges {
+            let length = usize::try_from(range.end - range.start).unwrap_or(CHUNK);
+            let piece = buffer.get_mut(..length).unwrap_or_default();
+            let read = self.source.read_at(range.start, piece).map_err(Error::Io)?;
             let is_last = read < CHUNK;
             let firsts = if is_last { read } else { CHUNK - MAX_CONSTANT };
-            find(piece.get(..read)?, firsts)
-        })
+            let found = find(piece.get(..read).unwrap_or_default(), firsts);
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+        Ok(None)
     }
 
     /// Where constants are in the file: overlapping pieces; only the last one of a segment is shorter than the others.

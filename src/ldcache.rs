@@ -3,16 +3,21 @@
 //! [`mod@format`] is the file's format and does no input or output. The other parts follow the way of the data: what the root's C
 //! library writes ([`profile`]), which directories are searched, what is found in them, in which order it is written.
 
+mod alias;
 pub mod arch;
+mod budget;
+mod candidate;
 mod check;
 pub mod conf;
 pub mod display;
 pub mod driver_names;
 pub mod format;
+mod found;
 mod legacy_hwcaps;
 mod library;
 mod listing;
 pub mod order;
+mod previous;
 pub mod profile;
 mod scan;
 mod search_path;
@@ -22,15 +27,18 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use anyhow::{Context, Result};
+use nix::errno::Errno;
 use nix::sys::stat::{FileStat, Mode};
 
 use crate::log::warnings;
 use crate::rootfs::{ContainerRoot, Covered, Root, is_not_there, is_read_only};
+use budget::Budget;
 use format::{CacheEntry, Hwcap, LdCache};
+use found::Library;
 use profile::Profile;
-use scan::Library;
 
 pub use check::problems;
 pub use search_path::SearchPath;
@@ -55,6 +63,7 @@ const CACHE_MODE: Mode = Mode::from_bits_truncate(0o644);
 pub struct Ldconfig<'r> {
     root: &'r ContainerRoot,
     profile: Profile,
+    budget: Rc<Budget>,
     /// How many warnings others gave.
     warnings_before: usize,
 }
@@ -64,9 +73,11 @@ impl<'r> Ldconfig<'r> {
     #[must_use]
     pub fn new(root: &'r ContainerRoot) -> Self {
         let warnings_before = warnings();
+        let budget = Budget::new();
         Self {
             root,
             profile: Profile::of(root),
+            budget: Rc::new(budget),
             warnings_before,
         }
     }
@@ -75,7 +86,7 @@ impl<'r> Ldconfig<'r> {
     /// ones.
     #[must_use]
     pub fn search_path<'f>(&self, first: impl IntoIterator<Item = &'f Path>) -> SearchPath<'r> {
-        SearchPath::new(self.root, &self.profile, first)
+        SearchPath::new(self.root, &self.profile, &self.budget, first)
     }
 
     /// Makes the SONAME links in these directories, as `ldconfig -n` would, for libraries whose files' names are wanted, and leaves
@@ -85,7 +96,7 @@ impl<'r> Ldconfig<'r> {
         directories: impl IntoIterator<Item = &'f Path>,
         is_wanted: &dyn Fn(&OsStr) -> bool,
     ) {
-        let mut search_path = SearchPath::only(self.root, &self.profile, directories);
+        let mut search_path = SearchPath::only(self.root, &self.profile, &self.budget, directories);
         let mut inputs = DefaultHasher::new();
         let (root, profile) = (self.root, &self.profile);
         scan::libraries(root, profile, &mut search_path, is_wanted, &mut inputs);
@@ -101,22 +112,20 @@ impl<'r> Ldconfig<'r> {
             .root
             .create_directory(Path::new(ETC))
             .with_context(|| format!("cannot open {ETC}"))?;
+        let (root, profile) = (self.root, &self.profile);
         if let Ok((mark, stat)) = etc.read_mark(name) {
             let mut inputs = self.inputs(&search_path);
-            scan::identity(
-                self.root,
-                &self.profile,
-                &mut search_path.clone(),
-                &mut inputs,
-            );
-            if mark == mark_of(&inputs, &stat) {
+            let mut search_path = search_path.clone();
+            if scan::identity(root, profile, &mut search_path, &mut inputs)
+                && mark == mark_of(&inputs, &stat)
+            {
                 return Ok(false);
             }
         }
         let mut inputs = self.inputs(&search_path);
-        let (root, profile) = (self.root, &self.profile);
-        let libraries = scan::libraries(root, profile, &mut search_path, &|_| true, &mut inputs);
-        let bytes = self.cache(&libraries, search_path.hwcap_names())?;
+        let mut found = scan::libraries(root, profile, &mut search_path, &|_| true, &mut inputs);
+        previous::take_over(root, profile, &self.budget, &mut found);
+        let bytes = self.cache(&found.libraries, search_path.hwcap_names())?;
         // What a warning told of may be gone at the next run, which has to look again.
         let written = if warnings() > self.warnings_before {
             etc.write(name, &bytes, CACHE_MODE)
@@ -187,9 +196,7 @@ pub fn read(root: &Root) -> io::Result<Vec<u8>> {
 /// The paths of the libraries that the root's cache names; empty where it has none that can be read.
 #[must_use]
 pub fn cached_paths(root: &Root) -> Vec<PathBuf> {
-    let Ok(bytes) = read(root) else {
-        return Vec::new();
-    };
+    let bytes = read_or_warn(root, MAX_CACHE);
     LdCache::parse(&bytes).map_or_else(
         |_| Vec::new(),
         |cache| {
@@ -203,7 +210,7 @@ pub fn cached_paths(root: &Root) -> Vec<PathBuf> {
 /// can be read. Its author may let all entries share one long path, so that no path is copied before it is wanted.
 #[must_use]
 pub fn cached_directories(root: &Root, is_wanted: impl Fn(&OsStr) -> bool) -> Vec<PathBuf> {
-    let bytes = root.read(Path::new(PATH), MAX_SEARCHED).unwrap_or_default();
+    let bytes = read_or_warn(root, MAX_SEARCHED);
     let Ok(cache) = LdCache::parse(&bytes) else {
         return Vec::new();
     };
@@ -219,6 +226,25 @@ pub fn cached_directories(root: &Root, is_wanted: impl Fn(&OsStr) -> bool) -> Ve
         }
     }
     directories
+}
+
+/// The bytes of the root's cache; none where it has none, or one that is larger. A warning says that it cannot be read.
+fn read_or_warn(root: &Root, limit: u64) -> Vec<u8> {
+    root.read(Path::new(PATH), limit)
+        .inspect_err(|err| {
+            if is_failure(err) {
+                log::warn!("{PATH}: not looked into: {err}");
+            }
+        })
+        .unwrap_or_default()
+}
+
+/// Whether something may be there that could not be read: it is neither missing nor of another kind, nor larger than what is read.
+pub(crate) fn is_failure(err: &io::Error) -> bool {
+    match err.raw_os_error() {
+        Some(errno) => errno != Errno::EISDIR as i32 && !is_not_there(err),
+        None => err.kind() == io::ErrorKind::Other,
+    }
 }
 
 /// A SONAME becomes the name of a link and is printed: it must be a plain file name. The error ends a sentence

@@ -226,21 +226,29 @@ impl AsFd for ContainerRoot {
     }
 }
 
-/// Whether it is what a read-only, full or broken file system or missing privileges answer: a container must start all the same.
+/// Whether it is what a read-only, full or broken file system, missing privileges or a limit answer: a container must start all the
+/// same.
 #[must_use]
 pub fn is_obstacle(err: &io::Error) -> bool {
-    const OBSTACLES: [Errno; 11] = [
+    const OBSTACLES: [Errno; 18] = [
         Errno::EPERM,
         Errno::EACCES,
         Errno::EROFS,
         Errno::ENOSPC,
         Errno::EDQUOT,
         Errno::EIO,
-        Errno::EBUSY,     // something is mounted over it
-        Errno::EOVERFLOW, // its owner cannot be expressed in an idmapped mount
-        Errno::ESTALE,
+        Errno::EAGAIN,
+        Errno::EBUSY, // something is mounted over it
         Errno::EMFILE,
         Errno::ENFILE,
+        Errno::ENOMEM,
+        Errno::EOVERFLOW, // its owner cannot be expressed in an idmapped mount
+        Errno::ESTALE,
+        Errno::ENOTCONN, // the server of the file system is gone
+        Errno::ETIMEDOUT,
+        Errno::EHOSTDOWN,
+        Errno::EUCLEAN, // the file system is damaged
+        Errno::ENOKEY,  // and this one encrypted
     ];
     is_read_only(err)
         || OBSTACLES
@@ -257,7 +265,13 @@ pub fn is_read_only(err: &io::Error) -> bool {
 /// Whether it is what the lookup of something answers that is not there.
 #[must_use]
 pub fn is_not_there(err: &io::Error) -> bool {
-    [Errno::ENOENT, Errno::ENOTDIR, Errno::ELOOP]
+    const NOT_THERE: [Errno; 4] = [
+        Errno::ENOENT,
+        Errno::ENOTDIR,
+        Errno::ELOOP,
+        Errno::ENAMETOOLONG,
+    ];
+    NOT_THERE
         .iter()
         .any(|&errno| err.raw_os_error() == Some(errno as i32))
 }

@@ -22,7 +22,7 @@ const KEPT: CapabilitySet = CapabilitySet::DAC_OVERRIDE
 const LIMITS: [(Resource, u64); 4] = [
     (Resource::Fsize, 64 << 20),
     (Resource::As, 1 << 30),
-    (Resource::Cpu, 2),
+    (Resource::Cpu, 20),
     (Resource::Core, 0),
 ];
 

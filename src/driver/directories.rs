@@ -3,10 +3,10 @@
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::ldcache::order::compare_names;
-use crate::ldcache::{self, SearchPath};
+use crate::ldcache::{self, SearchPath, is_failure};
 use crate::rootfs::{Directory, FileId, Kind, Root};
 
 /// Libraries of which every driver has one, and whose file names tell its version.
@@ -51,8 +51,12 @@ impl DriverDirectory {
     /// The regular files that belong to the driver: `lib*.so.VERSION`.
     pub(crate) fn libraries(&self) -> impl Iterator<Item = OsString> {
         let suffix = [b".so.", self.version.as_bytes()].concat();
-        let entries = self.directory.entries().unwrap_or_default();
+        let entries = self.directory.entries().inspect_err(|err| {
+            let path = self.path.display();
+            log::warn!("{path}: its libraries are not known: {err}");
+        });
         entries
+            .unwrap_or_default()
             .into_iter()
             .filter(|entry| entry.kind == Kind::File)
             .map(|entry| entry.name)
@@ -65,33 +69,42 @@ impl DriverDirectory {
 /// Finds the directories with driver libraries: those of the cache, of the search path, and the usual places.
 pub(crate) fn find(root: &Root, search_path: &SearchPath<'_>) -> Vec<DriverDirectory> {
     let cached = ldcache::cached_directories(root, is_witness);
-    let searched = search_path.directories().map(|it| it.path.clone());
+    let searched = search_path.directories().map(Path::to_owned);
     let mut seen: Vec<FileId> = Vec::new();
     let mut found = Vec::new();
     for path in searched.chain(cached).chain(USUAL_PLACES.map(Into::into)) {
         if path.ends_with(COMPAT) {
             continue;
         }
-        let Ok(directory) = root.directory(&path) else {
-            continue;
-        };
-        match directory.id() {
-            Ok(id) if !seen.contains(&id) => seen.push(id),
-            _ => continue,
-        }
-        let version = driver_version(&directory).unwrap_or_else(|err| {
-            log::warn!("{}: not searched: {err}", path.display());
-            None
-        });
-        if let Some(version) = version {
-            found.push(DriverDirectory {
+        match look_into(root, &path, &mut seen) {
+            Ok(None) => {}
+            Ok(Some((directory, version))) => found.push(DriverDirectory {
                 path,
                 directory,
                 version,
-            });
+            }),
+            Err(err) if is_failure(&err) || err.kind() == io::ErrorKind::FileTooLarge => {
+                log::warn!("{}: not searched: {err}", path.display());
+            }
+            Err(err) => log::debug!("{}: passed over: {err}", path.display()),
         }
     }
     found
+}
+
+/// Opens a directory that was not seen before and has libraries of a driver, and tells the driver's version.
+fn look_into(
+    root: &Root,
+    path: &Path,
+    seen: &mut Vec<FileId>,
+) -> io::Result<Option<(Directory, OsString)>> {
+    let directory = root.directory(path)?;
+    let id = directory.id()?;
+    if seen.contains(&id) {
+        return Ok(None);
+    }
+    seen.push(id);
+    Ok(driver_version(&directory)?.map(|version| (directory, version)))
 }
 
 fn driver_version(directory: &Directory) -> io::Result<Option<OsString>> {

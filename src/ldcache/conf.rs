@@ -11,8 +11,8 @@ use super::arch::{FLAG_ELF_LIBC5, FLAG_ELF_LIBC6};
 pub enum Line<'l> {
     /// Nothing, or a comment.
     Blank,
-    /// `include PATTERN…`
-    Include(Vec<&'l [u8]>),
+    /// `include PATTERN…`: the patterns, for [`words`].
+    Include(&'l [u8]),
     /// `hwcap …`, which means nothing any more.
     Hwcap,
     /// Anything else names a directory.
@@ -29,18 +29,19 @@ pub fn parse_line(line: &[u8]) -> Line<'_> {
         return Line::Blank;
     }
     if let Some(patterns) = keyword(line, b"include", |word, it| word == it) {
-        let is_blank = |byte: &u8| *byte == b' ' || *byte == b'\t';
-        return Line::Include(
-            patterns
-                .split(is_blank)
-                .filter(|word| !word.is_empty())
-                .collect(),
-        );
+        return Line::Include(patterns);
     }
     if keyword(line, b"hwcap", <[u8]>::eq_ignore_ascii_case).is_some() {
         return Line::Hwcap;
     }
     Line::Directory(line)
+}
+
+/// The patterns of an `include` line.
+pub fn words(patterns: &[u8]) -> impl Iterator<Item = &[u8]> {
+    patterns
+        .split(|byte| b" \t".contains(byte))
+        .filter(|word| !word.is_empty())
 }
 
 /// Splits `dir=TYPE`, as glibc up to 2.36 does, into the directory and the flag of the type. An unknown type counts for nothing.
@@ -195,18 +196,15 @@ mod tests {
 
     #[test]
     fn lines_are_read_as_ldconfig_reads_them() {
-        let include = |words: &[&'static str]| {
-            Line::Include(words.iter().map(|word| word.as_bytes()).collect())
-        };
         for (line, expected) in [
             ("", Line::Blank),
             ("  # comment", Line::Blank),
             (
                 "include a.conf\tb/*.conf # c",
-                include(&["a.conf", "b/*.conf"]),
+                Line::Include(b"a.conf\tb/*.conf "),
             ),
-            (" \tinclude\tx", include(&["x"])),
-            ("include ", include(&[])),
+            (" \tinclude\tx", Line::Include(b"x")),
+            ("include ", Line::Include(b"")),
             ("include", Line::Directory(b"include")),
             ("includefoo", Line::Directory(b"includefoo")),
             ("hwcap 1 nosegneg", Line::Hwcap),
@@ -215,6 +213,8 @@ mod tests {
         ] {
             assert_eq!(parse_line(line.as_bytes()), expected, "{line:?}");
         }
+        assert!(words(b"a.conf\tb/*.conf  ").eq([&b"a.conf"[..], b"b/*.conf"]));
+        assert_eq!(words(b"").next(), None);
     }
 
     #[test]

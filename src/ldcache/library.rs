@@ -1,9 +1,13 @@
 //! One library's file: which names may be a library's, and what the cache holds of one.
 
 use std::ffi::OsString;
+use std::fs::File;
+use std::io;
 use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
 
 use memchr::memmem;
+use nix::sys::stat::FileStat;
 
 use super::arch::{Abi, Arch, FLAG_ELF, FLAG_ELF_LIBC6};
 use super::profile::Profile;
@@ -31,12 +35,25 @@ pub(super) struct Parsed {
     pub(super) isa_level: u32,
 }
 
-/// Reads a library. An error means that the file is none.
-pub(super) fn parse(
+/// Looks into a file; `None` where it is no library, of which a debug message tells with the file's path.
+pub(super) fn read(
     profile: &Profile,
-    source: &OpenFile,
+    file: File,
+    stat: &FileStat,
     head: &mut Head,
-) -> Result<Parsed, Error> {
+    path: impl Fn() -> PathBuf,
+) -> io::Result<Option<Parsed>> {
+    match parse(profile, &OpenFile::new(file, stat), head) {
+        Ok(parsed) => Ok(Some(parsed)),
+        Err(Error::Io(err)) => Err(err),
+        Err(err) => {
+            log::debug!("{}: no library: {err}", path().display());
+            Ok(None)
+        }
+    }
+}
+
+fn parse(profile: &Profile, source: &OpenFile, head: &mut Head) -> Result<Parsed, Error> {
     let rules = &profile.rules;
     let smallest = match profile.class {
         Class::Bits32 => 52,

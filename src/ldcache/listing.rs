@@ -3,23 +3,29 @@
 use std::ffi::{OsStr, OsString};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
-use std::os::unix::ffi::OsStrExt;
 use std::panic::resume_unwind;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use nix::sched::{CloneFlags, CpuSet, sched_getaffinity, sched_getcpu, sched_setaffinity, unshare};
 use nix::unistd::Pid;
 
+use super::budget::Budget;
+use super::candidate::{Candidate, Files};
+use super::found::MAX_STRINGS;
+use super::is_failure;
 use super::library::{self, Parsed};
 use super::profile::Profile;
 use super::search_path::LibraryDirectory;
-use crate::elf::{Error, Head, OpenFile};
-use crate::rootfs::{Entry, FileVersion, Kind, is_obstacle};
+use crate::elf::Head;
+use crate::rootfs::{Entry, FileVersion, Kind};
 
-/// Most names of libraries in all directories; honest images have some thousands.
-pub(super) const MAX_LIBRARIES: usize = 1 << 15;
+/// Most names of libraries in all directories, SONAME links that are made included. Honest images have some thousands; all library
+/// packages of Debian that are no larger than 350 kB have ten thousand.
+pub(super) const MAX_LIBRARIES: usize = 14_000;
+/// How many names are read before what was found in their files is put away.
+const BATCH: usize = 1 << 12;
 /// How many names a thread reads at a time.
 const PART: usize = 64;
 /// From this many parts in a directory on, several threads read them.
@@ -27,8 +33,6 @@ const MANY_PARTS: usize = 8;
 const MAX_THREADS: usize = 4;
 /// Longest target of a link that is kept: that of a longer one leads out of the directory, as a rule.
 const MAX_TARGET: usize = 64;
-/// How the name of the library begins of which every driver has one; its version follows.
-const LIBCUDA: &[u8] = b"libcuda.so.";
 const THIS_THREAD: Pid = Pid::from_raw(0);
 
 /// How far files are looked at.
@@ -40,14 +44,22 @@ pub(super) enum Depth {
     Content,
 }
 
+/// What a directory is read with.
+#[derive(Clone, Copy)]
+pub(super) struct Reader<'r> {
+    pub(super) profile: &'r Profile,
+    pub(super) depth: Depth,
+    pub(super) budget: &'r Budget,
+}
+
 /// The names of a directory, sorted.
-#[derive(Hash)]
 pub(super) struct Listing {
     names: Vec<Name>,
+    /// Whether everything under them could be read.
+    pub(super) is_complete: bool,
 }
 
 /// One of the names.
-#[derive(Hash)]
 pub(super) struct Name {
     pub(super) text: OsString,
     pub(super) kind: Kind,
@@ -57,49 +69,65 @@ pub(super) struct Name {
     pub(super) file: Option<FileVersion>,
 }
 
-/// A file and what was found in it; nothing where it is no library, or was not looked into.
-pub(super) type File = (FileVersion, Option<Parsed>);
+/// What is under one name.
+#[derive(Default)]
+struct Found {
+    target: PathBuf,
+    file: Option<FileVersion>,
+    /// The library that the file is, where it was looked into.
+    parsed: Option<Parsed>,
+    /// Whether there is more, which could not be read.
+    is_unread: bool,
+}
 
 impl Listing {
-    /// Reads the directory: of the names that `is_considered` lets pass, the files and where links point to. More than `limit` of
-    /// them are refused.
+    /// Of the names that `is_considered` lets pass, reads the files and where links point to. More than `limit` names are refused.
     pub(super) fn read(
-        profile: &Profile,
+        reader: Reader<'_>,
         directory: &LibraryDirectory,
-        depth: Depth,
         limit: usize,
         is_considered: impl Fn(&Entry) -> bool,
-    ) -> io::Result<(Self, Vec<File>)> {
+        files: &mut Files,
+    ) -> io::Result<Self> {
         let mut entries = directory.directory.entries()?;
         entries.retain(is_considered);
         if entries.len() > limit {
-            return Err(io::Error::new(
-                io::ErrorKind::FileTooLarge,
-                format!("more than {MAX_LIBRARIES} libraries"),
-            ));
+            return Err(too_many_libraries());
         }
         // What ldconfig leaves to the file system's order is decided by name here.
         entries.sort_unstable_by(|a, b| a.name.cmp(&b.name));
         let read = |entries: &[Entry]| {
             let mut head = Head::default();
-            entries
-                .iter()
-                .map(|entry| read_entry(profile, directory, depth, entry, &mut head))
-                .collect()
+            let read = |entry| reader.read(directory, entry, &mut head);
+            entries.iter().map(read).collect()
         };
-        let found = on_processors(&entries, read);
-        let mut names = Vec::with_capacity(entries.len());
-        let mut files = Vec::with_capacity(entries.len());
-        for (entry, (target, file)) in entries.into_iter().zip(found) {
-            names.push(Name {
-                text: entry.name,
-                kind: entry.kind,
-                target,
-                file: file.as_ref().map(|(version, _)| *version),
-            });
-            files.extend(file);
+        let mut listing = Self {
+            names: Vec::with_capacity(entries.len()),
+            is_complete: true,
+        };
+        let mut left = entries.into_iter();
+        while !left.as_slice().is_empty() {
+            let count = left.len().min(BATCH);
+            let batch = left.as_slice().get(..count).unwrap_or_default();
+            let found = on_processors(batch, read);
+            // In this order, for zip takes one of the first before it sees that the second has no more.
+            for (found, entry) in found.zip(left.by_ref()) {
+                if let (Depth::Content, Some(file)) = (reader.depth, &found.file) {
+                    files.insert(file.id, found.parsed);
+                    if files.names > MAX_STRINGS {
+                        return Err(too_long_names());
+                    }
+                }
+                listing.is_complete &= !found.is_unread;
+                listing.names.push(Name {
+                    text: entry.name,
+                    kind: entry.kind,
+                    target: found.target,
+                    file: found.file,
+                });
+            }
         }
-        Ok((Self { names }, files))
+        Ok(listing)
     }
 
     pub(super) fn names(&self) -> &[Name] {
@@ -116,13 +144,6 @@ impl Listing {
         self.position(name).is_ok()
     }
 
-    /// The version of the driver whose libraries lie here, as the name of libcuda's file has it.
-    pub(super) fn driver_version(&self) -> Option<&[u8]> {
-        let files = self.names.iter().filter(|name| name.kind == Kind::File);
-        let mut versions = files.filter_map(|name| name.text.as_bytes().strip_prefix(LIBCUDA));
-        versions.find(|version| version.contains(&b'.'))
-    }
-
     /// Notes which file the name at this place leads to.
     pub(super) fn set_file(&mut self, index: usize, file: FileVersion) {
         if let Some(name) = self.names.get_mut(index) {
@@ -130,24 +151,11 @@ impl Listing {
         }
     }
 
-    /// Notes that the name is a link now.
-    pub(super) fn put_link(&mut self, name: &OsStr, target: &OsStr, file: FileVersion) {
-        let link = Name {
-            text: name.to_owned(),
-            kind: Kind::Link,
-            target: shortened(target.into()),
-            file: Some(file),
-        };
-        match self.position(name) {
-            Ok(index) => self.names.splice(index..=index, [link]),
-            Err(index) => self.names.splice(index..index, [link]),
-        };
-    }
-
-    /// Forgets a name that was removed.
-    pub(super) fn remove(&mut self, name: &OsStr) {
-        if let Ok(index) = self.position(name) {
-            self.names.remove(index);
+    /// Forgets names that were removed; they are sorted.
+    pub(super) fn remove(&mut self, removed: &[OsString]) {
+        if !removed.is_empty() {
+            self.names
+                .retain(|name| removed.binary_search(&name.text).is_err());
         }
     }
 
@@ -155,50 +163,113 @@ impl Listing {
         self.names
             .binary_search_by(|it| it.text.as_os_str().cmp(name))
     }
+
+    /// Feeds `state` with the names as they are now that these links were made, which are sorted.
+    pub(super) fn hash_with<'c>(
+        &self,
+        made: impl Iterator<Item = &'c Candidate<'c>>,
+        state: &mut impl Hasher,
+    ) {
+        let mut made = made.peekable();
+        for name in &self.names {
+            while let Some(link) = made.next_if(|link| link.soname < name.text.as_os_str()) {
+                hash_link(link, state);
+            }
+            match made.next_if(|link| link.soname == name.text) {
+                Some(link) => hash_link(link, state),
+                None => (&name.text, name.kind, &name.target, &name.file).hash(state),
+            }
+        }
+        made.for_each(|link| hash_link(link, state));
+        // What comes next is no name.
+        OsStr::new("").hash(state);
+    }
 }
 
-/// Reads what is under one name, without following it.
-fn read_entry(
-    profile: &Profile,
-    directory: &LibraryDirectory,
-    depth: Depth,
-    entry: &Entry,
-    head: &mut Head,
-) -> (PathBuf, Option<File>) {
-    let found = match (entry.kind, depth) {
-        (Kind::Link, _) => {
-            let target = directory.directory.read_link(&entry.name);
-            return (shortened(target.unwrap_or_default()), None);
+fn hash_link(link: &Candidate<'_>, state: &mut impl Hasher) {
+    let target = shortened(link.name.into());
+    (link.soname, Kind::Link, target, Some(link.file)).hash(state);
+}
+
+impl Reader<'_> {
+    /// Reads what is under one name, without following it.
+    fn read(self, directory: &LibraryDirectory, entry: &Entry, head: &mut Head) -> Found {
+        if self.budget.is_spent(&directory.path) {
+            return Found {
+                is_unread: true,
+                ..Found::default()
+            };
         }
-        (Kind::File, Depth::Identity) => directory
-            .directory
-            .stat(&entry.name)
-            .map(|stat| (FileVersion::of(&stat), None)),
-        (Kind::File, Depth::Content) => {
-            directory
+        let found = match (entry.kind, self.depth) {
+            (Kind::Link, _) => directory
                 .directory
-                .open_file(&entry.name)
-                .map(|(file, stat)| {
-                    let parsed = library::parse(profile, &OpenFile::new(file, &stat), head);
-                    let path = || directory.path.join(&entry.name);
-                    let parsed = parsed.inspect_err(|err| match err {
-                        Error::Io(err) => log::warn!("{}: left out: {err}", path().display()),
-                        err => log::debug!("{}: no library: {err}", path().display()),
-                    });
-                    (FileVersion::of(&stat), parsed.ok())
-                })
-        }
-        _ => return (PathBuf::new(), None),
-    };
-    let path = || directory.path.join(&entry.name);
-    let found = found.inspect_err(|err| {
-        if is_obstacle(err) {
-            log::warn!("{}: left out: {err}", path().display());
+                .read_link(&entry.name)
+                .map(|target| Found {
+                    target: shortened(target),
+                    ..Found::default()
+                }),
+            (Kind::File, Depth::Identity) => directory.directory.stat(&entry.name).map(|stat| {
+                let file = Some(FileVersion::of(&stat));
+                Found {
+                    file,
+                    ..Found::default()
+                }
+            }),
+            (Kind::File, Depth::Content) => self.parse(directory, &entry.name, head),
+            _ => Ok(Found::default()),
+        };
+        found.unwrap_or_else(|err| Found {
+            is_unread: self.is_failure(&err, || directory.path.join(&entry.name)),
+            ..Found::default()
+        })
+    }
+
+    fn parse(
+        self,
+        directory: &LibraryDirectory,
+        name: &OsStr,
+        head: &mut Head,
+    ) -> io::Result<Found> {
+        let (file, stat) = directory.directory.open_file(name)?;
+        let path = || directory.path.join(name);
+        Ok(Found {
+            file: Some(FileVersion::of(&stat)),
+            parsed: library::read(self.profile, file, &stat, head, path)?,
+            ..Found::default()
+        })
+    }
+
+    /// Whether something is there that could not be read, of which a warning tells.
+    pub(super) fn is_failure(self, err: &io::Error, path: impl Fn() -> PathBuf) -> bool {
+        let is_failure = is_failure(err);
+        if is_failure {
+            self.warn(&path(), "left out", err);
         } else {
             log::debug!("{}: passed over: {err}", path().display());
         }
-    });
-    (PathBuf::new(), found.ok())
+        is_failure
+    }
+
+    /// Where only identities are looked at, another search follows, which will tell the same.
+    pub(super) fn warn(self, path: &Path, what: &str, err: &io::Error) {
+        if self.depth == Depth::Content {
+            log::warn!("{}: {what}: {err}", path.display());
+        }
+    }
+}
+
+fn too_long_names() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::FileTooLarge,
+        format!("the names of the libraries take more than {MAX_STRINGS} bytes"),
+    )
+}
+
+pub(super) fn too_many_libraries() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::FileTooLarge,
+        format!("more than {MAX_LIBRARIES} libraries"),
+    )
 }
 
 /// A long target is replaced by its hash: later on only whether it is another one must be seen.

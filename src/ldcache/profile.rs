@@ -10,9 +10,9 @@ use std::hash::{Hash, Hasher};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use self::libc::{Libc, find_libcs, is_multiarch, minor_version};
+use self::libc::{Libc, Problems, find_libcs, is_multiarch, minor_version};
 use super::arch::{Abi, Arch};
-use crate::elf::{Class, Endian, Head, Object, OpenFile};
+use crate::elf::{Class, Endian, Error, Head, Object, OpenFile};
 use crate::rootfs::Root;
 
 /// Everything that the cache depends on beside the files themselves.
@@ -30,6 +30,8 @@ pub struct Profile {
     pub generator: Vec<u8>,
     /// The directories that are searched after those of ld.so.conf, in this order; any of them may be missing.
     pub system_directories: Vec<PathBuf>,
+    /// Whether all that tells these things could be read.
+    pub is_certain: bool,
 }
 
 /// The arrangement of a cache file.
@@ -107,9 +109,10 @@ impl Profile {
     /// upstream's directories.
     #[must_use]
     pub fn of(root: &Root) -> Self {
-        let mut libcs = find_libcs(root);
+        let mut problems = Problems::default();
+        let mut libcs = find_libcs(root, &mut problems);
         if libcs.len() > 1 {
-            let machine = machine_of(root, Path::new(LDCONFIG));
+            let machine = problems.note(Path::new(LDCONFIG), machine_of(root));
             // The first one stays first among equals.
             libcs.sort_by_key(|libc| {
                 (
@@ -118,9 +121,13 @@ impl Profile {
                 )
             });
         }
-        libcs
-            .first()
-            .map_or_else(Self::without_glibc, |libc| Self::of_libc(root, libc))
+        let profile = libcs.first().map_or_else(Self::without_glibc, |libc| {
+            Self::of_libc(root, libc, &mut problems)
+        });
+        Self {
+            is_certain: !problems.are_there,
+            ..profile
+        }
     }
 
     fn without_glibc() -> Self {
@@ -138,8 +145,8 @@ impl Profile {
         Self::new(abi, Endian::default(), glibc, generator, &upstream)
     }
 
-    fn of_libc(root: &Root, libc: &Libc) -> Self {
-        let loader = libc.read_loader(root);
+    fn of_libc(root: &Root, libc: &Libc, problems: &mut Problems) -> Self {
+        let loader = libc.read_loader(root, problems);
         let built_in = loader
             .directories
             .unwrap_or_else(|| libc.usual_directories());
@@ -176,6 +183,7 @@ impl Profile {
                 .iter()
                 .flat_map(|directory| with_siblings(directory, siblings))
                 .collect(),
+            is_certain: true,
         }
     }
 }
@@ -210,13 +218,11 @@ impl Rules {
     }
 }
 
-fn machine_of(root: &Root, path: &Path) -> Option<u16> {
-    let (file, stat) = root.open_file(path).ok()?;
+fn machine_of(root: &Root) -> Result<u16, Error> {
+    let (file, stat) = root.open_file(Path::new(LDCONFIG)).map_err(Error::Io)?;
     let source = OpenFile::new(file, &stat);
     let mut head = Head::default();
-    Object::read(&source, &mut head)
-        .ok()
-        .map(|object| object.machine())
+    Ok(Object::read(&source, &mut head)?.machine())
 }
 
 fn with_siblings(directory: &Path, siblings: &[&str]) -> Vec<PathBuf> {

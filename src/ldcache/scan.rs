@@ -1,32 +1,26 @@
 //! Searching the directories: which libraries enter the cache, and which SONAME links are made.
 
-use std::collections::HashMap;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::hash::{Hash, Hasher};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use memchr::memmem;
 
-use super::arch::FLAG_ELF;
-use super::check_soname;
-use super::driver_names;
+use super::alias::aliases;
+use super::budget::Budget;
+use super::candidate::{Candidate, Files, best_of};
+use super::found::{Found, Library, MAX_STRINGS};
 use super::legacy_hwcaps;
-use super::library::{
-    Parsed, is_library_name, is_linker_name, is_package_temporary, is_prelink_temporary, parse,
-};
-use super::listing::{Depth, Listing, MAX_LIBRARIES, Name};
-use super::order::compare_names;
+use super::library::{self, is_library_name, is_package_temporary, is_prelink_temporary};
+use super::listing::{Depth, Listing, MAX_LIBRARIES, Name, Reader, too_many_libraries};
 use super::profile::Profile;
-use super::search_path::{LibraryDirectory, SearchPath};
-use crate::elf::{Head, OpenFile};
+use super::search_path::{LibraryDirectory, Place, SearchPath};
+use crate::elf::Head;
 use crate::rootfs::{
     Entry, FileId, FileVersion, Kind, Root, is_not_there, is_obstacle, is_read_only,
 };
-
-/// Most bytes for names and paths in the cache; ten thousand libraries have 1 MiB.
-const MAX_STRINGS: usize = 2 << 20;
 
 /// The dynamic loaders whose links Debian's ldconfig leaves as they are.
 const LOADERS: [&[u8]; 9] = [
@@ -41,41 +35,6 @@ const LOADERS: [&[u8]; 9] = [
     b"ld64.so.2",
 ];
 
-/// A library that enters the cache.
-pub(super) struct Library {
-    pub(super) path: PathBuf,
-    /// The SONAME, where it is not the file name in the path.
-    other_soname: Option<OsString>,
-    pub(super) flags: u32,
-    pub(super) os_version: u32,
-    pub(super) isa_level: u32,
-    /// The glibc-hwcaps directory that it lies in.
-    pub(super) hwcap_directory: Option<OsString>,
-    /// The sum of the bits of old hwcap directories.
-    pub(super) hwcap_bits: u64,
-}
-
-/// The best file for one SONAME in one directory.
-#[derive(Clone, Copy)]
-struct Candidate<'a> {
-    soname: &'a OsStr,
-    name: &'a OsStr,
-    file: FileVersion,
-    is_link: bool,
-    /// Whether SONAME leads to the file; in glibc-hwcaps directories no links are made.
-    is_linked: bool,
-    flags: u32,
-    os_version: u32,
-    isa_level: u32,
-}
-
-/// A SONAME link that was made.
-struct Made {
-    soname: OsString,
-    target: OsString,
-    file: FileVersion,
-}
-
 /// Searches all directories for files and links whose names `is_wanted`, makes the SONAME links in them, and feeds `inputs` with
 /// everything that the result depends on, as it is afterwards.
 pub(super) fn libraries(
@@ -84,120 +43,136 @@ pub(super) fn libraries(
     search_path: &mut SearchPath<'_>,
     is_wanted: &dyn Fn(&OsStr) -> bool,
     inputs: &mut impl Hasher,
-) -> Vec<Library> {
-    let mut scan = Scan::new(root, profile, Depth::Content, is_wanted);
-    let mut libraries = Vec::new();
-    let mut strings = 0;
-    while let Some(directory) = search_path.next() {
-        let Some(mut listing) = scan.directory(&directory, search_path) else {
-            continue;
+) -> Found {
+    let budget = search_path.budget();
+    let mut scan = Scan::new(root, profile, &budget, Depth::Content, is_wanted);
+    let mut found = Found::default();
+    let mut number = 0;
+    while let Some(place) = search_path.next() {
+        let unread = match place {
+            Place::Directory(directory) => {
+                if scan.add_libraries(number, &directory, search_path, &mut found, inputs) {
+                    found.searched.insert(directory.path);
+                    None
+                } else {
+                    Some(Some(directory.path))
+                }
+            }
+            Place::Unread(path) => Some(path),
         };
-        let mut best = scan.best_of(&directory, &listing);
-        let path = directory.path.as_os_str();
-        strings += best
-            .iter()
-            .map(|it| path.len() + it.soname.len() + it.name.len())
-            .sum::<usize>();
-        if strings > MAX_STRINGS {
-            log::warn!(
-                "{}: left out, the names of the libraries take more than {MAX_STRINGS} bytes",
-                path.display()
-            );
+        found.unread.extend(unread.map(|path| (number, path)));
+        if found.strings > MAX_STRINGS {
             break;
         }
-        let made = scan.make_links(&directory, &mut best, &listing);
-        let hwcap_bits = scan.legacy_hwcap(&directory);
-        let enter = |candidate: &Candidate<'_>| Library::new(candidate, &directory, hwcap_bits);
-        libraries.extend(best.iter().map(enter));
-        libraries.extend(aliases(&directory, &best, &listing));
-        for Made {
-            soname,
-            target,
-            file,
-        } in made
-        {
-            // What a later run will not look at must not count now.
-            if scan.is_considered(&directory, &soname, Kind::Link) {
-                listing.put_link(&soname, &target, file);
-            }
-        }
-        hash_directory(&directory, &listing, inputs);
+        number += 1;
     }
-    libraries
+    found
 }
 
-/// Feeds `inputs` as [`libraries`] does, without looking into any file, and without changing anything.
+/// Feeds `inputs` as [`libraries`] does, without looking into any file, and without changing anything. Returns whether everything
+/// could be read.
 pub(super) fn identity(
     root: &Root,
     profile: &Profile,
     search_path: &mut SearchPath<'_>,
     inputs: &mut impl Hasher,
-) {
-    let mut scan = Scan::new(root, profile, Depth::Identity, &|_| true);
-    while let Some(directory) = search_path.next() {
-        if let Some(listing) = scan.directory(&directory, search_path) {
-            hash_directory(&directory, &listing, inputs);
+) -> bool {
+    let budget = search_path.budget();
+    let mut scan = Scan::new(root, profile, &budget, Depth::Identity, &|_| true);
+    while let Some(place) = search_path.next() {
+        let Place::Directory(directory) = place else {
+            return false;
+        };
+        match scan.directory(&directory, search_path) {
+            Some(listing) if listing.is_complete => {
+                hash_directory(&directory, &listing, [].iter(), inputs);
+            }
+            _ => return false,
         }
     }
+    true
 }
 
-fn hash_directory(directory: &LibraryDirectory, listing: &Listing, inputs: &mut impl Hasher) {
+fn hash_directory<'c>(
+    directory: &LibraryDirectory,
+    listing: &Listing,
+    made: impl Iterator<Item = &'c Candidate<'c>>,
+    inputs: &mut impl Hasher,
+) {
     directory.path.hash(inputs);
     directory.libc_flag.hash(inputs);
-    listing.hash(inputs);
-}
-
-impl Library {
-    fn new(candidate: &Candidate<'_>, directory: &LibraryDirectory, hwcap_bits: u64) -> Self {
-        let file_name = if candidate.is_linked {
-            candidate.soname
-        } else {
-            candidate.name
-        };
-        Self {
-            path: directory.path.join(file_name),
-            other_soname: (file_name != candidate.soname).then(|| candidate.soname.to_owned()),
-            flags: candidate.flags,
-            os_version: candidate.os_version,
-            isa_level: candidate.isa_level,
-            hwcap_directory: directory.hwcap.clone(),
-            hwcap_bits,
-        }
-    }
-
-    /// The name that programs ask for.
-    pub(super) fn soname(&self) -> &OsStr {
-        let file_name = || self.path.file_name().unwrap_or_default();
-        self.other_soname.as_deref().unwrap_or_else(file_name)
-    }
+    listing.hash_with(made, inputs);
 }
 
 struct Scan<'s> {
     root: &'s Root,
-    profile: &'s Profile,
-    depth: Depth,
+    reader: Reader<'s>,
     is_wanted: &'s dyn Fn(&OsStr) -> bool,
     /// How many more names of libraries there may be.
     names_left: usize,
-    /// Every file is looked into once, however many names lead to it.
-    parsed: HashMap<FileId, Option<Parsed>>,
+    files: Files,
 }
 
 impl<'s> Scan<'s> {
     fn new(
         root: &'s Root,
         profile: &'s Profile,
+        budget: &'s Budget,
         depth: Depth,
         is_wanted: &'s dyn Fn(&OsStr) -> bool,
     ) -> Self {
         Self {
             root,
-            profile,
-            depth,
+            reader: Reader {
+                profile,
+                depth,
+                budget,
+            },
             is_wanted,
             names_left: MAX_LIBRARIES,
-            parsed: HashMap::new(),
+            files: Files::default(),
         }
+    }
+
+    /// Searches one directory and makes the SONAME links in it. Returns whether it was read as a whole.
+    fn add_libraries(
+        &mut self,
+        place: u32,
+        directory: &LibraryDirectory,
+        search_path: &mut SearchPath<'_>,
+        found: &mut Found,
+        inputs: &mut impl Hasher,
+    ) -> bool {
+        let Some(listing) = self.directory(directory, search_path) else {
+            return false;
+        };
+        let mut best = best_of(self.reader.profile, directory, &listing, &self.files);
+        let path = directory.path.as_os_str();
+        found.strings += best
+            .iter()
+            .map(|it| path.len() + it.soname.len() + it.name.len())
+            .sum::<usize>();
+        if found.strings > MAX_STRINGS {
+            log::warn!(
+                "{}: left out, the names of the libraries take more than {MAX_STRINGS} bytes",
+                path.display()
+            );
+            return false;
+        }
+        let names_left = self.make_links(directory, &mut best, &listing);
+        let hwcap_bits = self.legacy_hwcap(directory);
+        let enter = |it: &Candidate<'_>| Library::new(it, place, directory, hwcap_bits);
+        found.libraries.extend(best.iter().map(enter));
+        let aliases = aliases(&best, place, directory, &listing);
+        found.strings += aliases.len() * path.len();
+        found.libraries.extend(aliases);
+        // What a later run will not look at must not count now.
+        let counts = |it: &&Candidate<'_>| {
+            it.is_made && self.is_considered(directory, it.soname, Kind::Link)
+        };
+        hash_directory(directory, &listing, best.iter().filter(counts), inputs);
+        self.names_left = names_left;
+        listing.is_complete
     }
 
     /// Reads a directory, removes stale links from it, and queues those inside of it that are for certain processors. Returns
@@ -207,23 +182,22 @@ impl<'s> Scan<'s> {
         directory: &LibraryDirectory,
         search_path: &mut SearchPath<'_>,
     ) -> Option<Listing> {
+        let mut files = std::mem::take(&mut self.files);
         let is_considered = |entry: &Entry| {
             (self.is_wanted)(&entry.name) && self.is_considered(directory, &entry.name, entry.kind)
         };
         let read = Listing::read(
-            self.profile,
+            self.reader,
             directory,
-            self.depth,
             self.names_left,
             is_considered,
+            &mut files,
         );
-        let (mut listing, files) = read
-            .inspect_err(|err| log::warn!("{}: not searched: {err}", directory.path.display()))
+        self.files = files;
+        let mut listing = read
+            .inspect_err(|err| self.reader.warn(&directory.path, "not searched", err))
             .ok()?;
         self.names_left = self.names_left.saturating_sub(listing.names().len());
-        let files = files.into_iter();
-        self.parsed
-            .extend(files.map(|(version, parsed)| (version.id, parsed)));
         let mut stale = Vec::new();
         // From the last name to the first, so that libfoo.so finds what libfoo.so.1 leads to.
         for index in (0..listing.names().len()).rev() {
@@ -234,24 +208,29 @@ impl<'s> Scan<'s> {
                 Kind::Link => match self.link_target(directory, name, &listing, search_path) {
                     Target::File(version) => listing.set_file(index, version),
                     Target::Nowhere => stale.push(name.text.clone()),
+                    Target::Unread => listing.is_complete = false,
                     Target::Other => {}
                 },
                 Kind::Directory => self.legacy_directory(directory, &name.text, search_path),
                 _ => {}
             }
         }
-        if self.depth == Depth::Content {
-            for name in stale {
-                remove_stale(directory, &name, &mut listing);
-            }
+        if self.reader.depth == Depth::Content {
+            stale.reverse();
+            stale.retain(|name| remove_stale(directory, name));
+            listing.remove(&stale);
         }
         Some(listing)
+    }
+
+    fn is_spent(&self, directory: &LibraryDirectory) -> bool {
+        self.reader.budget.is_spent(&directory.path)
     }
 
     /// Whether the name may be a library's, or a directory's for certain processors. Links in glibc-hwcaps directories may have
     /// any name.
     fn is_considered(&self, directory: &LibraryDirectory, name: &OsStr, kind: Kind) -> bool {
-        let rules = &self.profile.rules;
+        let rules = &self.reader.profile.rules;
         let name = name.as_bytes();
         if !is_library_name(name, rules.loader_names) {
             let by_hwcap = directory.hwcap.is_some() || self.is_legacy(name);
@@ -263,17 +242,18 @@ impl<'s> Scan<'s> {
     }
 
     fn is_legacy(&self, name: &[u8]) -> bool {
-        self.profile.rules.legacy
-            && legacy_hwcaps::is_searched(self.profile.arch, self.profile.class, name)
+        let profile = self.reader.profile;
+        profile.rules.legacy && legacy_hwcaps::is_searched(profile.arch, profile.class, name)
     }
 
     /// The bits that a directory's path stands for, where it is one for certain processors.
     fn legacy_hwcap(&self, directory: &LibraryDirectory) -> u64 {
-        if !self.profile.rules.legacy || directory.hwcap.is_some() {
+        let profile = self.reader.profile;
+        if !profile.rules.legacy || directory.hwcap.is_some() {
             return 0;
         }
         let path = directory.path.as_os_str().as_bytes();
-        legacy_hwcaps::of_path(self.profile.arch, self.profile.class, path)
+        legacy_hwcaps::of_path(profile.arch, profile.class, path)
     }
 
     fn legacy_directory(
@@ -298,22 +278,24 @@ impl<'s> Scan<'s> {
         if let Some(version) = listing.file(link.target.as_os_str()) {
             return Target::File(version);
         }
+        if self.is_spent(directory) {
+            return Target::Unread;
+        }
         let path = directory.path.join(&link.text);
         let stat = match self.root.stat(&path) {
             Ok(stat) => stat,
             Err(err) if is_not_there(&err) => return Target::Nowhere,
-            Err(_) => return Target::Other,
+            Err(err) => return self.unread(&path, &err),
         };
         let version = FileVersion::of(&stat);
         match Kind::of(&stat) {
-            Kind::File
-                if self.depth == Depth::Identity || self.parsed.contains_key(&version.id) =>
-            {
+            Kind::File if self.reader.depth == Depth::Identity || self.files.has(version.id) => {
                 Target::File(version)
             }
-            Kind::File => self
-                .read_elsewhere(&path)
-                .map_or(Target::Other, Target::File),
+            Kind::File => match self.read_elsewhere(&path) {
+                Ok(version) => Target::File(version),
+                Err(err) => self.unread(&path, &err),
+            },
             Kind::Directory => {
                 self.legacy_directory(directory, &link.text, search_path);
                 Target::Other
@@ -322,119 +304,63 @@ impl<'s> Scan<'s> {
         }
     }
 
+    fn unread(&self, path: &Path, err: &io::Error) -> Target {
+        if self.reader.is_failure(err, || path.to_owned()) {
+            Target::Unread
+        } else {
+            Target::Other
+        }
+    }
+
     /// Reads a file outside of the directories that were searched so far.
-    fn read_elsewhere(&mut self, path: &Path) -> Option<FileVersion> {
-        let (file, stat) = self.root.open_file(path).ok()?;
+    fn read_elsewhere(&mut self, path: &Path) -> io::Result<FileVersion> {
+        let (file, stat) = self.root.open_file(path)?;
         let version = FileVersion::of(&stat);
-        let parsed = parse(
-            self.profile,
-            &OpenFile::new(file, &stat),
-            &mut Head::default(),
-        );
-        self.parsed.insert(version.id, parsed.ok());
-        Some(version)
+        let mut head = Head::default();
+        let parsed = library::read(self.reader.profile, file, &stat, &mut head, || path.into())?;
+        self.files.insert(version.id, parsed);
+        Ok(version)
     }
 
-    /// The best candidate for each SONAME, in the order of the SONAMEs.
-    fn best_of<'a>(
-        &'a self,
-        directory: &LibraryDirectory,
-        listing: &'a Listing,
-    ) -> Vec<Candidate<'a>> {
-        let mut candidates: Vec<_> = listing
-            .names()
-            .iter()
-            .filter_map(|name| self.candidate(directory, name))
-            .collect();
-        candidates.sort_by(|a, b| a.soname.cmp(b.soname));
-        candidates.dedup_by(|candidate, there| {
-            let is_same = candidate.soname == there.soname;
-            if is_same && self.is_better(candidate, there) {
-                // ldconfig keeps the flags of the first one it saw.
-                let flags = there.flags;
-                *there = Candidate {
-                    flags,
-                    ..*candidate
-                };
-            }
-            is_same
-        });
-        candidates
-    }
-
-    /// The file under the SONAME that it counts for in this directory.
-    fn candidate<'a>(
-        &'a self,
-        directory: &LibraryDirectory,
-        name: &'a Name,
-    ) -> Option<Candidate<'a>> {
-        let file = name.file?;
-        let parsed = self.parsed.get(&file.id)?.as_ref()?;
-        let soname = parsed.soname.as_ref().unwrap_or(&name.text);
-        // A link counts as one only under the SONAME, or as libfoo.so for the linker: that one gets an entry of its own.
-        let is_link = name.kind == Kind::Link
-            && (*soname == name.text || is_linker_name(name.text.as_bytes(), soname.as_bytes()));
-        let soname = if is_link { &name.text } else { soname };
-        if let Err(reason) = check_soname(soname.as_bytes()) {
-            let path = directory.path.join(&name.text);
-            log::warn!("{}: left out, its SONAME {reason}", path.display());
-            return None;
-        }
-        Some(Candidate {
-            soname,
-            name: &name.text,
-            file,
-            is_link,
-            is_linked: directory.hwcap.is_none(),
-            flags: match directory.libc_flag {
-                Some(claimed) if parsed.flags == FLAG_ELF => claimed,
-                _ => parsed.flags,
-            },
-            os_version: parsed.os_version,
-            isa_level: parsed.isa_level,
-        })
-    }
-
-    /// A file is better than a link, a higher name better than a lower one.
-    fn is_better(&self, new: &Candidate<'_>, old: &Candidate<'_>) -> bool {
-        if new.is_link != old.is_link {
-            return old.is_link;
-        }
-        let (new, old) = (new.name.as_bytes(), old.name.as_bytes());
-        compare_names(new, old, self.profile.arch.char_is_signed()).is_gt()
-    }
-
-    /// Makes the SONAME links that are missing or wrong; there are none in glibc-hwcaps directories. Where the directory cannot be
-    /// written to, libraries whose links are missing count as not linked.
+    /// Makes the SONAME links that are missing or wrong; there are none in glibc-hwcaps directories. Where they cannot be made, the
+    /// libraries count as not linked. Returns how many more names there may be.
     fn make_links(
         &self,
         directory: &LibraryDirectory,
         libraries: &mut [Candidate<'_>],
         listing: &Listing,
-    ) -> Vec<Made> {
-        let mut made = Vec::new();
+    ) -> usize {
+        let mut names_left = self.names_left;
         let mut obstacle = None;
         for library in libraries.iter_mut().filter(|it| it.is_linked) {
-            if !self.is_link_missing(directory, library, listing) {
-                continue;
-            }
             let (soname, target) = (library.soname, library.name);
-            if obstacle.is_some() {
-                library.is_linked = false;
-                continue;
-            }
             let path = directory.path.join(soname);
-            match directory.directory.symlink(target, soname) {
+            match self.is_link_missing(directory, library, listing) {
+                Ok(true) if obstacle.is_none() && !self.is_spent(directory) => {}
+                Ok(is_missing) => {
+                    library.is_linked = !is_missing;
+                    continue;
+                }
+                Err(err) => {
+                    log::warn!("{}: cannot make it a link: {err}", path.display());
+                    library.is_linked = false;
+                    continue;
+                }
+            }
+            let is_new = !listing.has(soname) && self.is_considered(directory, soname, Kind::Link);
+            let made = if is_new && names_left == 0 {
+                Err(too_many_libraries())
+            } else {
+                directory.directory.symlink(target, soname)
+            };
+            match made {
                 // Another hook may have been faster.
                 Ok(_) => {
                     log::debug!("{} -> {}", path.display(), target.display());
-                    made.push(Made {
-                        soname: soname.to_owned(),
-                        target: target.to_owned(),
-                        file: library.file,
-                    });
+                    library.is_made = true;
+                    names_left = names_left.saturating_sub(usize::from(is_new));
                 }
-                Err(err) if is_obstacle(&err) => {
+                Err(err) if is_obstacle(&err) || err.kind() == io::ErrorKind::FileTooLarge => {
                     library.is_linked = false;
                     obstacle = Some(err);
                 }
@@ -458,7 +384,7 @@ impl<'s> Scan<'s> {
                 "{path}: SONAME links are missing, the cache names the files: {err}"
             );
         }
-        made
+        names_left
     }
 
     /// Whether SONAME does not lead to the library, and nothing is there that must stay.
@@ -467,60 +393,38 @@ impl<'s> Scan<'s> {
         directory: &LibraryDirectory,
         library: &Candidate<'_>,
         listing: &Listing,
-    ) -> bool {
+    ) -> io::Result<bool> {
         let soname = library.soname;
-        if library.is_link || soname == library.name || listing.file(soname) == Some(library.file) {
-            return false;
+        if library.is_link
+            || soname == library.name
+            || listing.file(soname).as_ref() == Some(library.file)
+        {
+            return Ok(false);
         }
-        let Ok(there) = directory.directory.stat(soname) else {
-            return true;
+        if self.is_spent(directory) {
+            return Ok(true);
+        }
+        let there = match directory.directory.stat(soname) {
+            Ok(there) => there,
+            Err(err) if is_not_there(&err) => return Ok(true),
+            Err(err) => return Err(err),
         };
         let path = directory.path.join(soname);
         if Kind::of(&there) != Kind::Link {
             log::debug!("{}: not a symbolic link, kept", path.display());
-            return false;
+            return Ok(false);
         }
-        let is_kept = self.profile.rules.keep_loader_links && LOADERS.contains(&soname.as_bytes());
-        let leads_to_library = || {
-            let stat = self.root.stat(&path);
-            stat.is_ok_and(|stat| FileId::of(&stat) == library.file.id)
-        };
-        !is_kept && !leads_to_library()
-    }
-}
-
-/// Entries of the names without a version under which programs look for the driver's libraries, if these names are missing in the
-/// driver's directory and cannot be made links there. They name the files.
-fn aliases(
-    directory: &LibraryDirectory,
-    libraries: &[Candidate<'_>],
-    listing: &Listing,
-) -> Vec<Library> {
-    let Some(version) = listing.driver_version() else {
-        return Vec::new();
-    };
-    let suffix = [b".so.", version].concat();
-    let is_missing = |name: &str| !listing.has(OsStr::new(name));
-    let mut aliases = Vec::new();
-    for library in libraries {
-        if library.is_link || !library.name.as_bytes().ends_with(&suffix) {
-            continue;
+        let rules = &self.reader.profile.rules;
+        if rules.keep_loader_links && LOADERS.contains(&soname.as_bytes()) {
+            return Ok(false);
         }
-        let names = driver_names::of(library.soname).map(|(name, _)| name);
-        aliases.extend(names.filter(|name| is_missing(name)).map(|name| Library {
-            path: directory.path.join(library.name),
-            other_soname: Some(name.into()),
-            flags: library.flags,
-            os_version: library.os_version,
-            isa_level: library.isa_level,
-            hwcap_directory: directory.hwcap.clone(),
-            hwcap_bits: 0,
-        }));
+        match self.root.stat(&path) {
+            // What could not be read may be better than the library.
+            Ok(stat) => Ok(listing.is_complete && FileId::of(&stat) != library.file.id),
+            Err(err) if is_not_there(&err) => Ok(true),
+            Err(err) => Err(err),
+        }
     }
-    if aliases.is_empty() || directory.directory.is_writable() {
-        return Vec::new();
-    }
-    aliases
 }
 
 /// Where a link leads to.
@@ -530,23 +434,28 @@ enum Target {
     Other,
     /// To nothing.
     Nowhere,
+    /// To something that cannot be read.
+    Unread,
 }
 
-/// Removes a link that leads nowhere if it has a version in its name.
-fn remove_stale(directory: &LibraryDirectory, name: &OsStr, listing: &mut Listing) {
+/// Removes a link that leads nowhere if it has a version in its name. Returns whether it is gone.
+fn remove_stale(directory: &LibraryDirectory, name: &OsStr) -> bool {
     if memmem::find(name.as_bytes(), b".so.").is_none() {
-        return;
+        return false;
     }
     let path = directory.path.join(name);
     match directory.directory.remove(name) {
         Ok(()) => {
             log::debug!("{}: a stale link, removed", path.display());
-            listing.remove(name);
+            true
         }
         // Another hook was faster.
-        Err(err) if err.kind() == io::ErrorKind::NotFound => listing.remove(name),
+        Err(err) if err.kind() == io::ErrorKind::NotFound => true,
         // It does no harm.
-        Err(err) if is_read_only(&err) => {}
-        Err(err) => log::warn!("{}: a stale link, not removed: {err}", path.display()),
+        Err(err) if is_read_only(&err) => false,
+        Err(err) => {
+            log::warn!("{}: a stale link, not removed: {err}", path.display());
+            false
+        }
     }
 }

@@ -1,77 +1,90 @@
 //! The directories that are searched for libraries: those of ld.so.conf, then the built-in ones.
 
+mod configuration;
+
 use std::collections::{HashSet, VecDeque};
 use std::ffi::{OsStr, OsString};
-use std::io::ErrorKind;
+use std::io;
 use std::mem;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use super::conf::{self, Line};
+use super::budget::Budget;
+use super::is_failure;
 use super::profile::{Format, Profile};
-use crate::rootfs::{Directory, Entry, FileId, Kind, Root, is_obstacle};
+use crate::rootfs::{Directory, Entry, FileId, Kind, Root};
 
 const CONF: &str = "/etc/ld.so.conf";
-const HWCAPS: &str = "glibc-hwcaps";
-/// Most configuration, in bytes, of all files together.
-const MAX_CONF: u64 = 1 << 20;
-/// Most configuration files; one that includes itself would otherwise be read for ever.
-const MAX_CONFS: usize = 1024;
-/// Most lines, patterns, and names that are compared with a pattern.
-const MAX_STEPS: usize = 1 << 14;
-/// Longest component of a pattern, which is compared with many names.
-const MAX_PATTERN: usize = 255;
-/// Deepest nesting of `include`.
-const MAX_DEPTH: usize = 16;
-/// Most directories; each is held open until it has been searched.
+pub(super) const HWCAPS: &str = "glibc-hwcaps";
+/// Most directories.
 const MAX_DIRECTORIES: usize = 512;
 
 /// A directory to search.
-pub struct LibraryDirectory {
+pub(super) struct LibraryDirectory {
     /// The path as it enters the cache.
-    pub path: PathBuf,
+    pub(super) path: PathBuf,
     /// The open directory.
-    pub directory: Directory,
+    pub(super) directory: Directory,
     /// The C library that its line in ld.so.conf claims.
     pub(super) libc_flag: Option<u32>,
     /// Its name below `glibc-hwcaps`, if it is one of these.
     pub(super) hwcap: Option<OsString>,
 }
 
+/// The next place to search.
+pub(super) enum Place {
+    Directory(LibraryDirectory),
+    /// A directory that cannot be read, or all those that a part of the configuration names which cannot be read.
+    Unread(Option<PathBuf>),
+}
+
+/// A place that is to be searched. No directory is held open until then: a process may have fewer descriptors than there are
+/// directories.
+enum Queued {
+    Directory {
+        path: PathBuf,
+        id: FileId,
+        libc_flag: Option<u32>,
+        hwcap: Option<OsString>,
+    },
+    Unread(Option<PathBuf>),
+}
+
 /// All directories, each of them once, in the order in which they were found.
 #[derive(Clone)]
 pub struct SearchPath<'r> {
     root: &'r Root,
+    budget: Rc<Budget>,
     has_hwcaps: bool,
     has_types: bool,
-    directories: VecDeque<Rc<LibraryDirectory>>,
+    queue: VecDeque<Rc<Queued>>,
     seen: HashSet<FileId>,
     hwcap_names: Vec<OsString>,
-    confs: usize,
-    bytes_left: u64,
-    steps_left: usize,
-    /// Whether a warning told that files include each other.
-    is_nested: bool,
+    conf: configuration::Bounds,
 }
 
 impl<'r> SearchPath<'r> {
     /// The directories that the root's own ldconfig searches.
     #[must_use]
     pub fn of(root: &'r Root) -> Self {
-        Self::new(root, &Profile::of(root), [])
+        Self::new(root, &Profile::of(root), &Rc::new(Budget::new()), [])
     }
 
     /// The directories of the root's configuration and the profile, after those of `first`.
     pub(super) fn new<'f>(
         root: &'r Root,
         profile: &Profile,
+        budget: &Rc<Budget>,
         first: impl IntoIterator<Item = &'f Path>,
     ) -> Self {
-        let mut this = Self::only(root, profile, first);
+        let mut this = Self::only(root, profile, budget, first);
         this.add_conf(Path::new(CONF), 0);
         for path in &profile.system_directories {
             this.add(path, None);
+        }
+        if !profile.is_certain {
+            this.add_unread(None);
         }
         this
     }
@@ -80,19 +93,18 @@ impl<'r> SearchPath<'r> {
     pub(super) fn only<'f>(
         root: &'r Root,
         profile: &Profile,
+        budget: &Rc<Budget>,
         directories: impl IntoIterator<Item = &'f Path>,
     ) -> Self {
         let mut this = Self {
             root,
+            budget: Rc::clone(budget),
             has_hwcaps: profile.rules.format == Format::Extended,
             has_types: profile.rules.legacy,
-            directories: VecDeque::new(),
+            queue: VecDeque::new(),
             seen: HashSet::new(),
             hwcap_names: Vec::new(),
-            confs: 0,
-            bytes_left: MAX_CONF,
-            steps_left: MAX_STEPS,
-            is_nested: false,
+            conf: configuration::Bounds::default(),
         };
         for path in directories {
             this.add(path, None);
@@ -106,14 +118,59 @@ impl<'r> SearchPath<'r> {
         directory.id().is_ok_and(|id| self.seen.contains(&id))
     }
 
-    /// The directories that are still to be searched.
-    pub fn directories(&self) -> impl Iterator<Item = &LibraryDirectory> {
-        self.directories.iter().map(Rc::as_ref)
+    /// The paths of the directories that are still to be searched.
+    pub fn directories(&self) -> impl Iterator<Item = &Path> {
+        self.queue
+            .iter()
+            .filter_map(|queued| match queued.as_ref() {
+                Queued::Directory { path, .. } => Some(path.as_path()),
+                Queued::Unread(_) => None,
+            })
     }
 
-    /// The next directory to search.
-    pub(super) fn next(&mut self) -> Option<Rc<LibraryDirectory>> {
-        self.directories.pop_front()
+    /// How long the search may take.
+    pub(super) fn budget(&self) -> Rc<Budget> {
+        Rc::clone(&self.budget)
+    }
+
+    /// The next place to search.
+    pub(super) fn next(&mut self) -> Option<Place> {
+        let queued = self.queue.pop_front()?;
+        Some(match queued.as_ref() {
+            Queued::Unread(path) => Place::Unread(path.clone()),
+            Queued::Directory {
+                path,
+                id,
+                libc_flag,
+                hwcap,
+            } => match self.open_again(path, *id) {
+                None => Place::Unread(Some(path.clone())),
+                Some(directory) => Place::Directory(LibraryDirectory {
+                    path: path.clone(),
+                    directory,
+                    libc_flag: *libc_flag,
+                    hwcap: hwcap.clone(),
+                }),
+            },
+        })
+    }
+
+    fn open_again(&self, path: &Path, id: FileId) -> Option<Directory> {
+        if self.budget.is_spent(path) {
+            return None;
+        }
+        let is_same = |directory: Directory| {
+            if directory.id()? == id {
+                Ok(directory)
+            } else {
+                Err(io::Error::other("another directory has taken its place"))
+            }
+        };
+        self.root
+            .directory(path)
+            .and_then(is_same)
+            .inspect_err(|err| log::warn!("{}: not searched: {err}", path.display()))
+            .ok()
     }
 
     /// Names of all glibc-hwcaps directories that were seen, of empty ones, too.
@@ -123,67 +180,91 @@ impl<'r> SearchPath<'r> {
 
     /// Adds a directory at the end, unless it is one of those before under another name.
     pub(super) fn add(&mut self, path: &Path, libc_flag: Option<u32>) {
-        let opened = self.root.directory(path).inspect_err(|err| {
-            if is_obstacle(err) {
-                log::warn!("{}: not searched: {err}", path.display());
-            }
-        });
-        if let Some(directory) = self.push(path, opened.ok(), libc_flag, None)
+        if let Some(directory) = self.open(path)
+            && self.push(path, &directory, libc_flag, None)
             && self.has_hwcaps
         {
             self.add_hwcaps(path, &directory);
         }
     }
 
-    /// Returns the listed `glibc-hwcaps` directory inside of a directory that is new.
+    /// Opens a directory; one that cannot be read is queued as such.
+    fn open(&mut self, path: &Path) -> Option<Directory> {
+        let opened = self.root.directory(path);
+        opened.map_err(|err| self.fail(path, &err)).ok()
+    }
+
+    /// Queues what cannot be read, unless nothing is there.
+    fn fail(&mut self, path: &Path, err: &io::Error) {
+        if is_failure(err) {
+            log::warn!("{}: not searched: {err}", path.display());
+            self.add_unread(Some(path));
+        }
+    }
+
+    fn add_unread(&mut self, path: Option<&Path>) {
+        if self.queue.len() < 2 * MAX_DIRECTORIES {
+            let unread = Queued::Unread(path.map(Path::to_owned));
+            self.queue.push_back(Rc::new(unread));
+        }
+    }
+
+    /// Returns whether the directory is new.
     fn push(
         &mut self,
         path: &Path,
-        directory: Option<Directory>,
+        directory: &Directory,
         libc_flag: Option<u32>,
         hwcap: Option<OsString>,
-    ) -> Option<Directory> {
-        let directory = directory?;
-        let id = directory.id().ok()?;
-        if self.seen.contains(&id) {
-            return None;
-        }
+    ) -> bool {
+        let id = match directory.id() {
+            Ok(id) if !self.seen.contains(&id) => id,
+            Ok(_) => return false,
+            Err(err) => {
+                self.fail(path, &err);
+                return false;
+            }
+        };
         if self.seen.len() >= MAX_DIRECTORIES {
             // Said once; more of the configuration would be of no use.
-            if mem::take(&mut self.steps_left) > 0 {
+            if mem::take(&mut self.conf.steps_left) > 0 {
                 log::warn!(
                     "{}: not searched, there are {MAX_DIRECTORIES} library directories before it",
                     path.display()
                 );
+                self.add_unread(None);
             }
-            return None;
+            return false;
         }
         self.seen.insert(id);
-        let inner = if self.has_hwcaps && hwcap.is_none() {
-            self.open_hwcaps(path, &directory)
-        } else {
-            None
-        };
-        self.directories.push_back(Rc::new(LibraryDirectory {
+        self.queue.push_back(Rc::new(Queued::Directory {
             path: path.to_owned(),
-            directory,
+            id,
             libc_flag,
             hwcap,
         }));
-        inner
+        true
     }
 
-    fn open_hwcaps(&self, path: &Path, directory: &Directory) -> Option<Directory> {
-        match Kind::of(&directory.stat(OsStr::new(HWCAPS)).ok()?) {
-            Kind::Directory | Kind::Link => self.root.directory(&path.join(HWCAPS)).ok(),
-            _ => None,
-        }
-    }
-
-    /// Adds the directories inside of a `glibc-hwcaps` directory, in the order of their names.
-    fn add_hwcaps(&mut self, parent: &Path, hwcaps: &Directory) {
+    /// Adds the directories inside of the directory's `glibc-hwcaps`, in the order of their names.
+    fn add_hwcaps(&mut self, parent: &Path, directory: &Directory) {
         let path = parent.join(HWCAPS);
-        let mut names: Vec<_> = entries(hwcaps, &path)
+        let hwcaps = match directory.stat(OsStr::new(HWCAPS)) {
+            Ok(there) if matches!(Kind::of(&there), Kind::Directory | Kind::Link) => {
+                self.open(&path)
+            }
+            Ok(_) => None,
+            Err(err) => {
+                self.fail(&path, &err);
+                None
+            }
+        };
+        let Some(hwcaps) = hwcaps else { return };
+        let mut names: Vec<_> = entries(&hwcaps, &path)
+            .unwrap_or_else(|| {
+                self.add_unread(Some(&path));
+                Vec::new()
+            })
             .into_iter()
             .filter(|entry| entry.kind == Kind::Directory || entry.kind == Kind::Link)
             .map(|entry| entry.name)
@@ -193,142 +274,21 @@ impl<'r> SearchPath<'r> {
         for name in names {
             if self.hwcap_names.len() >= MAX_DIRECTORIES {
                 log::warn!("{}: more than {MAX_DIRECTORIES} names", path.display());
-                return;
+                return self.add_unread(Some(&path));
             }
             let path = path.join(&name);
-            let Ok(directory) = self.root.directory(&path) else {
-                continue;
-            };
-            self.hwcap_names.push(name.clone());
-            self.push(&path, Some(directory), None, Some(name));
-        }
-    }
-
-    fn add_conf(&mut self, file: &Path, depth: usize) {
-        let text = match self.root.read(file, self.bytes_left) {
-            Ok(text) => text,
-            Err(err) if err.kind() == ErrorKind::NotFound => return,
-            Err(err) if err.kind() == ErrorKind::FileTooLarge => {
-                log::warn!(
-                    "{}: not read, and nothing behind it, the configuration is larger than {MAX_CONF} bytes",
-                    file.display()
-                );
-                self.steps_left = 0;
-                return;
-            }
-            Err(err) => {
-                log::warn!("{}: not read: {err}", file.display());
-                return;
-            }
-        };
-        self.confs += 1;
-        self.bytes_left = self.bytes_left.saturating_sub(text.len() as u64);
-        for line in text.split(|&byte| byte == b'\n') {
-            match conf::parse_line(line) {
-                Line::Blank => {}
-                Line::Hwcap => log::debug!("{}: hwcap line ignored", file.display()),
-                Line::Include(patterns) => {
-                    for pattern in patterns {
-                        if !self.spend(1, file) {
-                            return;
-                        }
-                        self.include(file, OsStr::from_bytes(pattern), depth + 1);
-                    }
-                }
-                Line::Directory(line) => {
-                    if !self.spend(1, file) {
-                        return;
-                    }
-                    self.add_line(line);
-                }
+            if let Some(directory) = self.open(&path) {
+                self.hwcap_names.push(name.clone());
+                self.push(&path, &directory, None, Some(name));
             }
         }
-    }
-
-    /// Whether so many steps are left; says once that they are not.
-    fn spend(&mut self, steps: usize, file: &Path) -> bool {
-        if self.steps_left == 0 {
-            return false;
-        }
-        self.steps_left = self.steps_left.saturating_sub(steps);
-        if self.steps_left == 0 {
-            log::warn!(
-                "{}: the rest of the configuration is not read, it has more than {MAX_STEPS} lines, patterns and names",
-                file.display()
-            );
-        }
-        self.steps_left > 0
-    }
-
-    fn add_line(&mut self, line: &[u8]) {
-        let (directory, libc_flag) = if self.has_types {
-            conf::split_type(line)
-        } else {
-            (line, None)
-        };
-        let path = conf::trim_directory(directory);
-        if !path.is_empty() {
-            self.add(Path::new(OsStr::from_bytes(path)), libc_flag);
-        }
-    }
-
-    fn include(&mut self, from: &Path, pattern: &OsStr, depth: usize) {
-        let pattern = conf::base_of(from).join(pattern);
-        for file in self.glob(&pattern) {
-            if depth > MAX_DEPTH || self.confs >= MAX_CONFS {
-                if !mem::replace(&mut self.is_nested, true) {
-                    log::warn!(
-                        "{}: not read, files include each other more than {MAX_DEPTH} deep or there are more than {MAX_CONFS}",
-                        file.display()
-                    );
-                }
-                return;
-            }
-            self.add_conf(&file, depth);
-        }
-    }
-
-    /// The files that a pattern stands for, in the order of their names, as glob(3) gives them.
-    fn glob(&mut self, pattern: &Path) -> Vec<PathBuf> {
-        let mut found = vec![PathBuf::new()];
-        for component in pattern {
-            if !conf::is_pattern(component) {
-                for path in &mut found {
-                    path.push(component);
-                }
-                continue;
-            }
-            found = found
-                .iter()
-                .flat_map(|parent| self.list(parent, component))
-                .take(MAX_CONFS)
-                .collect();
-        }
-        found
-    }
-
-    fn list(&mut self, parent: &Path, pattern: &OsStr) -> Vec<PathBuf> {
-        let Ok(directory) = self.root.directory(parent) else {
-            return Vec::new();
-        };
-        let entries = entries(&directory, parent);
-        if pattern.len() > MAX_PATTERN || !self.spend(entries.len() + 1, parent) {
-            return Vec::new();
-        }
-        let mut names: Vec<_> = entries
-            .into_iter()
-            .map(|entry| entry.name)
-            .filter(|name| conf::matches(pattern, name))
-            .collect();
-        names.sort_unstable();
-        names.iter().map(|name| parent.join(name)).collect()
     }
 }
 
-/// The names in a directory; where they cannot be told there are none.
-fn entries(directory: &Directory, path: &Path) -> Vec<Entry> {
-    directory.entries().unwrap_or_else(|err| {
-        log::warn!("{}: not looked into: {err}", path.display());
-        Vec::new()
-    })
+/// The names in a directory, unless a warning tells why not.
+fn entries(directory: &Directory, path: &Path) -> Option<Vec<Entry>> {
+    directory
+        .entries()
+        .inspect_err(|err| log::warn!("{}: not looked into: {err}", path.display()))
+        .ok()
 }

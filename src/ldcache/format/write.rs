@@ -12,7 +12,7 @@ impl LdCache<'_> {
     pub fn write(&self) -> Result<Vec<u8>, Error> {
         let strings = Strings::new(self)?;
         let mut out = Writer {
-            bytes: Vec::new(),
+            bytes: Vec::with_capacity(end_of_entries(self.entries.len()) + strings.bytes.len()),
             endian: self.endian,
         };
         if self.format == Format::Compat {

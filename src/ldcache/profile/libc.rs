@@ -2,18 +2,21 @@
 //! row of strings.
 
 use std::ffi::OsStr;
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use memchr::arch::all::memchr::One;
 
 use super::CURRENT_MINOR;
-use crate::elf::{Endian, Head, Object, OpenFile};
+use crate::elf::{Endian, Error, Head, Object, OpenFile};
 use crate::ldcache::arch::Abi;
-use crate::rootfs::Root;
+use crate::ldcache::is_failure;
+use crate::rootfs::{Entry, FileId, Root};
 
 /// Where a `libc.so.6` is looked for, together with the multiarch directories in the last two.
 const LIBC_DIRECTORIES: [&str; 4] = ["/usr/lib64", "/lib64", "/usr/lib", "/lib"];
+const LIBC: &str = "libc.so.6";
 /// Most multiarch directories in one of them; Debian has a dozen architectures.
 const MAX_MULTIARCH: usize = 16;
 /// Longest banner.
@@ -58,40 +61,47 @@ impl Loader {
 }
 
 impl Libc {
-    fn read(root: &Root, directory: PathBuf) -> Option<Self> {
-        let (file, stat) = root.open_file(&directory.join("libc.so.6")).ok()?;
+    /// Reads a C library; `None` where it is no glibc.
+    fn read(root: &Root, directory: PathBuf) -> Result<Option<Self>, Error> {
+        let (file, stat) = root.open_file(&directory.join(LIBC)).map_err(Error::Io)?;
         let source = OpenFile::new(file, &stat);
         let mut head = Head::default();
-        let object = Object::read(&source, &mut head).ok()?;
-        let interpreter = object.interpreter().ok()??;
+        let object = Object::read(&source, &mut head)?;
+        let (Some(interpreter), Some(offset)) =
+            (object.interpreter()?, object.interpreter_offset())
+        else {
+            return Ok(None);
+        };
         // Linkers put the two near each other.
-        let banner = object.find_constant_near(object.interpreter_offset()?, find_banner)?;
-        Some(Self {
+        let banner = object.find_constant_near(offset, find_banner)?;
+        Ok(banner.map(|banner| Self {
             abi: Abi::of(&object),
             endian: object.endian(),
             directory,
             banner,
             interpreter: OsStr::from_bytes(&interpreter).into(),
-        })
+        }))
     }
 
     /// Reads the loader that libc names, if that one is of libc's own kind.
-    pub(super) fn read_loader(&self, root: &Root) -> Loader {
+    pub(super) fn read_loader(&self, root: &Root, problems: &mut Problems) -> Loader {
         let mut loader = Loader::default();
-        let Ok((file, stat)) = root.open_file(&self.interpreter) else {
-            return loader;
-        };
+        let path = &self.interpreter;
+        problems.note(path, self.learn_loader(root, &mut loader));
+        loader
+    }
+
+    fn learn_loader(&self, root: &Root, loader: &mut Loader) -> Result<(), Error> {
+        let (file, stat) = root.open_file(&self.interpreter).map_err(Error::Io)?;
         let source = OpenFile::new(file, &stat);
         let mut head = Head::default();
-        let Ok(object) = Object::read(&source, &mut head) else {
-            return loader;
-        };
+        let object = Object::read(&source, &mut head)?;
         if (object.class(), object.machine(), object.endian())
             == (self.abi.class, self.abi.machine, self.endian)
         {
-            object.find_constant(|bytes, firsts| loader.learn(bytes, firsts));
+            object.find_constant(|bytes, firsts| loader.learn(bytes, firsts))?;
         }
-        loader
+        Ok(())
     }
 
     /// The built-in directories of a loader that does not tell them.
@@ -107,46 +117,71 @@ impl Libc {
     }
 }
 
+/// Whether all could be read of what tells the root's ways.
+#[derive(Default)]
+pub(super) struct Problems {
+    pub(super) are_there: bool,
+}
+
+impl Problems {
+    /// What a file or directory tells, if it is one that tells anything. A warning says that it cannot be read.
+    pub(super) fn note<T>(&mut self, path: &Path, result: Result<T, Error>) -> Option<T> {
+        match result {
+            Ok(value) => return Some(value),
+            Err(Error::Io(err)) if is_failure(&err) => {
+                let path = path.display();
+                log::warn!(
+                    "{path}: cannot be read, what the root's ldconfig does is a guess: {err}"
+                );
+                self.are_there = true;
+            }
+            Err(err) => log::debug!("{}: passed over: {err}", path.display()),
+        }
+        None
+    }
+}
+
 /// All of the root's C libraries, in the order of the directories in which they are looked for.
-pub(super) fn find_libcs(root: &Root) -> Vec<Libc> {
+pub(super) fn find_libcs(root: &Root, problems: &mut Problems) -> Vec<Libc> {
     let mut seen = Vec::new();
     let mut libcs = Vec::new();
     for path in LIBC_DIRECTORIES.map(Path::new) {
-        let Ok(directory) = root.directory(path) else {
-            continue;
-        };
-        // With a merged /usr, /lib is /usr/lib.
-        let Ok(id) = directory.id() else { continue };
-        if seen.contains(&id) {
-            continue;
-        }
-        seen.push(id);
-        let Ok(entries) = directory.entries() else {
-            continue;
-        };
-        if entries.iter().any(|entry| entry.name == "libc.so.6") {
-            libcs.extend(Libc::read(root, path.into()));
-        }
-        let mut multiarch: Vec<_> = entries
-            .into_iter()
+        let listed = list(root, path, &mut seen).map_err(Error::Io);
+        let entries = problems.note(path, listed).unwrap_or_default();
+        let mut directories: Vec<_> = entries
+            .iter()
             .filter(|entry| is_triplet(&entry.name))
-            .map(|entry| path.join(entry.name))
+            .map(|entry| path.join(&entry.name))
             .collect();
-        multiarch.sort_unstable();
-        if multiarch.len() > MAX_MULTIARCH {
+        directories.sort_unstable();
+        if directories.len() > MAX_MULTIARCH {
             let path = path.display();
             log::warn!(
                 "{path}: more than {MAX_MULTIARCH} multiarch directories, the rest is not looked at"
             );
-            multiarch.truncate(MAX_MULTIARCH);
+            directories.truncate(MAX_MULTIARCH);
         }
-        libcs.extend(
-            multiarch
-                .into_iter()
-                .filter_map(|path| Libc::read(root, path)),
-        );
+        if entries.iter().any(|entry| entry.name == LIBC) {
+            directories.insert(0, path.into());
+        }
+        for directory in directories {
+            let file = directory.join(LIBC);
+            let libc = Libc::read(root, directory);
+            libcs.extend(problems.note(&file, libc).flatten());
+        }
     }
     libcs
+}
+
+/// The names in a directory, unless it was seen before: with a merged /usr, /lib is /usr/lib.
+fn list(root: &Root, path: &Path, seen: &mut Vec<FileId>) -> io::Result<Vec<Entry>> {
+    let directory = root.directory(path)?;
+    let id = directory.id()?;
+    if seen.contains(&id) {
+        return Ok(Vec::new());
+    }
+    seen.push(id);
+    directory.entries()
 }
 
 /// Where the needle stands. memmem would first ask the processor what it can do, and that takes longer than all of the search

@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
 use libfuzzer_sys::fuzz_target;
-use nvidia_ctk::ldcache::conf::{Line, is_pattern, matches, parse_line, split_type, trim_directory};
+use nvidia_ctk::ldcache::conf::{Line, is_pattern, matches, parse_line, split_type, trim_directory, words};
 
 fuzz_target!(|text: &[u8]| {
     let name = text.rsplit(|&byte| byte == b'\n').next().unwrap_or_default();
@@ -14,7 +14,7 @@ fuzz_target!(|text: &[u8]| {
         match parse_line(line) {
             Line::Blank | Line::Hwcap => {}
             Line::Include(patterns) => {
-                for pattern in patterns {
+                for pattern in words(patterns) {
                     let pattern = OsStr::from_bytes(pattern);
                     let matched = matches(pattern, name);
                     if !is_pattern(pattern) {

@@ -14,7 +14,7 @@ fuzz_target!(|bytes: &[u8]| {
     let _ = object.os_version();
     let _ = object.isa_level();
     let _ = object.note_in_section(b".note.cuda.fwd_compatibility", b"NVIDIA Corporation");
-    object.find_constant(|piece, firsts| {
+    let _ = object.find_constant(|piece, firsts| {
         assert!(firsts <= piece.len());
         None::<()>
     });

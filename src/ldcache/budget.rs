@@ -1,0 +1,63 @@
+//! How long a hook looks for libraries: an image may have links that take seconds to resolve, or lie on a file system that takes
+//! them to answer.
+
+use std::path::Path;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use rustix::time::{ClockId, Timespec, clock_gettime};
+
+/// Most processor time, in seconds; ten thousand libraries take a tenth of it.
+const PROCESSOR: i64 = 2;
+/// Most time, in seconds: images that are pulled lazily are slow.
+const TIME: i64 = 60;
+
+/// The time that is left, from its making on. It is asked before each name.
+pub(super) struct Budget {
+    start: Timespec,
+    processor_before: Timespec,
+    /// The tick of the clock at which the processor time was last asked for.
+    asked: AtomicI64,
+    spent: OnceLock<()>,
+}
+
+impl Budget {
+    pub(super) fn new() -> Self {
+        Self {
+            start: clock_gettime(ClockId::MonotonicCoarse),
+            processor_before: clock_gettime(ClockId::ProcessCPUTime),
+            asked: AtomicI64::new(0),
+            spent: OnceLock::new(),
+        }
+    }
+
+    /// Whether nothing is left. The first time a warning says which limit it was, and that `path` is what could not be searched any
+    /// more.
+    pub(super) fn is_spent(&self, path: &Path) -> bool {
+        if self.spent.get().is_none()
+            && let Some(limit) = self.reached()
+        {
+            self.spent.get_or_init(|| {
+                log::warn!(
+                    "{}: the search for libraries ends here, after {limit}: of what is behind it the cache has no more than before",
+                    path.display()
+                );
+            });
+        }
+        self.spent.get().is_some()
+    }
+
+    /// The limit that is reached, in words. The time is read without a system call, the processor time with one: once for each tick
+    /// of that clock, which are milliseconds.
+    fn reached(&self) -> Option<String> {
+        let now = clock_gettime(ClockId::MonotonicCoarse);
+        if now.tv_sec - self.start.tv_sec > TIME {
+            return Some(format!("{TIME} s"));
+        }
+        if self.asked.swap(now.tv_nsec, Ordering::Relaxed) == now.tv_nsec {
+            return None;
+        }
+        let spent = clock_gettime(ClockId::ProcessCPUTime) - self.processor_before;
+        (spent.tv_sec >= PROCESSOR).then(|| format!("{PROCESSOR} s of processor time"))
+    }
+}

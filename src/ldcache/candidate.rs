@@ -1,0 +1,123 @@
+//! Which of a directory's files counts for a SONAME.
+
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+
+use super::arch::FLAG_ELF;
+use super::check_soname;
+use super::library::{Parsed, is_linker_name};
+use super::listing::{Listing, Name};
+use super::order::compare_names;
+use super::profile::Profile;
+use super::search_path::LibraryDirectory;
+use crate::rootfs::{FileId, FileVersion, Kind};
+
+/// What was found in each file that was looked into, however many names lead to it; nothing where it is no library.
+#[derive(Default)]
+pub(super) struct Files {
+    by_id: HashMap<FileId, Option<Parsed>>,
+    /// How many bytes the SONAMEs take.
+    pub(super) names: usize,
+}
+
+impl Files {
+    pub(super) fn insert(&mut self, id: FileId, parsed: Option<Parsed>) {
+        let soname = parsed.as_ref().and_then(|it| it.soname.as_ref());
+        self.names += soname.map_or(0, |name| name.len());
+        self.by_id.insert(id, parsed);
+    }
+
+    pub(super) fn has(&self, id: FileId) -> bool {
+        self.by_id.contains_key(&id)
+    }
+
+    fn library(&self, id: FileId) -> Option<&Parsed> {
+        self.by_id.get(&id)?.as_ref()
+    }
+}
+
+/// The best file for one SONAME in one directory.
+#[derive(Clone, Copy)]
+pub(super) struct Candidate<'a> {
+    pub(super) soname: &'a OsStr,
+    pub(super) name: &'a OsStr,
+    pub(super) file: &'a FileVersion,
+    pub(super) parsed: &'a Parsed,
+    pub(super) flags: u32,
+    pub(super) is_link: bool,
+    /// Whether SONAME leads to the file; in glibc-hwcaps directories no links are made.
+    pub(super) is_linked: bool,
+    /// Whether SONAME was made a link to the file just now.
+    pub(super) is_made: bool,
+}
+
+/// The best candidate for each SONAME, in the order of the SONAMEs.
+pub(super) fn best_of<'a>(
+    profile: &Profile,
+    directory: &LibraryDirectory,
+    listing: &'a Listing,
+    files: &'a Files,
+) -> Vec<Candidate<'a>> {
+    let mut candidates: Vec<_> = listing
+        .names()
+        .iter()
+        .filter_map(|name| candidate(directory, name, files))
+        .collect();
+    candidates.sort_by(|a, b| a.soname.cmp(b.soname));
+    candidates.dedup_by(|candidate, there| {
+        let is_same = candidate.soname == there.soname;
+        if is_same && is_better(profile, candidate, there) {
+            // ldconfig keeps the flags of the first one it saw.
+            let flags = there.flags;
+            *there = Candidate {
+                flags,
+                ..*candidate
+            };
+        }
+        is_same
+    });
+    candidates
+}
+
+/// The file under the SONAME that it counts for in this directory.
+fn candidate<'a>(
+    directory: &LibraryDirectory,
+    name: &'a Name,
+    files: &'a Files,
+) -> Option<Candidate<'a>> {
+    let file = name.file.as_ref()?;
+    let parsed = files.library(file.id)?;
+    let soname = parsed.soname.as_ref().unwrap_or(&name.text);
+    // A link counts as one only under the SONAME, or as libfoo.so for the linker: that one gets an entry of its own.
+    let is_link = name.kind == Kind::Link
+        && (*soname == name.text || is_linker_name(name.text.as_bytes(), soname.as_bytes()));
+    let soname = if is_link { &name.text } else { soname };
+    if let Err(reason) = check_soname(soname.as_bytes()) {
+        let path = directory.path.join(&name.text);
+        log::warn!("{}: left out, its SONAME {reason}", path.display());
+        return None;
+    }
+    Some(Candidate {
+        soname,
+        name: &name.text,
+        file,
+        parsed,
+        flags: match directory.libc_flag {
+            Some(claimed) if parsed.flags == FLAG_ELF => claimed,
+            _ => parsed.flags,
+        },
+        is_link,
+        is_linked: directory.hwcap.is_none(),
+        is_made: false,
+    })
+}
+
+/// A file is better than a link, a higher name better than a lower one.
+fn is_better(profile: &Profile, new: &Candidate<'_>, old: &Candidate<'_>) -> bool {
+    if new.is_link != old.is_link {
+        return old.is_link;
+    }
+    let (new, old) = (new.name.as_bytes(), old.name.as_bytes());
+    compare_names(new, old, profile.arch.char_is_signed()).is_gt()
+}

@@ -1,0 +1,70 @@
+//! What a search of the directories comes to.
+
+use std::collections::HashSet;
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
+
+use super::candidate::Candidate;
+use super::search_path::LibraryDirectory;
+
+/// Most bytes for names and paths of libraries; ten thousand have 1 MiB.
+pub(super) const MAX_STRINGS: usize = 3 << 19;
+
+/// All that was found, and where there may be more.
+#[derive(Default)]
+pub(super) struct Found {
+    pub(super) libraries: Vec<Library>,
+    /// How many bytes their names and paths take.
+    pub(super) strings: usize,
+    /// The directories that were read as a whole.
+    pub(super) searched: HashSet<PathBuf>,
+    /// The places that were not: each is a directory, or all those that part of the configuration names.
+    pub(super) unread: Vec<(u32, Option<PathBuf>)>,
+}
+
+/// A library that enters the cache.
+pub(super) struct Library {
+    pub(super) path: PathBuf,
+    /// The SONAME, where it is not the file name in the path.
+    pub(super) other_soname: Option<OsString>,
+    pub(super) flags: u32,
+    pub(super) os_version: u32,
+    pub(super) isa_level: u32,
+    /// Which place of the search path it is from.
+    pub(super) place: u32,
+    /// The glibc-hwcaps directory that it lies in.
+    pub(super) hwcap_directory: Option<OsString>,
+    /// The sum of the bits of old hwcap directories.
+    pub(super) hwcap_bits: u64,
+}
+
+impl Library {
+    pub(super) fn new(
+        candidate: &Candidate<'_>,
+        place: u32,
+        directory: &LibraryDirectory,
+        hwcap_bits: u64,
+    ) -> Self {
+        let file_name = if candidate.is_linked {
+            candidate.soname
+        } else {
+            candidate.name
+        };
+        Self {
+            path: directory.path.join(file_name),
+            other_soname: (file_name != candidate.soname).then(|| candidate.soname.to_owned()),
+            flags: candidate.flags,
+            os_version: candidate.parsed.os_version,
+            isa_level: candidate.parsed.isa_level,
+            place,
+            hwcap_directory: directory.hwcap.clone(),
+            hwcap_bits,
+        }
+    }
+
+    /// The name that programs ask for.
+    pub(super) fn soname(&self) -> &OsStr {
+        let file_name = || self.path.file_name().unwrap_or_default();
+        self.other_soname.as_deref().unwrap_or_else(file_name)
+    }
+}
