@@ -1,12 +1,15 @@
 //! The stored roots: the hook must write what their own ldconfig wrote, and nothing when it runs again.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::{FileExt as _, symlink};
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::Command;
 
-use crate::machine::{can_run, fixture, folder, missing, must, snapshot};
+use nvidia_ctk::ldcache::format::LdCache;
+
+use crate::machine::{can_run, fixture, folder, hostile_cases, missing, must, not_root, snapshot};
 use crate::root::{Root, assert_same, obstacle, stored, stored_roots};
 
 fn assert_as_stored(name: &str, root: &Root) {
@@ -95,6 +98,47 @@ fn the_same_without_openat2() {
         root.update_under(&[&without, Path::new("openat2"), Path::new("--")]);
         assert_as_stored(name, &root);
     }
+}
+
+/// The directories that the root's own ldconfig would search are not known then. Guard: `Problems`.
+#[test]
+fn a_c_library_that_cannot_be_read_costs_no_other() {
+    if !can_run(
+        obstacle()
+            .or_else(|| missing(&["strace"]))
+            .or_else(not_root),
+    ) {
+        return;
+    }
+    let directory = "usr/lib/x86_64-linux-gnu";
+    for (file, call) in [
+        (format!("{directory}/libc.so.6"), "pread64"),
+        (format!("{directory}/ld-linux-x86-64.so.2"), "pread64"),
+        (directory.to_owned(), "getdents64"),
+    ] {
+        let root = Root::unpack("nvidia-cdi");
+        // Debian names its directories there a second time.
+        fs::remove_dir_all(root.path("etc/ld.so.conf.d")).unwrap();
+        root.update();
+        let before = root.cache();
+        let entries = |bytes| {
+            let cache = LdCache::parse(bytes).unwrap();
+            let names = cache
+                .entries
+                .iter()
+                .map(|it| (it.soname, it.path, it.flags));
+            names.map(|it| format!("{it:?}")).collect::<BTreeSet<_>>()
+        };
+        let (path, inject) = (root.path(&file), format!("inject={call}:error=EIO"));
+        let words = ["strace", "-f", "-o", "/dev/null", "-P"].map(Path::new);
+        let [path, option, inject] = [&path, Path::new("-e"), Path::new(&inject)];
+        root.update_under(&[&words[..], &[path, option, inject]].concat());
+        let after = root.cache();
+        let (before, after) = (entries(&before), entries(&after));
+        let lost: Vec<_> = before.difference(&after).collect();
+        assert!(lost.is_empty(), "{file}: {lost:?}");
+    }
+    hostile_cases(3);
 }
 
 /// A run that believes that nothing has changed must be right.
