@@ -14,6 +14,7 @@ mod bundle;
 mod machine;
 
 use std::ffi::OsString;
+use std::fmt::Write as _;
 use std::fs;
 use std::path::PathBuf;
 
@@ -246,17 +247,21 @@ fn a_forged_cache_gets_nothing_through() {
         hwcap: Hwcap::Bits(0),
     };
     let good = plain(b"libbar.so.1", b"/opt/lib/libbar.so.1");
-    let hwcap = |hwcap| CacheEntry { hwcap, ..good };
+    let strange = plain(b"libstrange.so.1", b"/opt/lib/libbar.so.1");
+    let hwcap = |hwcap| CacheEntry { hwcap, ..strange };
     let named = |name: &'static [u8]| hwcap(Hwcap::Directory { name, isa_level: 0 });
     let forged = [
         CacheEntry {
             flags: 0x503,
-            ..good
+            ..strange
         },
-        CacheEntry { flags: 2, ..good },
+        CacheEntry {
+            flags: 2,
+            ..strange
+        },
         CacheEntry {
             os_version: 7,
-            ..good
+            ..strange
         },
         hwcap(Hwcap::Bits(1)),
         hwcap(Hwcap::Bits(HWCAP_EXTENSION)),
@@ -315,14 +320,19 @@ fn a_forged_cache_gets_nothing_through() {
     assert_eq!(run(&cache), without);
     // One that says more than any has.
     cache.endian = Endian::Little;
-    let names: Vec<_> = (0..20_000).map(|index| format!("lib{index}.so")).collect();
-    let many = names.iter().map(|name| CacheEntry {
+    let sonames: Vec<_> = (0..20_000).map(|index| format!("lib{index}.so")).collect();
+    let many = sonames.iter().map(|name| CacheEntry {
         soname: name.as_bytes(),
         ..good
     });
     cache.entries = many.collect();
     run(&cache);
     assert_eq!(cached(&bundle).len(), 14_000);
+    // Where part of the configuration is missing it may have named any directory, but no relative one is found.
+    cache.entries = vec![good, plain(b"libc.so.6", b"opt/lib/libbar.so.1")];
+    bundle.file("etc/ld.so.cache", cache.write().unwrap());
+    broken(&bundle, &["/etc/ld.so.conf"], "read", "EIO", UPDATE).warns(&["not read"]);
+    assert!(cached(&bundle).iter().all(|path| path.starts_with('/')));
     // No cache at all, and one that cannot be read either.
     bundle.file("etc/ld.so.cache", "forged");
     broken(&bundle, &["/opt/lib"], "getdents64", "EIO", UPDATE).warns(&[]);
@@ -330,7 +340,7 @@ fn a_forged_cache_gets_nothing_through() {
     let paths = ["/opt/lib", "/etc/ld.so.cache"];
     broken(&bundle, &paths, "getdents64,read", "EIO", UPDATE)
         .warns(&["/etc/ld.so.cache: not looked into: Input/output error"]);
-    hostile_cases(forged.len() + 4);
+    hostile_cases(forged.len() + 5);
 }
 
 /// Guards: `SearchPath::next`, which opens a directory when it is its turn, and `is_obstacle`.
@@ -347,7 +357,7 @@ fn more_directories_than_descriptors() {
                 format!("{folder}/libx{index}.so.1.2"),
                 library(format!("libx{index}.so.1")),
             );
-            conf += &format!("{folder}\n");
+            let _ = writeln!(conf, "{folder}");
         }
         bundle.file("etc/ld.so.conf", conf);
         let script = format!("ulimit -n {limit}; exec \"$@\"");
