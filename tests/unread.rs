@@ -227,30 +227,22 @@ fn a_link_to_what_cannot_be_read_stays() {
     }
 }
 
-/// Guards: `Places::of_entry`, `may_be_there` and the bounds of `take_over`. The cache before is the image's: it gets nothing into
-/// the new one but libraries of what cannot be read.
-#[test]
-fn a_forged_cache_gets_nothing_through() {
-    if !has(&["strace"]) {
-        return;
-    }
-    let bundle = root();
-    bundle
-        .directory("opt/lib/libfolder.so.1")
-        .node("opt/lib/libfifo.so.1", &["p"]);
-    bundle.link("opt/lib/libdangling.so.1", "nowhere");
-    let plain = |soname: &'static [u8], path: &'static [u8]| CacheEntry {
+fn plain(soname: &'static [u8], path: &'static [u8]) -> CacheEntry<'static> {
+    CacheEntry {
         soname,
         path,
         flags: 0x303,
         os_version: 0,
         hwcap: Hwcap::Bits(0),
-    };
-    let good = plain(b"libbar.so.1", b"/opt/lib/libbar.so.1");
+    }
+}
+
+/// Entries that no hook of ours would write for `/opt/lib`.
+fn forged() -> Vec<CacheEntry<'static>> {
     let strange = plain(b"libstrange.so.1", b"/opt/lib/libbar.so.1");
     let hwcap = |hwcap| CacheEntry { hwcap, ..strange };
     let named = |name: &'static [u8]| hwcap(Hwcap::Directory { name, isa_level: 0 });
-    let forged = [
+    vec![
         CacheEntry {
             flags: 0x503,
             ..strange
@@ -287,7 +279,22 @@ fn a_forged_cache_gets_nothing_through() {
         plain(b"libfolder.so.1", b"/opt/lib/libfolder.so.1"),
         plain(b"libfifo.so.1", b"/opt/lib/libfifo.so.1"),
         plain(b"libdangling.so.1", b"/opt/lib/libdangling.so.1"),
-    ];
+    ]
+}
+
+/// Guards: `Places::of_entry`, `may_be_there` and the bounds of `take_over`. The cache before is the image's: it gets nothing into
+/// the new one but libraries of what cannot be read.
+#[test]
+fn a_forged_cache_gets_nothing_through() {
+    if !has(&["strace"]) {
+        return;
+    }
+    let bundle = root();
+    bundle
+        .directory("opt/lib/libfolder.so.1")
+        .node("opt/lib/libfifo.so.1", &["p"]);
+    bundle.link("opt/lib/libdangling.so.1", "nowhere");
+    let (forged, good) = (forged(), plain(b"libbar.so.1", b"/opt/lib/libbar.so.1"));
     let mut cache = LdCache {
         format: Format::Extended,
         endian: Endian::Little,
