@@ -23,7 +23,10 @@ use std::path::{Path, PathBuf};
 
 use bundle::{Bundle, Ran, helper, library, words};
 use machine::{hostile_cases, snapshot};
+use nvidia_ctk::elf::Endian;
 use nvidia_ctk::ldcache;
+use nvidia_ctk::ldcache::format::{CacheEntry, Hwcap, LdCache};
+use nvidia_ctk::ldcache::profile::Format;
 use nvidia_ctk::rootfs::ContainerRoot;
 
 /// Most memory that a hook may take, in KiB.
@@ -455,7 +458,7 @@ fn ends_in_time(bundle: &Bundle, line: &str) -> Vec<PathBuf> {
 /// Guard: `Budget`. Each place where it is asked has a case; a hook that does not ask takes minutes, and is killed by `RLIMIT_CPU`.
 #[test]
 fn a_labyrinth_of_links() {
-    const LINKS: usize = 5_000;
+    const LINKS: usize = 12_000;
     let line = format!("update-ldcache --folder {DRIVER}");
     let with_driver = || {
         let bundle = Bundle::new();
@@ -476,8 +479,9 @@ fn a_labyrinth_of_links() {
     assert!(paths.contains(&driver), "{paths:?}");
     // SONAME links that lead elsewhere.
     let bundle = with_driver();
-    libraries(&bundle.at("opt/lib"), LINKS, |index| format!("y{index}"));
-    links(&bundle.at("opt/lib"), LINKS, |index| format!("y{index}"));
+    let name = |index| format!("y{index}");
+    libraries(&bundle.at("opt/lib"), LINKS, name);
+    links(&bundle.at("opt/lib"), LINKS, name);
     let paths = ends_in_time(&bundle, &format!("{line},/opt/lib"));
     assert!(paths.contains(&driver), "{paths:?}");
     // Lines of the configuration.
@@ -486,12 +490,32 @@ fn a_labyrinth_of_links() {
     ends_in_time(&bundle, &line);
     // Entries of the cache before: whether they lead anywhere is not known of all, but they are there.
     let bundle = with_driver();
-    let name = |index| format!("libx{index}.so.1.2");
-    libraries(&bundle.at("opt/lib"), LINKS, name);
-    bundle.hook(&format!("{line},/opt/lib")).silent();
-    fs::remove_dir_all(bundle.at("opt/lib")).unwrap();
-    links(&bundle.at("opt/lib"), LINKS, name);
+    let name = |index| format!("libx{index}.so");
+    links(&bundle.at("opt/lib"), 15_000, name);
+    let sonames: Vec<_> = (0..LINKS).map(name).collect();
+    let paths: Vec<_> = sonames.iter().map(|it| format!("/opt/lib/{it}")).collect();
+    bundle.file("etc/ld.so.cache", cache(&sonames, &paths));
     let paths = ends_in_time(&bundle, &format!("{line},/opt/lib"));
     assert_eq!(paths.len(), LINKS + 1);
     hostile_cases(4);
+}
+
+/// The bytes of a cache with these libraries.
+fn cache(sonames: &[String], paths: &[String]) -> Vec<u8> {
+    let entry = |index: usize| CacheEntry {
+        soname: sonames[index].as_bytes(),
+        path: paths[index].as_bytes(),
+        flags: 0x303,
+        os_version: 0,
+        hwcap: Hwcap::Bits(0),
+    };
+    let cache = LdCache {
+        format: Format::Extended,
+        endian: Endian::Little,
+        endian_flag: true,
+        entries: (0..sonames.len()).map(entry).collect(),
+        generator: b"",
+        hwcap_names: Vec::new(),
+    };
+    cache.write().unwrap()
 }
