@@ -49,7 +49,7 @@ echo "driver: $(cd "$temp/driver" && echo *)"
 
 # hook ARGUMENT...: one hook as JSON
 hook() {
-  printf '{"path": "%s/bin/nvidia-cdi-hook", "env": ["NVIDIA_CTK_DEBUG=false"], "timeout": 10, "args": ["nvidia-cdi-hook"' "$temp"
+  printf '{"path": "%s/bin/nvidia-cdi-hook", "env": ["NVIDIA_CTK_DEBUG=false"], "timeout": 70, "args": ["nvidia-cdi-hook"' "$temp"
   printf ', "%s"' "$@"
   printf ']}'
 }

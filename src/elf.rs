@@ -19,6 +19,8 @@ use nix::sys::stat::FileStat;
 
 pub use goblin::container::Endian;
 
+use crate::watchdog;
+
 /// Read at once from the file's start: it nearly always holds all program headers and notes.
 const HEAD: usize = 1024;
 /// Room on the stack for a piece; nearly all dynamic sections and rows of strings fit.
@@ -143,7 +145,9 @@ impl Source for OpenFile {
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
         let mut read = 0;
         while let Some(rest) = buffer.get_mut(read..).filter(|rest| !rest.is_empty()) {
-            match self.file.read_at(rest, offset.saturating_add(read as u64)) {
+            let result = self.file.read_at(rest, offset.saturating_add(read as u64));
+            watchdog::progress();
+            match result {
                 Ok(0) => break,
                 Ok(more) => read += more,
                 Err(err) if err.kind() == io::ErrorKind::Interrupted => {}

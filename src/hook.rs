@@ -25,6 +25,7 @@ use crate::log::{set_container, set_hook};
 use crate::oci::State;
 use crate::rootfs::ContainerRoot;
 use crate::sandbox::{self, Mounts};
+use crate::watchdog;
 
 /// Annotation with which a container's owner says that no hook shall touch it: `off`.
 const OPT_OUT: &str = "nvidia-ctk.hooks";
@@ -190,6 +191,7 @@ fn in_container_that(
         log::debug!("the annotation {OPT_OUT} is off: nothing is done");
         return Ok(());
     }
+    watchdog::start();
     let mut root = state.open_root()?;
     let mounts = mounts(&root);
     sandbox::enter(&mut root, mounts);

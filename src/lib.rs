@@ -83,5 +83,6 @@ pub mod runtime;
 pub mod sandbox;
 mod spelling;
 pub mod sys;
+pub mod watchdog;
 
 pub use applet::run;

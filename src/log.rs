@@ -29,6 +29,13 @@ static WARNINGS: AtomicUsize = AtomicUsize::new(0);
 static LOGGER: StderrAndSyslog = StderrAndSyslog;
 static HOOK: Mutex<Option<&'static str>> = Mutex::new(None);
 static CONTAINER: OnceLock<String> = OnceLock::new();
+static LAST_WORDS: OnceLock<LastWords> = OnceLock::new();
+
+/// An error as it goes to standard error and to syslog.
+struct LastWords {
+    stderr: String,
+    syslog: Vec<u8>,
+}
 
 struct StderrAndSyslog;
 
@@ -100,6 +107,34 @@ pub fn output_json(value: &Value) -> io::Result<()> {
     output(&text)
 }
 
+/// Makes an error ready for [`say_last_words`].
+pub fn prepare_last_words(message: &str) {
+    let message = quote(message);
+    let mut syslog = Vec::new();
+    if let Some(hook) = hook() {
+        let line = syslog_line(hook, &message);
+        let _ = SyslogLine.format(&mut syslog, Severity::LOG_ERR, line.as_str());
+    }
+    let stderr = stderr_line(Level::Error, &message);
+    let _ = LAST_WORDS.set(LastWords { stderr, syslog });
+}
+
+/// Says what was made ready. Takes no lock and no memory, as the handler of a signal must not.
+pub fn say_last_words() {
+    let Some(words) = LAST_WORDS.get() else {
+        return;
+    };
+    if let Ok(socket) = connect_to_syslog() {
+        let _ = socket.send(&words.syslog);
+    }
+    let _ = nix::unistd::write(io::stderr(), words.stderr.as_bytes());
+}
+
+/// Prints lines that another process of this program made, at most `PIPE_BUF` bytes.
+pub fn relay(lines: &[u8]) {
+    print(lines);
+}
+
 impl Log for StderrAndSyslog {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         SHOWN.get().is_some_and(|shown| metadata.level() <= *shown)
@@ -118,7 +153,7 @@ impl Log for StderrAndSyslog {
         } else {
             shorten(&quote(&record.args().to_string()), MAX_MESSAGE)
         };
-        print(&stderr_line(record.level(), &message));
+        print(stderr_line(record.level(), &message).as_bytes());
         if record.level() <= Level::Info
             && let Some(hook) = hook()
         {
@@ -154,7 +189,7 @@ fn stderr_line(level: Level, message: &str) -> String {
 
 /// Writes a line to standard error, or drops it where that would block: nobody may read what is at the other end. Nothing is set on
 /// the descriptor, which others share. A pipe that poll(2) calls writable takes `PIPE_BUF` bytes.
-fn print(line: &str) {
+fn print(line: &[u8]) {
     let mut stderr = io::stderr().lock();
     let mut descriptors = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];
     let is_ready = poll(&mut descriptors, PollTimeout::ZERO) == Ok(1);
@@ -164,7 +199,7 @@ fn print(line: &str) {
             .revents()
             .is_some_and(|it| it.contains(PollFlags::POLLOUT))
     {
-        let _ = stderr.write_all(line.as_bytes());
+        let _ = stderr.write_all(line);
     }
 }
 
@@ -230,17 +265,25 @@ impl LogFormat<&str> for SyslogLine {
     }
 }
 
-fn send_to_syslog(hook: &str, level: Level, message: &str) -> syslog::Result<()> {
+fn connect_to_syslog() -> io::Result<UnixDatagram> {
     let socket = UnixDatagram::unbound()?;
     // A full queue must not hold up the start of a container.
     socket.set_nonblocking(true)?;
     socket.connect(SYSLOG_SOCKET)?;
-    let mut logger = syslog::Logger::new(LoggerBackend::Unix(socket), SyslogLine);
+    Ok(socket)
+}
+
+fn syslog_line(hook: &str, message: &str) -> String {
     let container = CONTAINER.get().map_or("-", String::as_str);
-    let line = format!(
+    format!(
         "{hook}: container {}: {message}",
         shorten(&quote(container), MAX_CONTAINER)
-    );
+    )
+}
+
+fn send_to_syslog(hook: &str, level: Level, message: &str) -> syslog::Result<()> {
+    let mut logger = syslog::Logger::new(LoggerBackend::Unix(connect_to_syslog()?), SyslogLine);
+    let line = syslog_line(hook, message);
     match level {
         Level::Error => logger.err(line.as_str()),
         Level::Warn => logger.warning(line.as_str()),

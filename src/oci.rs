@@ -54,6 +54,7 @@ use serde_json::Value;
 use crate::rootfs::{
     ContainerRoot, MountNamespace, Root, Surroundings, is_obstacle, is_root_of_mount,
 };
+use crate::watchdog;
 
 /// The bundle's file.
 const CONFIG: &str = "config.json";
@@ -118,6 +119,7 @@ impl State {
         let (root, mut namespace) = self
             .open_through_container(&path)
             .with_context(|| format!("cannot open the container's root {}", path.display()))?;
+        watchdog::supervise(&root);
         let is_same =
             |other: &Path| -> io::Result<bool> { Ok(Root::open(other)?.id()? == root.id()?) };
         ensure!(

@@ -35,6 +35,8 @@ pub use stat::{Entry, FileId, FileVersion, Kind};
 use gate::Gate;
 use mount_table::MountId;
 
+use crate::watchdog::Noted;
+
 /// How many missing directories and dangling links [`Root::create_directory`] goes through.
 const MAX_MISSING: usize = 256;
 
@@ -338,7 +340,9 @@ fn require(stat: &FileStat, kind: Kind) -> io::Result<()> {
 fn read_bounded(file: File, stat: &FileStat, limit: u64) -> io::Result<Vec<u8>> {
     let size = u64::try_from(stat.st_size).unwrap_or(0).min(limit);
     let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0).saturating_add(1));
-    file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
+    Noted(file)
+        .take(limit.saturating_add(1))
+        .read_to_end(&mut bytes)?;
     if u64::try_from(bytes.len()).is_ok_and(|read| read > limit) {
         return Err(io::Error::new(
             io::ErrorKind::FileTooLarge,

@@ -4,8 +4,15 @@
 
 use std::fs::File;
 use std::io;
+use std::ptr::null_mut;
+use std::sync::OnceLock;
 
 use memmap2::Mmap;
+use nix::errno::Errno;
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
+use nix::unistd::{ForkResult, Pid, alarm};
+
+use crate::log::say_last_words;
 
 /// Closes every descriptor above standard error. A runtime may leave some of its own open in a hook: runc does, and one of them
 /// leads out of the container. To be called before this program has opened any.
@@ -31,4 +38,78 @@ pub fn map_own_program() -> io::Result<Mmap> {
     // SAFETY: the map is private to this process and read-only. While a program runs, the kernel lets nobody write to its file or
     // shrink it (ETXTBSY); package managers replace it by renaming.
     unsafe { Mmap::map(&file) }
+}
+
+/// The signal whose handler ends this process with a word.
+const GIVE_UP: Signal = Signal::SIGALRM;
+
+static KILLER: OnceLock<Timer> = OnceLock::new();
+
+struct Timer(libc::timer_t);
+
+// SAFETY: the kernel's number of a timer of this process; no memory is behind it.
+unsafe impl Send for Timer {}
+// SAFETY: as above.
+unsafe impl Sync for Timer {}
+
+/// Prepares the timers of [`set_timers`]. The first one's handler says what [`crate::log::prepare_last_words`] was given.
+pub fn start_timers() -> nix::Result<()> {
+    let handler = SigHandler::Handler(give_up);
+    let action = SigAction::new(handler, SaFlags::empty(), SigSet::empty());
+    // SAFETY: all that is zero is a value of this struct.
+    let mut event: libc::sigevent = unsafe { std::mem::zeroed() };
+    event.sigev_notify = libc::SIGEV_SIGNAL;
+    // Any other would wait behind the first one where that cannot be handled.
+    event.sigev_signo = libc::SIGKILL;
+    let mut timer = null_mut();
+    // SAFETY: the handler does only what a handler may; both pointers are valid during the call.
+    unsafe {
+        sigaction(GIVE_UP, &action)?;
+        let created = libc::timer_create(libc::CLOCK_MONOTONIC, &raw mut event, &raw mut timer);
+        Errno::result(created)?;
+    }
+    let _ = KILLER.set(Timer(timer));
+    // A runtime may have blocked it.
+    SigSet::from(GIVE_UP).thread_unblock()
+}
+
+/// Lets this process give up after so many seconds, and be killed after so many. None for 0. Replaces what was set before.
+pub fn set_timers(give_up: u16, kill: u16) {
+    let Some(Timer(killer)) = KILLER.get() else {
+        return;
+    };
+    match give_up {
+        0 => alarm::cancel(),
+        seconds => alarm::set(seconds.into()),
+    };
+    let after = |seconds| libc::timespec {
+        tv_sec: seconds,
+        tv_nsec: 0,
+    };
+    let once = libc::itimerspec {
+        it_interval: after(0),
+        it_value: after(kill.into()),
+    };
+    // SAFETY: the timer is one that was made and never is deleted, the pointer is valid during the call.
+    unsafe { libc::timer_settime(*killer, 0, &raw const once, null_mut()) };
+}
+
+extern "C" fn give_up(_: libc::c_int) {
+    say_last_words();
+    exit(1);
+}
+
+/// Ends the process at once.
+pub fn exit(code: u8) -> ! {
+    // SAFETY: ends the process.
+    unsafe { libc::_exit(code.into()) }
+}
+
+/// Goes on in two processes; tells the old one which is the new one. Only for a process without other threads.
+pub fn fork() -> nix::Result<Option<Pid>> {
+    // SAFETY: with one thread, no lock is held by a thread that the new process does not have.
+    match unsafe { nix::unistd::fork() }? {
+        ForkResult::Parent { child } => Ok(Some(child)),
+        ForkResult::Child => Ok(None),
+    }
 }

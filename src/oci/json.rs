@@ -5,6 +5,8 @@ use std::io::{self, BufRead, BufReader, Read};
 use anyhow::Result;
 use serde::de::DeserializeOwned;
 
+use crate::watchdog::Noted;
+
 /// Deepest nesting that is followed.
 const MAX_DEPTH: u32 = u128::BITS;
 /// Longest key; `serde_json` holds a key in memory, while it skips a value of no interest.
@@ -12,7 +14,7 @@ const MAX_KEY: u64 = 64 << 10;
 
 /// Reads the first JSON value of `input` as a `T`; stops at its end, and refuses more than `limit` bytes.
 pub(super) fn read<T: DeserializeOwned>(input: impl Read, limit: u64) -> Result<T> {
-    let mut input = BufReader::new(input);
+    let mut input = BufReader::new(Noted(input));
     if input.fill_buf()?.starts_with("\u{feff}".as_bytes()) {
         input.consume("\u{feff}".len());
     }

@@ -17,6 +17,7 @@ use rustix::fs::{FileType, RawDir, SeekFrom, readlinkat_raw, seek};
 use super::gate::Gate;
 use super::stat::{Entry, FileId, Kind};
 use super::{read_bounded, require};
+use crate::watchdog;
 
 /// Bytes of a directory's listing that are read at once.
 const LISTING: usize = 32 << 10;
@@ -54,6 +55,7 @@ impl Directory {
         let mut entries = Vec::new();
         let mut left = MAX_LISTING;
         while let Some(entry) = listing.next() {
+            watchdog::progress();
             let entry = entry?;
             let name = OsStr::from_bytes(entry.file_name().to_bytes());
             if name == "." || name == ".." {
@@ -82,7 +84,9 @@ impl Directory {
     /// What stands under `name`; a link is not followed.
     pub fn stat(&self, name: &OsStr) -> io::Result<FileStat> {
         let name = single_component(name)?;
-        Ok(fstatat(&self.fd, name, AtFlags::AT_SYMLINK_NOFOLLOW)?)
+        let stat = fstatat(&self.fd, name, AtFlags::AT_SYMLINK_NOFOLLOW);
+        watchdog::progress();
+        Ok(stat?)
     }
 
     /// The identity of the directory itself.
@@ -119,12 +123,9 @@ impl Directory {
 
     fn open(&self, name: &OsStr, flags: OFlag) -> io::Result<OwnedFd> {
         let flags = flags | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        Ok(openat(
-            &self.fd,
-            single_component(name)?,
-            flags,
-            Mode::empty(),
-        )?)
+        let file = openat(&self.fd, single_component(name)?, flags, Mode::empty());
+        watchdog::progress();
+        Ok(file?)
     }
 
     /// Reads the regular file `name`, refusing more than `limit` bytes.
@@ -138,6 +139,7 @@ impl Directory {
     pub fn read_link(&self, name: &OsStr) -> io::Result<PathBuf> {
         let mut room = [MaybeUninit::uninit(); libc::PATH_MAX as usize];
         let (target, _) = readlinkat_raw(&self.fd, single_component(name)?, &mut room)?;
+        watchdog::progress();
         Ok(OsStr::from_bytes(target).into())
     }
 

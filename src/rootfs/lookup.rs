@@ -10,6 +10,7 @@ use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
 use rustix::io::Errno;
 
 use super::walk;
+use crate::watchdog;
 
 /// How often a lookup that a rename disturbed is tried again.
 const MAX_RETRIES: usize = 64;
@@ -35,6 +36,7 @@ fn by_kernel(root: impl AsFd, path: &Path, flags: OFlags) -> Option<io::Result<O
     let mut result = Err(Errno::AGAIN);
     for _ in 0..MAX_RETRIES {
         result = openat2(&root, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve);
+        watchdog::progress();
         match result {
             Err(Errno::AGAIN | Errno::INTR) => {}
             Err(Errno::NOSYS | Errno::PERM) => return None,

@@ -17,6 +17,7 @@ use nix::sys::stat::{Mode, fstat};
 use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
 
 use super::Kind;
+use crate::watchdog;
 
 /// How many links are followed: the kernel's own limit, `path_resolution(7)`.
 const MAX_LINKS: usize = 40;
@@ -81,6 +82,7 @@ impl Walk<'_> {
         }
         let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let found = openat(self.here(), name, flags, Mode::empty())?;
+        watchdog::progress();
         match Kind::of(&fstat(&found)?) {
             Kind::Directory => self.above.push(found),
             Kind::Link => {

@@ -273,7 +273,7 @@ impl Container {
     #[must_use]
     pub(crate) fn with_hook(self, stage: &str, arguments: &[&str]) -> Self {
         let arguments: Vec<_> = ["nvidia-cdi-hook"].iter().chain(arguments).collect();
-        let hook = json!({"path": binary(), "args": arguments, "env": ["NVIDIA_CTK_DEBUG=false", "RUST_BACKTRACE=1"], "timeout": 10});
+        let hook = json!({"path": binary(), "args": arguments, "env": ["NVIDIA_CTK_DEBUG=false", "RUST_BACKTRACE=1"], "timeout": 70});
         self.with_raw_hook(stage, hook)
     }
 
@@ -369,7 +369,7 @@ impl Podman {
         let arguments: Vec<_> = ["nvidia-cdi-hook"].iter().chain(arguments).collect();
         let hook = json!({
             "version": "1.0.0",
-            "hook": {"path": binary(), "args": arguments, "env": ["NVIDIA_CTK_DEBUG=false", "RUST_BACKTRACE=1"], "timeout": 10},
+            "hook": {"path": binary(), "args": arguments, "env": ["NVIDIA_CTK_DEBUG=false", "RUST_BACKTRACE=1"], "timeout": 70},
             "when": {"always": true},
             "stages": [stage],
         });
