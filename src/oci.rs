@@ -2,7 +2,7 @@
 //!
 //! Formats: the OCI runtime specification, `runtime.md` (state) and `config.md` (`root`). Reading is as lenient as the toolkit's:
 //! keys in any case, the last of two equal ones counts, what follows the first JSON value is ignored. Of config.json only
-//! `root.path` is looked at, so that a container of a newer runtime is none of our business.
+//! `root.path` and `mounts` are looked at, so that newer members make no difference.
 
 /// Reads a struct from an object: keys in any case, unknown members skipped, `null` the same as absent.
 macro_rules! lenient_object {
@@ -169,6 +169,7 @@ impl State {
         let Config { root } = match open_host_file(&config) {
             Err(err)
                 if err.downcast_ref().is_some_and(is_obstacle)
+                    && self.mount_namespace() == MountNamespace::Own
                     && is_root_of_mount(Path::new(".")) =>
             {
                 log::debug!(

@@ -222,8 +222,7 @@ fn a_document_steers_no_terminal() {
             printed.contains("# \"a\\\u{9b}31m\u{202e}\u{feff}\n"),
             "{printed:?}"
         );
-        let binary = env!("CARGO_BIN_EXE_nvidia-ctk");
-        let line = format!("{binary} --quiet {}", host.expand(line));
+        let line = format!("{} --quiet {}", binary().display(), host.expand(line));
         let mut script = Command::new("script");
         script.args(["--quiet", "--return", "--command", &line, "/dev/null"]);
         let shown = Run::from(script.stdin(Stdio::null()).output().unwrap());

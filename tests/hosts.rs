@@ -242,7 +242,16 @@ fn hook_in_user_namespace(bundle: &Bundle, state: &Value, enter: &str, line: &st
          mount --bind \"$bundle\" /mnt/bundle; cd /",
     );
     let user = words(&["setpriv", "--reuid=1000", "--regid=1000", "--clear-groups"]);
-    let namespace = words(&["unshare", "--user", "--map-root-user", "--mount"]);
+    let namespace = [
+        "unshare --user --map-root-user --mount",
+        if enter.contains("is_container=") {
+            "--pid --fork"
+        } else {
+            ""
+        },
+    ];
+    let namespace = namespace.join(" ");
+    let namespace = words(&namespace.split_whitespace().collect::<Vec<_>>());
     let script = format!("set -e; shift; {enter}; exec /mnt/nvidia-cdi-hook \"$@\"");
     let before = [mounts, user, namespace, words(&["sh", "-c", &script, "sh"])].concat();
     let words: Vec<_> = line.split(' ').collect();
@@ -281,14 +290,15 @@ fn a_user_namespace_hides_config_json() {
         in_user_namespace(&bundle, &state(Some(root)), "true").silent();
         assert_eq!(bundle.target("l"), "t", "{root}");
     }
-    // The working directory is the root, as under runc.
+    // The working directory is the root, as in a createContainer hook of runc.
+    let mount = format!("is_container=yes; {mount}");
     let bundle = Bundle::new();
     let enter = format!("{mount}; cd /mnt/bundle/rootfs");
     in_user_namespace(&bundle, &state(None), &enter).silent();
     assert_eq!(bundle.target("l"), "t");
     // It is any directory, or any below the root. Guard: `is_root_of_mount`.
     for enter in [
-        "cd /mnt/bundle/rootfs",
+        "is_container=yes; cd /mnt/bundle/rootfs",
         "mkdir /mnt/bundle/rootfs/d; cd /mnt/bundle/rootfs/d",
         &format!("{mount}; cd /mnt"),
         &format!("{mount}; mkdir /mnt/bundle/rootfs/d; cd /mnt/bundle/rootfs/d"),
@@ -304,6 +314,11 @@ fn a_user_namespace_hides_config_json() {
         }
         assert_eq!(bundle.target("l"), "", "{enter}");
     }
+    // Elsewhere it is anything. Guard: `MountNamespace::Own`.
+    let enter = "mount --bind /mnt/bundle/rootfs /mnt/bundle/rootfs; cd /mnt/bundle/rootfs";
+    let bundle = Bundle::new();
+    in_user_namespace(&bundle, &state(None), enter).fails(&["config.json", "Permission denied"]);
+    assert_eq!(bundle.target("l"), "");
 }
 
 /// Files whose owner has no number in the user namespace cannot be changed by its root: a warning. Guard:

@@ -2,7 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io;
-use std::os::unix::ffi::OsStringExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
@@ -150,7 +150,7 @@ fn make(root: &ContainerRoot, link: &Link) -> bool {
     match try_make(root, link) {
         Ok(true) => log::debug!("{path} -> {target}"),
         Ok(false) => log::debug!("{path} -> {target}: there already"),
-        Err(err) if is_read_only(&err) && is_in_cache(&link.path) => {
+        Err(err) if is_read_only(&err) && is_in_cache(root, &link.path) => {
             log::debug!("{path} -> {target}: not made, the cache has the name: {err}");
         }
         Err(err) if is_obstacle(&err) => log::warn!("{path} -> {target}: not made: {err}"),
@@ -175,8 +175,18 @@ fn try_make(root: &ContainerRoot, link: &Link) -> io::Result<bool> {
 }
 
 /// Whether `update-ldcache` gives the cache an entry of the link's name where the link cannot be made.
-fn is_in_cache(link: &Path) -> bool {
-    link.file_name().is_some_and(driver_names::is_known)
+fn is_in_cache(root: &ContainerRoot, link: &Path) -> bool {
+    let has_library = || {
+        let soname = driver_names::soname_of(link.file_name()?)?;
+        let (start, _) = soname.rsplit_once('.')?;
+        let entries = root.directory(link.parent()?).ok()?.entries().ok()?;
+        let files = entries.iter().filter(|entry| entry.kind == Kind::File);
+        let files: Vec<_> = files.map(|file| file.name.as_os_str()).collect();
+        let version = driver_names::driver_version(files.iter().copied())?;
+        let library = [start.as_bytes(), b".", version].concat();
+        Some(files.iter().any(|file| file.as_bytes() == library))
+    };
+    has_library().unwrap_or(false)
 }
 
 /// The paths in the `sym` lines of a CSV file of the toolkit: `type, path`.

@@ -140,12 +140,17 @@ pub(super) fn run_as(
 fn report(result: Result<bool>, consequence: &str) -> Result<()> {
     match result {
         Ok(_) => Ok(()),
-        Err(err) if err.root_cause().downcast_ref().is_some_and(is_obstacle) => {
+        Err(err) if err.root_cause().downcast_ref().is_some_and(is_harmless) => {
             log::warn!("{consequence}: {err:#}");
             Ok(())
         }
         Err(err) => Err(err),
     }
+}
+
+/// Whether a container starts all the same: it cannot be written to, or its author passes a bound.
+fn is_harmless(err: &io::Error) -> bool {
+    is_obstacle(err) || err.kind() == io::ErrorKind::FileTooLarge
 }
 
 fn is_searched(root: &ContainerRoot, search_path: &SearchPath<'_>, folder: &Path) -> bool {

@@ -10,9 +10,6 @@ use super::listing::Listing;
 use super::search_path::LibraryDirectory;
 use crate::rootfs::Kind;
 
-/// How the name of the library begins of which every driver has one; its version follows.
-const LIBCUDA: &[u8] = b"libcuda.so.";
-
 /// The names under which programs look for the driver's libraries beside their SONAMEs, as entries that name the files; none where
 /// links can be made.
 pub(super) fn aliases(
@@ -21,7 +18,9 @@ pub(super) fn aliases(
     directory: &LibraryDirectory,
     listing: &Listing,
 ) -> Vec<Library> {
-    let Some(version) = driver_version(listing) else {
+    let files = listing.names().iter().filter(|it| it.kind == Kind::File);
+    let files = files.map(|file| file.text.as_os_str());
+    let Some(version) = driver_names::driver_version(files) else {
         return Vec::new();
     };
     let suffix = [b".so.", version].concat();
@@ -48,14 +47,4 @@ pub(super) fn aliases(
         return Vec::new();
     }
     aliases
-}
-
-/// The version of the driver whose libraries lie here, as the name of libcuda's file has it.
-fn driver_version(listing: &Listing) -> Option<&[u8]> {
-    let files = listing
-        .names()
-        .iter()
-        .filter(|name| name.kind == Kind::File);
-    let mut versions = files.filter_map(|name| name.text.as_bytes().strip_prefix(LIBCUDA));
-    versions.find(|version| version.contains(&b'.'))
 }

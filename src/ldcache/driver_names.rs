@@ -3,6 +3,10 @@
 //! `create-symlinks` makes links of them; where no link can be made, the cache has entries of these names.
 
 use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+
+/// How the name of the library begins of which every driver has one; its version follows.
+const LIBCUDA: &[u8] = b"libcuda.so.";
 
 /// Where the link of a name points to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -59,8 +63,16 @@ pub fn of(soname: &OsStr) -> impl Iterator<Item = (&'static str, Leads)> {
         .map(|(name, _, leads)| (*name, *leads))
 }
 
-/// Whether it is one of these names.
+/// The SONAME of the library that has this name.
 #[must_use]
-pub fn is_known(name: &OsStr) -> bool {
-    NAMES.iter().any(|(it, _, _)| name == *it)
+pub fn soname_of(name: &OsStr) -> Option<&'static str> {
+    let entry = NAMES.iter().find(|(it, _, _)| name == *it);
+    entry.map(|(_, soname, _)| *soname)
+}
+
+/// The version of the driver whose libraries lie in a directory with these files, as the name of libcuda's has it.
+pub fn driver_version<'f>(files: impl IntoIterator<Item = &'f OsStr>) -> Option<&'f [u8]> {
+    let names = files.into_iter().map(OsStr::as_bytes);
+    let mut versions = names.filter_map(|name| name.strip_prefix(LIBCUDA));
+    versions.find(|version| version.contains(&b'.'))
 }

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use oci_spec::runtime::Mount;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde_json::Value;
 
 use super::{MAX_CONFIG, json, open_host_file};
 use crate::rootfs::Root;
@@ -14,17 +14,27 @@ struct Mounts {
     mounts: Vec<Mount>,
 }
 
-lenient_object!(Mounts, "a config.json object", "mounts" => mounts);
+/// A mount, as far as its members are what the specification says.
+#[derive(Default)]
+struct Mount {
+    destination: PathBuf,
+    kind: Value,
+    options: Value,
+}
 
-/// The destinations of mounts that show files of the host: `bind` is their type or one of their options.
-pub(super) fn binds(config: &Path) -> Vec<PathBuf> {
+lenient_object!(Mounts, "a config.json object", "mounts" => mounts);
+lenient_object!(Mount, "a mount", "destination" => destination, "type" => kind, "options" => options);
+
+/// The destinations of mounts that show files of the host: `bind` is their type or one of their options. None where config.json
+/// cannot be read.
+pub(super) fn binds(config: &Path) -> Option<Vec<PathBuf>> {
     let is_bind = |mount: &Mount| {
-        let options = mount.options().iter().flatten();
-        let mut words = mount.typ().iter().chain(options);
+        let options = mount.options.as_array().into_iter().flatten();
+        let mut words = options.chain([&mount.kind]);
         words.any(|word| word == "bind" || word == "rbind")
     };
-    let mounts = read(config).into_iter().filter(is_bind);
-    mounts.map(|mount| mount.destination().clone()).collect()
+    let mounts = read(config)?.into_iter().filter(is_bind);
+    Some(mounts.map(|mount| mount.destination).collect())
 }
 
 /// Returns the destination of a mount, if config.json has mounts and none of them is made. A hook that is called so early sees
@@ -34,22 +44,16 @@ pub(super) fn missing(config: &Path, root: &Root) -> Option<PathBuf> {
     if root.has_mount_at(Path::new("/proc")) {
         return None;
     }
-    let mounts = read(config);
-    let is_made = |mount: &Mount| root.has_mount_at(mount.destination());
-    if mounts.iter().any(is_made) {
+    let mounts = read(config).unwrap_or_default();
+    if mounts.iter().any(|it| root.has_mount_at(&it.destination)) {
         return None;
     }
-    mounts.first().map(|mount| mount.destination().clone())
+    mounts.into_iter().next().map(|mount| mount.destination)
 }
 
-fn read(config: &Path) -> Vec<Mount> {
+fn read(config: &Path) -> Option<Vec<Mount>> {
     let mounts: Result<Mounts> =
         open_host_file(config).and_then(|file| json::read(file, MAX_CONFIG));
-    mounts.map_or_else(
-        |err| {
-            log::debug!("{}: its mounts are not known: {err:#}", config.display());
-            Vec::new()
-        },
-        |config| config.mounts,
-    )
+    let tell = |err: &_| log::debug!("{}: its mounts are not known: {err:#}", config.display());
+    mounts.inspect_err(tell).ok().map(|config| config.mounts)
 }

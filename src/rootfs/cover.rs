@@ -26,7 +26,7 @@ use super::{ContainerRoot, Kind, itself, open_file, read_bounded};
 
 /// The file in the file system that is mounted for it.
 const NAME: &str = "file";
-const TMPFS_OPTIONS: [(&str, &str); 3] = [("mode", "0755"), ("size", "64m"), ("nr_inodes", "2")];
+const TMPFS_OPTIONS: [(&str, &str); 2] = [("mode", "0755"), ("size", "64m")];
 /// Where the file system is mounted for a moment on kernels without fsopen(2): a directory that every Linux host has, and that the
 /// container does not see after `pivot_root(2)`.
 const ON_HOST: &str = "/sys";

@@ -15,6 +15,7 @@ use nix::sys::stat::{FileStat, Mode, fstat, fstatat};
 use rustix::fs::{FileType, RawDir, SeekFrom, readlinkat_raw, seek};
 
 use super::gate::Gate;
+use super::lookup;
 use super::stat::{Entry, FileId, Kind};
 use super::{read_bounded, require};
 use crate::watchdog;
@@ -47,7 +48,7 @@ impl Directory {
         }
     }
 
-    /// The names in the directory, in no order; `.` and `..` are left out. A directory with more than anyone's names is refused.
+    /// The names in the directory, in no order; `.` and `..` are left out. A directory whose names take more than [`MAX_LISTING`] is refused.
     pub fn entries(&self) -> io::Result<Vec<Entry>> {
         seek(&self.fd, SeekFrom::Start(0))?;
         let mut buffer = Vec::with_capacity(LISTING);
@@ -94,17 +95,18 @@ impl Directory {
         Ok(FileId::of(&fstat(&self.fd)?))
     }
 
-    /// Opens the regular file `name` for reading; a link or anything else is refused. Where someone may put a device or a FIFO in
-    /// the place of a file meanwhile, it is looked at before it is opened, which takes two calls more.
+    /// Opens the regular file `name` for reading; a link or anything else is refused.
     pub fn open_file(&self, name: &OsStr) -> io::Result<(File, FileStat)> {
-        if !self.is_quiet() {
-            return super::open_file(&self.open(name, OFlag::O_PATH)?);
+        if self.is_quiet()
+            && let Ok(file) = lookup::open_listed(&self.fd, single_component(name)?)
+        {
+            let file = File::from(file);
+            let stat = fstat(&file)?;
+            require(&stat, Kind::File)?;
+            return Ok((file, stat));
         }
-        let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
-        let file = File::from(self.open(name, flags)?);
-        let stat = fstat(&file)?;
-        require(&stat, Kind::File)?;
-        Ok((file, stat))
+        // Someone may have put a device or a FIFO in its place: it is looked at before it is opened. That takes two calls more.
+        super::open_file(&self.open(name, OFlag::O_PATH)?)
     }
 
     fn is_quiet(&self) -> bool {

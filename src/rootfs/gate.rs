@@ -3,7 +3,7 @@
 //! Links are not the only way out of a root. What the runtime mounted in it belongs to others: directories of the host, volumes,
 //! procfs, sysfs. Every change below a [`super::ContainerRoot`] asks the gate first, which knows the mount and nothing of the path.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -36,18 +36,18 @@ pub struct Surroundings {
     pub namespace: MountNamespace,
     /// Whether no process of the container runs yet.
     pub is_creating: bool,
-    /// Lists the destinations of config.json's mounts that are binds of the host's files, as far as they can be read. Called when
+    /// Lists the destinations of config.json's mounts that are binds of the host's files; none where it cannot be read. Called when
     /// something is to be changed on a mount other than the root's own.
-    pub binds: Box<dyn Fn() -> Vec<PathBuf> + Send + Sync>,
+    pub binds: Box<dyn Fn() -> Option<Vec<PathBuf>> + Send + Sync>,
 }
 
 impl Default for Surroundings {
-    /// Nothing is known.
+    /// Nothing is known, and nothing is bound.
     fn default() -> Self {
         Self {
             namespace: MountNamespace::Unknown,
             is_creating: false,
-            binds: Box::new(Vec::new),
+            binds: Box::new(|| Some(Vec::new())),
         }
     }
 }
@@ -111,22 +111,47 @@ impl Gate {
     }
 
     fn find_own(&self) -> io::Result<Vec<MountId>> {
+        let Some(binds) = (self.surroundings.binds)() else {
+            return Err(io::Error::other("config.json does not say which are binds"));
+        };
+        let binds = self.mounts_at(binds);
         let root = path_of(&self.root)?;
         let mounts = self.table()?;
-        let is_inside = |mount: &Mount| mount.target != root && mount.target.starts_with(&root);
-        let (inside, outside): (Vec<_>, Vec<_>) = mounts.into_iter().partition(is_inside);
-        let mut elsewhere: HashSet<OsString> = outside.into_iter().map(|it| it.device).collect();
+        let inside = self.mounts_below_root(&mounts);
+        let is_inside = |mount: &&Mount| {
+            inside.contains(&mount.id) && mount.target != root && mount.target.starts_with(&root)
+        };
+        let (inside, outside): (Vec<_>, Vec<_>) = mounts.iter().partition(is_inside);
+        let mut elsewhere: HashSet<OsString> =
+            outside.into_iter().map(|it| it.device.clone()).collect();
         if let MountNamespace::Other { .. } = self.surroundings.namespace {
             elsewhere.extend(mounts_of("thread-self")?.into_iter().map(|it| it.device));
         }
-        let binds = self.mounts_at((self.surroundings.binds)());
         let is_own = |mount: &&Mount| {
             OF_ONE_CONTAINER.iter().any(|it| mount.fs_type == *it)
                 && mount.root == Path::new("/")
                 && !elsewhere.contains(&mount.device)
                 && !binds.contains(&mount.id)
         };
-        Ok(inside.iter().filter(is_own).map(|it| it.id).collect())
+        let own = inside.into_iter().filter(is_own);
+        Ok(own.map(|it| it.id).collect())
+    }
+
+    /// The mounts that are mounted on the root's, or on one that is. A mount of the host that the root's mount hides has a path
+    /// below the root's as well.
+    fn mounts_below_root(&self, mounts: &[Mount]) -> HashSet<MountId> {
+        let mut children: HashMap<MountId, Vec<MountId>> = HashMap::new();
+        for mount in mounts {
+            children.entry(mount.parent).or_default().push(mount.id);
+        }
+        let mut below = HashSet::new();
+        let mut left: Vec<MountId> = self.root_mount.into_iter().collect();
+        while let Some(mount) = left.pop() {
+            let new = children.remove(&mount).unwrap_or_default();
+            below.extend(new.iter().copied());
+            left.extend(new);
+        }
+        below
     }
 
     /// The mounts of the namespace in which the root lies.

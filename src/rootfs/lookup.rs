@@ -1,5 +1,6 @@
 //! What a path leads to below a root: found by openat2(2), or where that is missing by [`walk`].
 
+use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
@@ -28,6 +29,22 @@ pub(super) fn open_directory(root: impl AsFd, path: &Path) -> io::Result<OwnedFd
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     let handle = walk::find(root.as_fd(), path)?;
     Ok(openat(&handle, ".", flags, NixMode::empty())?)
+}
+
+/// Opens for reading what the directory's listing showed as a regular file. Where something is mounted over it, that is refused:
+/// the listing shows what is below.
+pub(super) fn open_listed(directory: impl AsFd, name: &OsStr) -> io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::NOFOLLOW;
+    let resolve = ResolveFlags::NO_XDEV;
+    let file = openat2(
+        directory,
+        name,
+        flags | OFlags::CLOEXEC,
+        Mode::empty(),
+        resolve,
+    );
+    watchdog::progress();
+    Ok(file?)
 }
 
 /// `None` where there is no openat2(2), or a seccomp filter hides it.

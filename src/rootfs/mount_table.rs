@@ -12,13 +12,15 @@ use nix::sys::stat::Mode;
 use rustix::fs::{AtFlags, StatxFlags, statx};
 
 /// Identifies a mount as long as it exists: field 1 of mountinfo.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(super) struct MountId(u64);
 
 /// One line of mountinfo.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Mount {
     pub(super) id: MountId,
+    /// The mount on which it is mounted.
+    pub(super) parent: MountId,
     /// `major:minor` of the file system.
     pub(super) device: OsString,
     /// What of the file system is mounted; `/` is all of it.
@@ -83,14 +85,17 @@ pub(super) fn is_private(file: impl AsFd, mounts: &[Mount]) -> io::Result<bool> 
 
 fn parse(line: &[u8]) -> Option<Mount> {
     let mut fields = line.split(|&byte| byte == b' ');
-    let id = std::str::from_utf8(fields.next()?).ok()?.parse().ok()?;
-    let device = fields.nth(1)?;
+    let number = |field: &[u8]| std::str::from_utf8(field).ok()?.parse().ok();
+    let id = number(fields.next()?)?;
+    let parent = number(fields.next()?)?;
+    let device = fields.next()?;
     let root = unescape(fields.next()?);
     let target = unescape(fields.next()?);
     let _options = fields.next()?;
     let optional: Vec<_> = fields.by_ref().take_while(|field| *field != b"-").collect();
     Some(Mount {
         id: MountId(id),
+        parent: MountId(parent),
         device: OsStr::from_bytes(device).to_owned(),
         root: root.into(),
         target: target.into(),
@@ -123,7 +128,7 @@ mod tests {
     fn lines_of_mountinfo_are_understood() {
         let line = br"36 35 98:0 /mnt1 /mnt\0402\134 rw,noatime master:1 - ext3 /dev/root rw,errors=continue";
         let mount = parse(line).unwrap();
-        assert_eq!(mount.id, MountId(36));
+        assert_eq!((mount.id, mount.parent), (MountId(36), MountId(35)));
         assert_eq!(mount.device, "98:0");
         assert_eq!(mount.root, Path::new("/mnt1"));
         assert_eq!(mount.target, Path::new("/mnt 2\\"));

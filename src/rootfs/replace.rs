@@ -188,15 +188,20 @@ impl Directory {
         let entries = self.entries().unwrap_or_default();
         for entry in entries.into_iter().filter(is_temporary) {
             let is_leftover = match entry.kind {
-                Kind::File => self.open_file(&entry.name).is_ok_and(|(file, _)| {
-                    flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok()
-                }),
+                Kind::File => self.is_unlocked(&entry.name),
                 kind => kind == Kind::Link,
             };
             if is_leftover {
                 let _ = self.remove(&entry.name);
             }
         }
+    }
+
+    fn is_unlocked(&self, name: &OsStr) -> bool {
+        let file = self
+            .permit_replacing(name)
+            .and_then(|()| self.open_file(name));
+        file.is_ok_and(|(file, _)| flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok())
     }
 
     /// Whether `name` is a regular file with these bytes and this mode.
