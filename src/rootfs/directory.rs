@@ -48,7 +48,7 @@ impl Directory {
         }
     }
 
-    /// The names in the directory, in no order; `.` and `..` are left out. A directory whose names take more than [`MAX_LISTING`] is refused.
+    /// The names in the directory, in no order; `.` and `..` are left out. A directory whose names take more than 4 MiB is refused.
     pub fn entries(&self) -> io::Result<Vec<Entry>> {
         seek(&self.fd, SeekFrom::Start(0))?;
         let mut buffer = Vec::with_capacity(LISTING);
