@@ -241,8 +241,10 @@ fn read_or_warn(root: &Root, limit: u64) -> Vec<u8> {
 
 /// Whether something may be there that could not be read: it is neither missing nor of another kind, nor larger than what is read.
 pub(crate) fn is_failure(err: &io::Error) -> bool {
+    /// What is no file, no link, or nothing to be opened.
+    const OTHER_KIND: [Errno; 3] = [Errno::EISDIR, Errno::EINVAL, Errno::ENXIO];
     match err.raw_os_error() {
-        Some(errno) => errno != Errno::EISDIR as i32 && !is_not_there(err),
+        Some(errno) => !is_not_there(err) && OTHER_KIND.iter().all(|&other| errno != other as i32),
         None => err.kind() == io::ErrorKind::Other,
     }
 }

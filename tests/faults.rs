@@ -189,8 +189,8 @@ impl Change {
 
 impl Call {
     fn all(trace: &str) -> Vec<Self> {
-        // How often more memory is asked for hangs on where the kernel has put it.
-        let memory = [
+        // How often more memory is asked for hangs on where the kernel has put it, and how often the clock on how long a run takes.
+        let varying = [
             "execve",
             "getrandom",
             "brk",
@@ -198,11 +198,12 @@ impl Call {
             "munmap",
             "mremap",
             "madvise",
+            "clock_gettime",
         ];
         let mut numbers = HashMap::new();
         let mut calls = Vec::new();
         for text in trace.lines() {
-            let Some((name, _)) = text.split_once('(').filter(|it| !memory.contains(&it.0)) else {
+            let Some((name, _)) = text.split_once('(').filter(|it| !varying.contains(&it.0)) else {
                 continue;
             };
             let number: &mut usize = numbers.entry(name).or_default();

@@ -109,7 +109,7 @@ fn what_is_left() {
     assert_eq!(status("CapInh"), "0000000000000000");
     let limits = fs::read_to_string("/proc/self/limits").unwrap();
     for limit in [
-        "Max cpu time              2 ",
+        "Max cpu time              20 ",
         "Max file size             67108864",
         "Max core file size        0",
         "Max address space         1073741824",

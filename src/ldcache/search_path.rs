@@ -135,42 +135,44 @@ impl<'r> SearchPath<'r> {
 
     /// The next place to search.
     pub(super) fn next(&mut self) -> Option<Place> {
-        let queued = self.queue.pop_front()?;
-        Some(match queued.as_ref() {
-            Queued::Unread(path) => Place::Unread(path.clone()),
-            Queued::Directory {
-                path,
-                id,
-                libc_flag,
-                hwcap,
-            } => match self.open_again(path, *id) {
-                None => Place::Unread(Some(path.clone())),
-                Some(directory) => Place::Directory(LibraryDirectory {
-                    path: path.clone(),
-                    directory,
-                    libc_flag: *libc_flag,
-                    hwcap: hwcap.clone(),
-                }),
-            },
-        })
+        loop {
+            let queued = self.queue.pop_front()?;
+            let (path, id, libc_flag, hwcap) = match queued.as_ref() {
+                Queued::Unread(path) => return Some(Place::Unread(path.clone())),
+                Queued::Directory {
+                    path,
+                    id,
+                    libc_flag,
+                    hwcap,
+                } => (path, *id, *libc_flag, hwcap),
+            };
+            if self.budget.is_spent(path) {
+                return Some(Place::Unread(Some(path.clone())));
+            }
+            match self.open_again(path, id) {
+                Ok(None) => {}
+                Ok(Some(directory)) => {
+                    return Some(Place::Directory(LibraryDirectory {
+                        path: path.clone(),
+                        directory,
+                        libc_flag,
+                        hwcap: hwcap.clone(),
+                    }));
+                }
+                Err(err) if is_failure(&err) => {
+                    log::warn!("{}: not searched: {err}", path.display());
+                    return Some(Place::Unread(Some(path.clone())));
+                }
+                Err(err) => log::debug!("{}: passed over: {err}", path.display()),
+            }
+        }
     }
 
-    fn open_again(&self, path: &Path, id: FileId) -> Option<Directory> {
-        if self.budget.is_spent(path) {
-            return None;
-        }
-        let is_same = |directory: Directory| {
-            if directory.id()? == id {
-                Ok(directory)
-            } else {
-                Err(io::Error::other("another directory has taken its place"))
-            }
-        };
-        self.root
-            .directory(path)
-            .and_then(is_same)
-            .inspect_err(|err| log::warn!("{}: not searched: {err}", path.display()))
-            .ok()
+    /// Opens a directory that was seen. Whatever came in its place meanwhile is searched as well, unless it has a place of its own.
+    fn open_again(&mut self, path: &Path, id: FileId) -> io::Result<Option<Directory>> {
+        let directory = self.root.directory(path)?;
+        let now = directory.id()?;
+        Ok((now == id || self.seen.insert(now)).then_some(directory))
     }
 
     /// Names of all glibc-hwcaps directories that were seen, of empty ones, too.
