@@ -330,42 +330,59 @@ impl<'s, S: Source + ?Sized> Object<'s, S> {
 
     /// `DT_SONAME`, at most 256 bytes of it.
     pub fn soname(&self, dynamic: &DynamicSection) -> Result<Option<Vec<u8>>, Error> {
-        Ok(self.names(dynamic, dynamic.soname.into_iter())?.pop())
+        let mut soname = None;
+        self.visit_names(dynamic, dynamic.soname.into_iter(), |name| {
+            soname = Some(name.to_vec());
+        })?;
+        Ok(soname)
     }
 
-    /// `DT_SONAME` and all of `DT_NEEDED`, at most 256 bytes of each.
-    pub fn soname_and_needed(&self, dynamic: &DynamicSection) -> Result<Names, Error> {
+    /// `DT_SONAME`, and whether one of these libraries is among `DT_NEEDED`.
+    pub fn soname_and_needs(
+        &self,
+        dynamic: &DynamicSection,
+        libraries: &[&[u8]],
+    ) -> Result<(Option<Vec<u8>>, bool), Error> {
         let indices = dynamic.needed.iter().copied().chain(dynamic.soname);
-        let mut needed = self.names(dynamic, indices)?;
-        let soname = dynamic.soname.and_then(|_| needed.pop());
-        Ok(Names { soname, needed })
+        let mut needed_left = dynamic.needed.len();
+        let (mut soname, mut needs) = (None, false);
+        self.visit_names(dynamic, indices, |name| {
+            if needed_left == 0 {
+                soname = Some(name.to_vec());
+            } else {
+                needed_left -= 1;
+                needs |= libraries.contains(&name);
+            }
+        })?;
+        Ok((soname, needs))
     }
 
-    /// Strings of the string table; the linker puts those of the dynamic section side by side, so that they are read at once.
-    fn names(
+    /// Reads strings of the string table. The linker puts those of the dynamic section side by side, so that they are read at once.
+    fn visit_names(
         &self,
         dynamic: &DynamicSection,
         indices: impl Iterator<Item = u64> + Clone,
-    ) -> Result<Vec<Vec<u8>>, Error> {
+        mut visit: impl FnMut(&[u8]),
+    ) -> Result<(), Error> {
         let strings = self.strings(dynamic)?;
-        let offsets = indices.map(|index| strings.wrapping_add(index));
+        let mut offsets = indices.map(|index| strings.wrapping_add(index));
         let (Some(first), Some(last)) = (offsets.clone().min(), offsets.clone().max()) else {
-            return Ok(Vec::new());
+            return Ok(());
         };
         if last - first > WINDOW {
-            return offsets.map(|offset| self.name(offset)).collect();
+            return offsets.try_for_each(|offset| {
+                visit(&self.name(offset)?);
+                Ok(())
+            });
         }
         let bytes = self.read_up_to(first, last - first + MAX_NAME as u64)?;
-        let name = |offset| {
-            let start = usize::try_from(offset - first).ok()?;
-            bytes
-                .get(start..)
-                .filter(|rest| !rest.is_empty())
-                .map(until_nul)
-        };
-        offsets
-            .map(|offset| name(offset).ok_or(BEYOND_END))
-            .collect()
+        offsets.try_for_each(|offset| {
+            let start = usize::try_from(offset - first).ok();
+            let rest = start.and_then(|start| bytes.get(start..));
+            let rest = rest.filter(|rest| !rest.is_empty()).ok_or(BEYOND_END)?;
+            visit(until_nul(rest));
+            Ok(())
+        })
     }
 
     /// File offset of the string table.
@@ -431,7 +448,7 @@ impl<'s, S: Source + ?Sized> Object<'s, S> {
         if bytes.is_empty() {
             return Err(BEYOND_END);
         }
-        Ok(until_nul(&bytes))
+        Ok(until_nul(&bytes).to_vec())
     }
 
     fn piece(&self, offset: u64, size: u64) -> Result<Piece<'_>, Error> {
@@ -483,14 +500,6 @@ impl Deref for Piece<'_> {
     }
 }
 
-/// The names in a dynamic section.
-pub struct Names {
-    /// `DT_SONAME`
-    pub soname: Option<Vec<u8>>,
-    /// `DT_NEEDED`
-    pub needed: Vec<Vec<u8>>,
-}
-
 /// What of a dynamic section matters here; of several entries of one kind the first counts.
 #[derive(Default)]
 pub struct DynamicSection {
@@ -504,11 +513,10 @@ pub struct DynamicSection {
 
 const BEYOND_END: Error = Error::Malformed("a string beyond the end of the file");
 
-fn until_nul(bytes: &[u8]) -> Vec<u8> {
+fn until_nul(bytes: &[u8]) -> &[u8] {
     let bytes = bytes.get(..MAX_NAME).unwrap_or(bytes);
     let end = bytes.iter().position(|&it| it == 0);
-    let end = end.unwrap_or(bytes.len());
-    bytes.get(..end).unwrap_or(bytes).to_vec()
+    end.and_then(|end| bytes.get(..end)).unwrap_or(bytes)
 }
 
 fn file_offset(segment: &ProgramHeader, address: u64) -> u64 {

@@ -11,7 +11,7 @@ use nix::sys::stat::FileStat;
 
 use super::arch::{Abi, Arch, FLAG_ELF, FLAG_ELF_LIBC6};
 use super::profile::Profile;
-use crate::elf::{Class, Error, Head, Names, Object, OpenFile, Source};
+use crate::elf::{Class, Error, Head, Object, OpenFile, Source};
 
 /// The C libraries and loaders whose names tell that a library is for glibc; looked at up to glibc 2.36.
 const LIBC_NAMES: [&[u8]; 2] = [b"libc.so.6", b"libm.so.6"];
@@ -74,12 +74,9 @@ fn parse(profile: &Profile, source: &OpenFile, head: &mut Head) -> Result<Parsed
         return Err(Error::Malformed("string table"));
     }
     let (soname, base) = if rules.legacy {
-        let Names { soname, needed } = object.soname_and_needed(&dynamic)?;
+        let (soname, needs_libc) = object.soname_and_needs(&dynamic, &LIBC_NAMES)?;
         let interpreter = object.interpreter()?.unwrap_or_default();
-        let is_for_glibc = INTERPRETERS.contains(&interpreter.as_slice())
-            || needed
-                .iter()
-                .any(|name| LIBC_NAMES.contains(&name.as_slice()));
+        let is_for_glibc = INTERPRETERS.contains(&interpreter.as_slice()) || needs_libc;
         let base = if is_for_glibc {
             FLAG_ELF_LIBC6
         } else {
