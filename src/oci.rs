@@ -52,7 +52,7 @@ use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
 
 use crate::rootfs::{
-    ContainerRoot, MountNamespace, Root, Surroundings, is_obstacle, is_root_of_mount,
+    ContainerRoot, FileId, MountNamespace, Root, Surroundings, is_obstacle, is_root_of_mount,
 };
 use crate::watchdog;
 
@@ -120,8 +120,8 @@ impl State {
             .open_through_container(&path)
             .with_context(|| format!("cannot open the container's root {}", path.display()))?;
         watchdog::supervise(&root);
-        let is_same =
-            |other: &Path| -> io::Result<bool> { Ok(Root::open(other)?.id()? == root.id()?) };
+        let id = root.id()?;
+        let is_same = |other: &Path| FileId::of_host(other).map(|other| other == id);
         ensure!(
             !is_same(Path::new("/"))?,
             "the container's root {} is the host's root directory: refused",
@@ -216,8 +216,10 @@ impl State {
             Some(false) => return MountNamespace::Own,
             Some(true) => {}
         }
+        if pid <= 1 {
+            return MountNamespace::Unknown;
+        }
         match (namespace(&pid.to_string()), namespace("1")) {
-            _ if pid <= 1 => MountNamespace::Unknown,
             (None, _) => MountNamespace::Unknown,
             (theirs, host) if theirs == ours && ours != host => MountNamespace::Own,
             (theirs, _) if theirs == ours => MountNamespace::Unknown,

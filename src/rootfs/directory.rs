@@ -7,6 +7,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Once, OnceLock};
 
 use nix::errno::Errno;
@@ -30,6 +31,8 @@ pub struct Directory {
     pub(super) fd: OwnedFd,
     gate: Option<Arc<Gate>>,
     quiet: OnceLock<bool>,
+    /// Whether the descriptor may have been read from already.
+    is_listed: AtomicBool,
     pub(super) swept: Once,
 }
 
@@ -44,13 +47,16 @@ impl Directory {
             fd,
             gate,
             quiet: OnceLock::new(),
+            is_listed: AtomicBool::new(false),
             swept: Once::new(),
         }
     }
 
     /// The names in the directory, in no order; `.` and `..` are left out. A directory whose names take more than 4 MiB is refused.
     pub fn entries(&self) -> io::Result<Vec<Entry>> {
-        seek(&self.fd, SeekFrom::Start(0))?;
+        if self.is_listed.swap(true, Ordering::Relaxed) {
+            seek(&self.fd, SeekFrom::Start(0))?;
+        }
         let mut buffer = Vec::with_capacity(LISTING);
         let mut listing = RawDir::new(&self.fd, buffer.spare_capacity_mut());
         let mut entries = Vec::new();

@@ -2,6 +2,8 @@
 
 use std::ffi::OsString;
 use std::hash::{Hash, Hasher};
+use std::io;
+use std::path::Path;
 
 use nix::sys::stat::{FileStat, SFlag};
 
@@ -47,6 +49,11 @@ pub struct Entry {
 }
 
 impl FileId {
+    /// The identity of what a path of the host leads to.
+    pub fn of_host(path: &Path) -> io::Result<Self> {
+        Ok(Self::of(&nix::sys::stat::stat(path)?))
+    }
+
     /// The identity in what stat(2) tells.
     #[must_use]
     pub fn of(stat: &FileStat) -> Self {
