@@ -12,23 +12,24 @@ pub mod disable_device_node_modification;
 mod disabled;
 mod drop_in;
 pub mod enable_cuda_compat;
+mod environment;
 pub mod update_application_profile;
 pub mod update_ldcache;
+
+use std::cell::Cell;
 
 use anyhow::{Result, ensure};
 use argh::{ArgsInfo, FromArgs, SubCommand};
 use nix::sys::stat::{Mode, umask};
 
 use disabled::Disabled;
+use environment::Environment;
 
 use crate::log::{set_container, set_hook};
 use crate::oci::State;
 use crate::rootfs::ContainerRoot;
 use crate::sandbox::{self, Mounts};
 use crate::watchdog;
-
-/// Annotation with which a container's owner says that no hook shall touch it: `off`.
-const OPT_OUT: &str = "nvidia-ctk.hooks";
 
 /// Run one of the hooks that container runtimes call, with the OCI state on standard input.
 #[derive(FromArgs, ArgsInfo)]
@@ -78,79 +79,80 @@ pub enum Command {
 pub struct Noop {}
 
 impl Hook {
-    /// Does what the hook is for, in the container whose state the runtime tells.
+    /// Does what the hook is for, in the container whose state the runtime gives it.
     pub fn run(&self) -> Result<()> {
-        self.run_command()?;
+        let caller = Caller {
+            by_config: Disabled::by_config(),
+            is_strict: Cell::new(self.strict),
+        };
+        self.run_command(&caller)?;
         ensure!(
-            !(self.strict && crate::log::warnings() > 0),
+            !(caller.is_strict.get() && crate::log::warnings() > 0),
             "there were warnings, and --strict was asked for"
         );
         Ok(())
     }
 
-    fn run_command(&self) -> Result<()> {
+    fn run_command(&self, caller: &Caller) -> Result<()> {
         match &self.command {
-            Command::UpdateLdcache(hook) => run(hook, |_| {
+            Command::UpdateLdcache(hook) => run(caller, hook, || {
                 let options = hook.options()?;
-                in_container_that(
-                    hook.container_spec.as_deref(),
-                    update_ldcache::mounts,
-                    |root| update_ldcache::run(root, &options),
-                )
-            }),
-            Command::CreateSymlinks(hook) => run(hook, |_| {
-                in_container(hook.container_spec.as_deref(), |root| hook.run(root))
-            }),
-            Command::Chmod(hook) => run(hook, |_| {
-                let options = hook.options()?;
-                in_container(hook.container_spec.as_deref(), |root| {
-                    chmod::run(root, &options)
+                let spec = hook.container_spec.as_deref();
+                caller.in_container_that(hook, spec, update_ldcache::mounts, |root| {
+                    update_ldcache::run(root, &options)
                 })
             }),
-            Command::EnableCudaCompat(hook) => run(hook, |_| {
+            Command::CreateSymlinks(hook) => run(caller, hook, || {
+                let spec = hook.container_spec.as_deref();
+                caller.in_container(hook, spec, |root| hook.run(root))
+            }),
+            Command::Chmod(hook) => run(caller, hook, || {
+                let options = hook.options()?;
+                let spec = hook.container_spec.as_deref();
+                caller.in_container(hook, spec, |root| chmod::run(root, &options))
+            }),
+            Command::EnableCudaCompat(hook) => run(caller, hook, || {
                 let options = hook.options();
                 if !options.has_versions() {
                     log::debug!("no version of the host is given: nothing is done");
                     return Ok(());
                 }
-                in_container(hook.container_spec.as_deref(), |root| {
+                caller.in_container(hook, hook.container_spec.as_deref(), |root| {
                     enable_cuda_compat::run(root, &options);
                     Ok(())
                 })
             }),
-            Command::DisableDeviceNodeModification(hook) => run(hook, |_| {
+            Command::DisableDeviceNodeModification(hook) => run(caller, hook, || {
                 let Some(params) = disable_device_node_modification::params_for_container() else {
                     return Ok(());
                 };
-                in_container_that(
-                    hook.container_spec.as_deref(),
-                    disable_device_node_modification::mounts,
-                    |root| {
-                        disable_device_node_modification::run(root, &params);
-                        Ok(())
-                    },
-                )
+                let spec = hook.container_spec.as_deref();
+                let mounts = disable_device_node_modification::mounts;
+                caller.in_container_that(hook, spec, mounts, |root| {
+                    disable_device_node_modification::run(root, &params);
+                    Ok(())
+                })
             }),
-            Command::UpdateApplicationProfile(hook) => run(hook, |_| {
-                in_container(
-                    hook.container_spec.as_deref(),
-                    update_application_profile::run,
-                )
+            Command::UpdateApplicationProfile(hook) => run(caller, hook, || {
+                let spec = hook.container_spec.as_deref();
+                caller.in_container(hook, spec, update_application_profile::run)
             }),
-            Command::CreateSonameSymlinks(hook) => run(hook, |_| {
+            Command::CreateSonameSymlinks(hook) => run(caller, hook, || {
                 let folders = hook.folders()?;
-                in_container(hook.container_spec.as_deref(), |root| {
+                caller.in_container(hook, hook.container_spec.as_deref(), |root| {
                     create_soname_symlinks::run(root, &folders);
                     Ok(())
                 })
             }),
-            Command::Apply(hook) => run(hook, |disabled| {
-                let options = hook.options(disabled)?;
-                in_container_that(
-                    hook.container_spec.as_deref(),
-                    |root| apply::mounts(root, &options),
-                    |root| apply::run(root, &options),
-                )
+            Command::Apply(hook) => run(caller, hook, || {
+                let options = hook.options(&caller.by_config)?;
+                let (state, disabled) = caller.load(hook.container_spec.as_deref())?;
+                let options = options.without(&disabled);
+                if options.is_nothing() {
+                    return Ok(());
+                }
+                let root = open(&state, |root| apply::mounts(root, &options))?;
+                apply::run(&root, &options)
             }),
             Command::Noop(Noop {}) => Ok(()),
         }
@@ -162,38 +164,66 @@ fn name<H: SubCommand>() -> &'static str {
     H::COMMAND.name
 }
 
-/// Does the work of a hook, unless it is switched off.
-fn run<H: SubCommand>(_: &H, work: impl FnOnce(&Disabled) -> Result<()>) -> Result<()> {
+/// Does the work of a hook, unless the host's configuration switches it off.
+fn run<H: SubCommand>(caller: &Caller, _: &H, work: impl FnOnce() -> Result<()>) -> Result<()> {
     set_hook(name::<H>());
-    let disabled = Disabled::read();
-    if disabled.leaves::<H>(true) {
-        work(&disabled)
+    if caller.by_config.leaves::<H>(true) {
+        work()
     } else {
         Ok(())
     }
 }
 
-fn in_container(spec: Option<&str>, effect: impl Fn(&ContainerRoot) -> Result<()>) -> Result<()> {
-    in_container_that(spec, |_| Mounts::None, effect)
+/// Who calls the hook, and how.
+struct Caller {
+    by_config: Disabled,
+    is_strict: Cell<bool>,
 }
 
-/// The same for a hook that may have to mount something.
-fn in_container_that(
-    spec: Option<&str>,
-    mounts: impl Fn(&ContainerRoot) -> Mounts,
-    effect: impl Fn(&ContainerRoot) -> Result<()>,
-) -> Result<()> {
-    // Modes are what the hook says, whatever the runtime's umask is.
-    umask(Mode::empty());
-    let state = State::load(spec)?;
-    set_container(&state.id);
-    if state.annotations.get(OPT_OUT).is_some_and(|it| it == "off") {
-        log::debug!("the annotation {OPT_OUT} is off: nothing is done");
-        return Ok(());
+impl Caller {
+    /// Reads the state, and what the environment and annotations say of hooks.
+    fn load(&self, spec: Option<&str>) -> Result<(State, Disabled)> {
+        // Modes are what the hook says, whatever the runtime's umask is.
+        umask(Mode::empty());
+        let state = State::load(spec)?;
+        set_container(&state.id);
+        let environment = Environment::of(&state);
+        self.is_strict
+            .set(self.is_strict.get() || environment.is_strict);
+        let disabled = Disabled::by_caller(&state, &environment);
+        Ok((state, disabled))
     }
+
+    fn in_container<H: SubCommand>(
+        &self,
+        hook: &H,
+        spec: Option<&str>,
+        effect: impl Fn(&ContainerRoot) -> Result<()>,
+    ) -> Result<()> {
+        self.in_container_that(hook, spec, |_| Mounts::None, effect)
+    }
+
+    /// The same for a hook that may have to mount something.
+    fn in_container_that<H: SubCommand>(
+        &self,
+        _: &H,
+        spec: Option<&str>,
+        mounts: impl Fn(&ContainerRoot) -> Mounts,
+        effect: impl Fn(&ContainerRoot) -> Result<()>,
+    ) -> Result<()> {
+        let (state, disabled) = self.load(spec)?;
+        if !disabled.leaves::<H>(true) {
+            return Ok(());
+        }
+        effect(&open(&state, mounts)?)
+    }
+}
+
+/// Opens the container's root and gives up what the hook does not need there.
+fn open(state: &State, mounts: impl Fn(&ContainerRoot) -> Mounts) -> Result<ContainerRoot> {
     watchdog::start();
     let mut root = state.open_root()?;
     let mounts = mounts(&root);
     sandbox::enter(&mut root, mounts);
-    effect(&root)
+    Ok(root)
 }

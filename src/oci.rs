@@ -41,6 +41,7 @@ macro_rules! lenient_object {
 mod json;
 mod mounts;
 mod stdin;
+mod variables;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -188,6 +189,12 @@ impl State {
             config.display()
         );
         Ok(self.bundle.join(root.path))
+    }
+
+    /// The variables of the container's process that are this program's, as `NAME=VALUE`; none where config.json cannot be read.
+    #[must_use]
+    pub fn own_variables(&self) -> Option<Vec<String>> {
+        variables::own(&self.bundle.join(CONFIG))
     }
 
     fn open_through_container(&self, path: &Path) -> io::Result<(Root, MountNamespace)> {

@@ -355,6 +355,34 @@ fn containers_without_parameters_are_left_alone() {
     }
 }
 
+/// An image may have brought the variable, and podman 4.3 copies an image's annotations. Guard: `is_restricting`.
+#[test]
+fn only_the_host_switches_off_what_restricts_a_container() {
+    if !has(&["unshare", "mount"]) {
+        return;
+    }
+    let apply = "shift 5; set -- unshare --pid --fork $bundle/nvidia-cdi-hook apply --link t::/l \
+                 --disable-device-node-modification \"$@\"";
+    let annotate =
+        "sed -i 's/\"id\"/\"annotations\":{\"nvidia-ctk.hooks\":\"off\"},\"id\"/' $bundle/state";
+    let variable = "export NVIDIA_CTK_DISABLE_HOOKS=all";
+    let config = "mount -t tmpfs tmpfs /etc; mkdir /etc/nvidia-container-runtime; \
+                  echo 'nvidia-ctk.disabled-hooks = [\"all\"]' >/etc/nvidia-container-runtime/config.toml";
+    for (prepare, expected) in [
+        (variable, SWITCHED),
+        (annotate, SWITCHED),
+        (config, IN_CONTAINER),
+    ] {
+        for hook in ["true", apply] {
+            let bundle = Bundle::new();
+            let call = format!("{prepare}; {hook}; \"$@\"");
+            let ran = with_params(&bundle, PARAMS, &call, "cat $params");
+            let found = (ran.code, ran.stdout.as_str(), bundle.target("l"));
+            assert_eq!(found, (0, expected, String::new()), "{call}: {ran:?}");
+        }
+    }
+}
+
 /// A mount that is made there would be the host's.
 #[test]
 fn nothing_is_mounted_outside_of_the_containers_namespace() {

@@ -113,6 +113,43 @@ impl Apply {
     }
 }
 
+impl Options {
+    /// The parts that are left where a variable or an annotation switches hooks off.
+    pub(super) fn without(mut self, disabled: &Disabled) -> Self {
+        if !disabled.leaves::<Apply>(true) {
+            return Self {
+                params: self.params,
+                ..Self::default()
+            };
+        }
+        if !disabled.leaves::<EnableCudaCompat>(self.cuda_compat.is_some()) {
+            self.cuda_compat = None;
+        }
+        if !disabled.leaves::<CreateSymlinks>(!self.links.is_empty()) {
+            self.links.clear();
+        }
+        if !disabled.leaves::<Chmod>(!self.modes.is_empty()) {
+            self.modes.clear();
+        }
+        if !disabled.leaves::<UpdateLdcache>(self.ldcache.is_some()) {
+            self.ldcache = None;
+        }
+        self.application_profile =
+            disabled.leaves::<UpdateApplicationProfile>(self.application_profile);
+        self
+    }
+
+    /// Whether no part is left.
+    pub(super) fn is_nothing(&self) -> bool {
+        self.cuda_compat.is_none()
+            && self.links.is_empty()
+            && self.modes.is_empty()
+            && self.ldcache.is_none()
+            && self.params.is_none()
+            && !self.application_profile
+    }
+}
+
 /// What [`run`] needs of the sandbox.
 #[must_use]
 pub fn mounts(root: &ContainerRoot, options: &Options) -> Mounts {

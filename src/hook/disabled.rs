@@ -1,55 +1,77 @@
-//! Which hooks the admin switched off.
+//! Which hooks are switched off, and by whom.
 
 use std::path::Path;
 
 use argh::SubCommand;
 use memchr::memmem;
 
+use super::disable_device_node_modification::DisableDeviceNodeModification;
+use super::environment::{DISABLE_HOOKS, Environment};
 use super::name;
 use crate::config;
+use crate::oci::State;
 use crate::rootfs::Root;
 
-/// Names of hooks, with commas between them.
-const VARIABLE: &str = "NVIDIA_CTK_DISABLE_HOOKS";
+/// Annotation with which a container's owner says that no hook is to touch it: `off`.
+const OPT_OUT: &str = "nvidia-ctk.hooks";
 /// The host's configuration of the toolkit.
 const CONFIG: &str = "/etc/nvidia-container-runtime/config.toml";
 const MAX_CONFIG: u64 = 1 << 20;
 /// What a file has in it that is worth parsing.
 const KEY: &[u8] = b"disabled-hooks";
-/// Stands for every hook.
+/// The name of all hooks.
 const ALL: &str = "all";
 
-/// The hooks that are switched off, and where that is said.
-pub(super) struct Disabled {
-    hooks: Vec<(String, &'static str)>,
+/// The names of hooks that are switched off, and the place that says so.
+pub(super) struct Disabled(Vec<(String, Place)>);
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// The host's configuration, for all hooks.
+    Config,
+    /// A variable or an annotation, which an image may have brought: not for the hook that restricts the container.
+    Environment,
+    Annotation,
 }
 
 impl Disabled {
-    /// Asks the environment and the host's configuration.
-    pub(super) fn read() -> Self {
-        let variable = std::env::var(VARIABLE).unwrap_or_default();
-        let by_environment = variable
-            .split(',')
-            .map(|name| (name.trim().to_owned(), VARIABLE));
-        let by_config = in_config().into_iter().map(|name| (name, CONFIG));
-        Self {
-            hooks: by_environment.chain(by_config).collect(),
-        }
+    /// Asks the host's configuration.
+    pub(super) fn by_config() -> Self {
+        let names = in_config().into_iter();
+        Self(names.map(|name| (name, Place::Config)).collect())
     }
 
-    /// Whether a hook that is wanted is to run. If it is switched off, that is told.
+    /// Asks the environment and the container's annotations.
+    pub(super) fn by_caller(state: &State, environment: &Environment) -> Self {
+        let names = environment.disabled.iter().cloned();
+        let by_environment = names.map(|name| (name, Place::Environment));
+        let is_off = state.annotations.get(OPT_OUT).is_some_and(|it| it == "off");
+        let by_annotation = is_off.then(|| (ALL.to_owned(), Place::Annotation));
+        Self(by_environment.chain(by_annotation).collect())
+    }
+
+    /// Whether a hook that is wanted is to run. If it is switched off, a message says so.
     pub(super) fn leaves<H: SubCommand>(&self, is_wanted: bool) -> bool {
         is_wanted && self.leave(name::<H>())
     }
 
     /// The same for a hook's name.
     pub(super) fn leave(&self, hook: &str) -> bool {
-        let is_named = |name: &str| name == hook || name == ALL;
-        let entry = self.hooks.iter().find(|(name, _)| is_named(name));
-        if let Some((_, place)) = entry {
-            log::info!("{hook} is switched off by {place}: it does nothing");
+        let is_restricting = hook == name::<DisableDeviceNodeModification>();
+        let counts = |(name, place): &&(String, Place)| {
+            (name == hook || name == ALL) && (*place == Place::Config || !is_restricting)
+        };
+        let Some((_, place)) = self.0.iter().find(counts) else {
+            return true;
+        };
+        match place {
+            Place::Config => log::info!("{hook} is switched off by {CONFIG}: it does nothing"),
+            Place::Environment => {
+                log::info!("{hook} is switched off by {DISABLE_HOOKS}: it does nothing");
+            }
+            Place::Annotation => log::debug!("{hook}: the annotation {OPT_OUT} is off"),
         }
-        entry.is_none()
+        false
     }
 }
 

@@ -1,0 +1,60 @@
+//! The environment of config.json's process, as far as this program reads such variables.
+
+use std::path::Path;
+
+use anyhow::Result;
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+use super::{MAX_CONFIG, json, open_host_file};
+
+const PREFIXES: [&str; 2] = ["NVIDIA_CTK_", "NVIDIA_CDI_"];
+
+#[derive(Default)]
+struct Config {
+    process: Process,
+}
+
+#[derive(Default)]
+struct Process {
+    env: Own,
+}
+
+/// The entries of a list that begin as this program's variables do; the others are not kept.
+#[derive(Default)]
+struct Own(Vec<String>);
+
+lenient_object!(Config, "a config.json object", "process" => process);
+lenient_object!(Process, "a process object", "env" => env);
+
+impl<'de> Deserialize<'de> for Own {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Entries;
+
+        impl<'de> Visitor<'de> for Entries {
+            type Value = Own;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a list of NAME=VALUE")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut entries: A) -> Result<Own, A::Error> {
+                let mut own = Vec::new();
+                while let Some(entry) = entries.next_element::<String>()? {
+                    if PREFIXES.iter().any(|prefix| entry.starts_with(prefix)) {
+                        own.push(entry);
+                    }
+                }
+                Ok(Own(own))
+            }
+        }
+
+        deserializer.deserialize_seq(Entries)
+    }
+}
+
+/// Those variables; none where config.json cannot be read.
+pub(super) fn own(config: &Path) -> Option<Vec<String>> {
+    let config: Result<Config> =
+        open_host_file(config).and_then(|file| json::read(file, MAX_CONFIG));
+    config.ok().map(|config| config.process.env.0)
+}
