@@ -399,7 +399,7 @@ fn no_lookup_fails_in_silence() {
         return;
     }
     for (fault, text) in [
-        ("EIO", "Input/output error"),
+        ("EIO", "(os error 5)"),
         ("EAGAIN", "Resource temporarily unavailable"),
     ] {
         for line in LINES.iter().chain(&MORE) {

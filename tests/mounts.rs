@@ -19,7 +19,9 @@ use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 
-use bundle::{Bundle, READ_ONLY, Ran, has, library, with_mounts, without_landlock, words};
+use bundle::{
+    Bundle, OLD_KERNEL, READ_ONLY, Ran, has, library, refused, with_mounts, without_landlock, words,
+};
 use machine::{hostile_cases, snapshot};
 
 const UPDATE: &str = "update-ldcache --folder /opt/lib";
@@ -31,13 +33,24 @@ const VOLUME: &str = "mkdir -p \"$root/vol\"; mount --bind \"$host\" \"$root/vol
 enum Stage {
     /// In the container's mount namespace: /proc shows other process numbers.
     CreateContainer,
+    /// The same on an old kernel.
+    OldKernel,
+    /// The same under a filter that refuses all calls that an old kernel lacks.
+    Filtered,
     /// In the runtime's: the container's first process has its own.
     Prestart,
     /// The runtime does not say where the container's mounts are.
     Unknown,
 }
 
-const STAGES: [Stage; 3] = [Stage::CreateContainer, Stage::Prestart, Stage::Unknown];
+const CREATE_CONTAINER: [Stage; 3] = [Stage::CreateContainer, Stage::OldKernel, Stage::Filtered];
+const STAGES: [Stage; 5] = [
+    Stage::CreateContainer,
+    Stage::OldKernel,
+    Stage::Filtered,
+    Stage::Prestart,
+    Stage::Unknown,
+];
 /// Runs a script in a mount namespace of a process of its own, whose number goes into the state, and another one there afterwards.
 const PRESTART: &str = r#"set -e; mkfifo "$bundle/ready"
     unshare --mount --propagation=private sh -c "set -e; $mounts; echo >\"$bundle/ready\"; exec sleep 60" &
@@ -75,8 +88,12 @@ fn run(bundle: &Bundle, stage: Stage, mounts: &str, line: &str, look: &str) -> R
         ]
         .concat()
     };
-    before.extend(without_landlock());
-    if stage == Stage::CreateContainer {
+    before.extend(match stage {
+        Stage::OldKernel => refused("ENOSYS", &OLD_KERNEL),
+        Stage::Filtered => refused("EPERM", &OLD_KERNEL),
+        _ => without_landlock(),
+    });
+    if CREATE_CONTAINER.contains(&stage) {
         before.extend(words(&["unshare", "--pid", "--fork"]));
     }
     let line = format!("{line} --container-spec {}", file.display());
@@ -256,7 +273,7 @@ fn mounted_files_stay() {
     let mounts = "for f in etc/ld.so.cache etc/ld.so.conf.d/00-nvidia-ctk.conf; do mkdir -p $root/${f%/*}; \
                   touch $root/$f; mount --bind $host/secret $root/$f; done";
     for ran in untouched(mounts, UPDATE, |_| ()) {
-        ran.warns(&["ld.so.conf.d is not changed", "Device or resource busy"]);
+        ran.warns(&["ld.so.conf.d is not changed", "(os error 16)"]);
     }
 }
 
@@ -455,24 +472,24 @@ fn an_etc_of_others_gets_a_cover() {
         "mount --bind $host/ld.so.cache $root/etc/ld.so.cache",
         READ_ONLY,
     ] {
-        let bundle = image();
-        bundle.file("etc/ld.so.cache", "old\n");
-        for folder in ["upper", "work"] {
-            fs::create_dir(bundle.path().join(folder)).unwrap();
+        for stage in CREATE_CONTAINER {
+            let bundle = image();
+            bundle.file("etc/ld.so.cache", "old\n");
+            for folder in ["upper", "work"] {
+                fs::create_dir(bundle.path().join(folder)).unwrap();
+            }
+            let before = snapshot(&bundle.host());
+            let look = format!("{LOOK}; {below}");
+            let mounts = format!("{etc}; cp $root/etc/ld.so.cache $bundle/below");
+            let ran = run(&bundle, stage, &mounts, UPDATE, &look);
+            let case = format!("{stage:?} {etc}: {ran:?}");
+            assert_eq!(ran.code, 0, "{case}");
+            assert!(ran.stdout.starts_with("once\n1\nthe host's\n"), "{case}");
+            assert_eq!(snapshot(&bundle.host()), before, "{case}");
+            assert_eq!(bundle.text("etc/ld.so.cache"), "old\n", "{case}");
+            let upper = fs::read_dir(bundle.path().join("upper")).unwrap();
+            assert_eq!(upper.count(), 0, "{case}");
         }
-        let before = snapshot(&bundle.host());
-        let look = format!("{LOOK}; {below}");
-        let mounts = format!("{etc}; cp $root/etc/ld.so.cache $bundle/below");
-        let ran = run(&bundle, Stage::CreateContainer, &mounts, UPDATE, &look);
-        assert_eq!(ran.code, 0, "{etc}: {ran:?}");
-        assert!(
-            ran.stdout.starts_with("once\n1\nthe host's\n"),
-            "{etc}: {ran:?}"
-        );
-        assert_eq!(snapshot(&bundle.host()), before, "{etc}: {ran:?}");
-        assert_eq!(bundle.text("etc/ld.so.cache"), "old\n", "{etc}");
-        let upper = fs::read_dir(bundle.path().join("upper")).unwrap();
-        assert_eq!(upper.count(), 0, "{etc}");
     }
 }
 
@@ -482,19 +499,21 @@ fn a_shared_mount_gets_no_cover() {
     if !has(&["unshare", "mount", "gcc"]) {
         return;
     }
-    hostile_cases(1);
+    hostile_cases(CREATE_CONTAINER.len());
     let mounts =
         "mount --bind $host $host; mount --make-shared $host; mount --bind $host $root/etc";
     let look = "cat $host/ld.so.cache; grep -c '/ld.so.cache ' /proc/self/mountinfo";
-    let bundle = image();
-    bundle.directory("etc");
-    let ran = run(&bundle, Stage::CreateContainer, mounts, UPDATE, look);
-    let reason =
-        "cannot mount a new one over it: it lies on a mount that other mount namespaces share";
-    assert!(ran.stderr.contains(reason), "{ran:?}");
-    assert_eq!(
-        (ran.code, ran.stdout.as_str()),
-        (0, "the host's\n0\n"),
-        "{ran:?}"
-    );
+    for stage in CREATE_CONTAINER {
+        let bundle = image();
+        bundle.directory("etc");
+        let ran = run(&bundle, stage, mounts, UPDATE, look);
+        let reason =
+            "cannot mount a new one over it: it lies on a mount that other mount namespaces share";
+        assert!(ran.stderr.contains(reason), "{stage:?} {ran:?}");
+        assert_eq!(
+            (ran.code, ran.stdout.as_str()),
+            (0, "the host's\n0\n"),
+            "{stage:?} {ran:?}"
+        );
+    }
 }

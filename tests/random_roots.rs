@@ -29,7 +29,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant, SystemTime};
 
-use bundle::{Bundle, has, helper, library, words};
+use bundle::{Bundle, OLD_KERNEL, has, helper, library, refused, without_landlock};
 use machine::{fixture, must, snapshot};
 use nix::sys::stat::{Mode, SFlag, makedev, mknod};
 use random::Random;
@@ -382,18 +382,16 @@ impl Case {
     }
 
     fn run(&mut self) {
-        let calls: &[&str] = if self.random.below(2) == 0 {
-            &["landlock_create_ruleset"]
-        } else {
-            &["landlock_create_ruleset", "openat2"]
+        let kernel = match self.random.below(4) {
+            0 => refused("EPERM", &OLD_KERNEL),
+            1 => refused("ENOSYS", &OLD_KERNEL),
+            _ => without_landlock(),
         };
         let measured = self.bundle.path().join("peak");
         fs::write(&measured, "").unwrap();
         let before = [
             vec![helper("peak.c").into(), measured.clone().into()],
-            vec![helper("without.c").into()],
-            words(calls),
-            words(&["--"]),
+            kernel,
         ]
         .concat();
         let (state, line) = (self.state(), self.line());

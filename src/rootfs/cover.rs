@@ -263,6 +263,11 @@ fn attach(mount: &OwnedFd, target: &OwnedFd) -> nix::Result<()> {
     move_mount(mount, "", target, "", by_descriptor).map_err(errno)
 }
 
+/// A remount sets them anew.
+const ATTRIBUTES: MsFlags = MsFlags::MS_NOSUID
+    .union(MsFlags::MS_NODEV)
+    .union(MsFlags::MS_NOEXEC);
+
 /// The same with mount(2) alone. The file system is mounted for a moment in the part of the namespace that the container leaves
 /// behind: wherever this stops, the container does not see it.
 fn cover_by_path(target: &OwnedFd, bytes: &[u8], mode: Mode) -> io::Result<()> {
@@ -270,11 +275,10 @@ fn cover_by_path(target: &OwnedFd, bytes: &[u8], mode: Mode) -> io::Result<()> {
         let message = format!("{ON_HOST} lies on a mount that other mount namespaces share");
         return Err(io::Error::other(message));
     }
-    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     let options = TMPFS_OPTIONS.map(|(key, value)| format!("{key}={value}"));
     let options = options.join(",");
     let tmpfs = Some("tmpfs");
-    mount(tmpfs, ON_HOST, tmpfs, flags, Some(options.as_str()))?;
+    mount(tmpfs, ON_HOST, tmpfs, ATTRIBUTES, Some(options.as_str()))?;
     let covered = bind_file(target, bytes, mode);
     if let Err(errno) = umount2(ON_HOST, MntFlags::MNT_DETACH) {
         log::debug!("{ON_HOST}: stays covered for the rest of the hook: {errno}");
@@ -292,7 +296,7 @@ fn bind_file(target: &OwnedFd, bytes: &[u8], mode: Mode) -> nix::Result<()> {
         Mode::empty(),
     )?;
     let none = None::<&str>;
-    let read_only = MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY;
+    let read_only = MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY | ATTRIBUTES;
     mount(none, itself(&tmpfs).as_str(), none, read_only, none)?;
     let (from, to) = (itself(&file), itself(target));
     mount(

@@ -37,12 +37,13 @@ pub fn supervise(root: impl AsFd) {
 }
 
 /// Local file systems say whether a file is immutable, and overlays do; FUSE, NFS, SMB and 9P do not. Other than statfs(2), this
-/// does not ask the server.
+/// does not ask the server. Where statx(2) is hidden there are the timers.
 fn has_server(root: impl AsFd) -> bool {
     let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
     let stat = statx(root, "", flags, StatxFlags::INO);
-    !stat.is_ok_and(|stat| {
-        stat.stx_attributes_mask
+    stat.is_ok_and(|stat| {
+        !stat
+            .stx_attributes_mask
             .contains(StatxAttributes::IMMUTABLE)
     })
 }

@@ -13,7 +13,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -318,25 +318,82 @@ pub(crate) fn with_mounts(bundle: &Bundle, script: &str) -> Vec<OsString> {
 pub(crate) const READ_ONLY: &str =
     "mount --bind \"$root\" \"$root\"; mount -o remount,bind,ro \"$root\"";
 
-const OPENAT2: &str = "openat2";
 const LANDLOCK: &str = "landlock_create_ruleset";
+
+/// Calls that a kernel may lack which is still in use, or that an engine's seccomp filter may not know yet.
+pub(crate) const OLD_KERNEL: [&str; 17] = [
+    "openat2",
+    "faccessat2",
+    "fchmodat2",
+    "close_range",
+    "statx",
+    "clone3",
+    "renameat2",
+    "open_tree",
+    "move_mount",
+    "fsopen",
+    "fsconfig",
+    "fspick",
+    "fsmount",
+    "mount_setattr",
+    "memfd_create",
+    "copy_file_range",
+    LANDLOCK,
+];
+
+/// What is said to a call that a kernel lacks, and what filters say to one that they do not know.
+pub(crate) const REFUSALS: [&str; 2] = ["ENOSYS", "EPERM"];
 
 /// Runs a hook for which the kernel does not have these system calls, each named in `without.c`.
 pub(crate) fn without(calls: &[&str]) -> Vec<OsString> {
-    let helper = helper("without.c").into();
-    [vec![helper], words(calls), words(&["--"])].concat()
+    refused("ENOSYS", calls)
 }
 
-/// Does the same with openat2(2) and without.
+/// Runs a hook to which these system calls are refused in one of the [`REFUSALS`].
+pub(crate) fn refused(refusal: &str, calls: &[&str]) -> Vec<OsString> {
+    let helper = helper("without.c").into();
+    let errno = format!("--errno={refusal}");
+    let mut calls = calls.to_vec();
+    // Where clone3(2) is refused with EPERM glibc makes no thread at all: because of it filters say ENOSYS.
+    if refusal == "EPERM" && is_of_glibc() {
+        calls.retain(|call| *call != "clone3");
+    }
+    [
+        vec![helper],
+        words(&[&errno]),
+        words(&calls),
+        words(&["--"]),
+    ]
+    .concat()
+}
+
+/// Whether the binary has glibc in it, as the development build has.
+fn is_of_glibc() -> bool {
+    static FOUND: OnceLock<bool> = OnceLock::new();
+    let search = || {
+        let grep = Command::new("grep")
+            .args(["-q", "GLIBC_TUNABLES"])
+            .arg(binary())
+            .status();
+        grep.expect("grep").success()
+    };
+    *FOUND.get_or_init(search)
+}
+
+/// Does the same on this kernel and on old ones.
 pub(crate) fn each_kernel(mut test: impl FnMut(&[OsString])) {
     test(&[]);
-    test(&without(&[OPENAT2]));
+    for refusal in REFUSALS {
+        test(&refused(refusal, &OLD_KERNEL));
+    }
 }
 
 /// The same without Landlock, which would hide what `ContainerRoot` lets through.
 pub(crate) fn each_kernel_without_landlock(mut test: impl FnMut(&[OsString])) {
-    test(&without(&[LANDLOCK]));
-    test(&without(&[LANDLOCK, OPENAT2]));
+    test(&without_landlock());
+    for refusal in REFUSALS {
+        test(&refused(refusal, &OLD_KERNEL));
+    }
 }
 
 /// Runs a hook without the wall behind `ContainerRoot`.
