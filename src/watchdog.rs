@@ -10,7 +10,7 @@
 //! | FUSE: reads requests, answers none | no | no, not even SIGKILL | yes |
 //!
 //! So there are three means: a timer whose handler says what is the matter and exits; a later one that kills; and for a root whose
-//! own file system has a server a second process, [`supervisor`]. The timers take 8 µs, that process 90 µs, as a thread would.
+//! own file system has a server a second process, that of [`supervise`]. The timers take 8 µs, that process 90 µs, as a thread would.
 //! No signal is sent while calls return: a FUSE server may let a call fail that a signal meets.
 
 mod supervisor;

@@ -211,3 +211,46 @@ fn slow_roots_are_waited_for() {
         scope.spawn(root);
     });
 }
+
+/// A search that takes more than a minute ends with a warning, and what was found is written. Guard: `TIME` of `Budget`.
+#[test]
+#[ignore = "takes more than a minute: tests/long/slow.sh"]
+fn a_search_ends_after_a_minute() {
+    if !usable() {
+        return;
+    }
+    let bundle = Bundle::new();
+    bundle.link(FOLDER, "/volume/lib");
+    fs::create_dir(bundle.root().join("volume")).unwrap();
+    for number in 0..600 {
+        let soname = format!("liba{number:03}.so.1");
+        bundle.file(format!("lib/{soname}"), library(&soname));
+    }
+    let state = bundle.path().join("state");
+    fs::write(&state, bundle.state().to_string()).unwrap();
+    let state = state.display().to_string();
+    let line = [
+        "update-ldcache",
+        "--folder",
+        FOLDER,
+        "--container-spec",
+        &state,
+    ];
+    let start = Instant::now();
+    let mut command =
+        bundle.command_within("150", &as_volume(&bundle, "slow"), "nvidia-cdi-hook", &line);
+    let ended = command.stdin(Stdio::null()).output().unwrap();
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert!(ended.status.success(), "{:?}: {ended:?}", start.elapsed());
+    assert!(
+        start.elapsed() >= Duration::from_secs(60),
+        "more files are needed"
+    );
+    assert!(
+        said.contains("the search for libraries ends here, after 60 s"),
+        "{said}"
+    );
+    let cache = bundle.text("etc/ld.so.cache");
+    let there = |number: usize| cache.contains(&format!("{FOLDER}/liba{number:03}.so.1"));
+    assert!(there(0) && !there(599), "{said}");
+}

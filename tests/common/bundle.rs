@@ -260,9 +260,20 @@ impl Bundle {
         name: &str,
         arguments: &[impl AsRef<OsStr>],
     ) -> Command {
+        self.command_within(HANGS, before, name, arguments)
+    }
+
+    /// The same with another number of seconds after which it hangs.
+    pub(crate) fn command_within(
+        &self,
+        seconds: &str,
+        before: &[OsString],
+        name: &str,
+        arguments: &[impl AsRef<OsStr>],
+    ) -> Command {
         let mut command = Command::new("timeout");
         command
-            .args(["--signal=KILL", HANGS])
+            .args(["--signal=KILL", seconds])
             .args(before)
             .arg(self.path().join(name))
             .args(arguments)
