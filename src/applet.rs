@@ -19,8 +19,9 @@ use crate::command::info::Info;
 use crate::command::install::{Install, Uninstall};
 use crate::command::runtime::Runtime;
 use crate::command::system::System;
+use crate::diagnostics::{init, set_hook};
 use crate::hook::Hook;
-use crate::log::{init, output, set_hook};
+use crate::stdout::output;
 
 const VERSION: &str = concat!("nvidia-ctk version ", env!("CARGO_PKG_VERSION"), "\n");
 

@@ -25,7 +25,7 @@ use nix::sys::stat::{Mode, umask};
 use disabled::Disabled;
 use environment::Environment;
 
-use crate::log::{set_container, set_hook};
+use crate::diagnostics::{set_container, set_hook};
 use crate::oci::State;
 use crate::rootfs::ContainerRoot;
 use crate::sandbox::{self, Mounts};
@@ -87,7 +87,7 @@ impl Hook {
         };
         self.run_command(&caller)?;
         ensure!(
-            !(caller.is_strict.get() && crate::log::warnings() > 0),
+            !(caller.is_strict.get() && crate::diagnostics::warnings() > 0),
             "there were warnings, and --strict was asked for"
         );
         Ok(())

@@ -33,7 +33,7 @@ use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::sys::stat::{FileStat, Mode};
 
-use crate::log::warnings;
+use crate::diagnostics::warnings;
 use crate::rootfs::{ContainerRoot, Covered, Root, is_not_there, is_read_only};
 use budget::Budget;
 use format::{CacheEntry, Hwcap, LdCache};

@@ -12,7 +12,7 @@ use nix::errno::Errno;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use nix::unistd::{ForkResult, Pid, alarm};
 
-use crate::log::say_last_words;
+use crate::diagnostics::say_last_words;
 
 /// Closes every descriptor above standard error. A runtime may leave some of its own open in a hook: runc does, and one of them
 /// leads out of the container. To be called before this program has opened any.
@@ -52,7 +52,7 @@ unsafe impl Send for Timer {}
 // SAFETY: as above.
 unsafe impl Sync for Timer {}
 
-/// Prepares the timers of [`set_timers`]. The first one's handler says what [`crate::log::prepare_last_words`] was given.
+/// Prepares the timers of [`set_timers`]. The first one's handler says what [`crate::diagnostics::prepare_last_words`] was given.
 pub fn start_timers() -> nix::Result<()> {
     let handler = SigHandler::Handler(give_up);
     let action = SigAction::new(handler, SaFlags::empty(), SigSet::empty());

@@ -22,7 +22,7 @@ use nix::time::{ClockId, clock_gettime};
 
 pub use supervisor::supervise;
 
-use crate::{log as diagnostics, sys};
+use crate::{diagnostics, sys};
 
 /// How long one call may take, in seconds.
 const PATIENCE: u16 = 8;

@@ -14,7 +14,7 @@ use argh::{ArgsInfo, FromArgs};
 
 use crate::config::{self, Setting};
 use crate::host::file;
-use crate::log::output_document;
+use crate::stdout::output_document;
 
 mod host;
 

@@ -15,7 +15,8 @@ use argh::{ArgsInfo, FromArgs};
 use serde_json::{Value, json};
 
 use crate::inventory::Inventory;
-use crate::log::{escape, output, output_json};
+use crate::printable::escape;
+use crate::stdout::{output, output_json};
 
 /// Tell what is wrong on this host, why, and what helps. The exit code is 0 if all is well, 1 for warnings, 2 for errors.
 #[derive(FromArgs, ArgsInfo)]

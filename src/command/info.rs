@@ -9,7 +9,7 @@ use anyhow::Result;
 use argh::{ArgsInfo, FromArgs};
 
 use crate::inventory::Inventory;
-use crate::log::{output, output_json};
+use crate::stdout::{output, output_json};
 
 /// Tell what there is on this host: driver, GPUs, device nodes, libraries, container engines, CDI specs, hooks.
 #[derive(FromArgs, ArgsInfo)]

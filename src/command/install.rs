@@ -16,8 +16,9 @@ use oci_spec::runtime::Hook;
 use crate::applet::APPLETS;
 use crate::hooks_dir;
 use crate::host::place::{check_way, refuse_foreign};
-use crate::log::{escape, output};
+use crate::printable::escape;
 use crate::rootfs::{Directory, Kind, Root};
+use crate::stdout::output;
 use crate::sys;
 
 /// Put this program, its links and the hooks.d files in place. A second run changes nothing.

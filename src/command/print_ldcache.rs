@@ -12,8 +12,8 @@ use crate::ldcache::display::{Abi, Printable};
 use crate::ldcache::format::{CacheEntry, Hwcap, LdCache};
 use crate::ldcache::profile::Profile;
 use crate::ldcache::{PATH, problems, read};
-use crate::log::{output, output_json};
 use crate::rootfs::Root;
+use crate::stdout::{output, output_json};
 
 /// Print the libraries in /etc/ld.so.cache as ldconfig -p does, from any architecture and version of glibc.
 #[derive(FromArgs, ArgsInfo)]

@@ -3,7 +3,7 @@
 use std::fmt::{Display, Formatter, Result};
 
 use super::format::{CacheEntry, Hwcap};
-use crate::log::escape;
+use crate::printable::escape;
 
 const TYPE_MASK: u32 = 0xff;
 const REQUIRED_MASK: u32 = 0xff00;

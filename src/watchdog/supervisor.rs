@@ -15,7 +15,7 @@ use nix::unistd::{Pid, dup2_stderr, dup2_stdout, pipe2, read, write};
 use rustix::fs::{AtFlags, StatxAttributes, StatxFlags, statx};
 
 use super::{GIVE_UP, gives_up, is_started};
-use crate::{log as diagnostics, sys};
+use crate::{diagnostics, sys};
 
 /// Among the lines of the log, where it cannot come up: a note that calls return.
 const NOTE: u8 = 0;

@@ -12,7 +12,7 @@ use crate::engine::Engine;
 use crate::hooks_dir::HookFile;
 use crate::host::allowance::Unusable;
 use crate::inventory::{Inventory, Program};
-use crate::log::escape;
+use crate::printable::escape;
 
 /// Libraries that are shown one by one; the others are counted.
 const SHOWN: [&str; 2] = ["libcuda.so", "libnvidia-ml.so"];

@@ -10,8 +10,8 @@ use super::plan::{Request, Target};
 use crate::document::Invalid;
 use crate::document::lines::unified_diff;
 use crate::host::file;
-use crate::log::output_document;
 use crate::runtime::{Runtime, undo};
+use crate::stdout::output_document;
 
 /// What to do with the edits.
 #[derive(Clone, Copy, PartialEq, Eq)]

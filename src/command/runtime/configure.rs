@@ -209,7 +209,7 @@ impl Configure {
                 warn_if_missing(program);
                 Ok(())
             }
-            None => Ok(crate::log::output(&document)?),
+            None => Ok(crate::stdout::output(&document)?),
         }
     }
 }

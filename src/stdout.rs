@@ -1,0 +1,43 @@
+//! Data for the caller: the only module that writes to standard output.
+
+use std::io::{self, IsTerminal, Write};
+
+use serde_json::Value;
+
+use crate::printable::{escape_all_but, is_escaped};
+
+/// Writes data to standard output. A reader that went away is no error.
+pub(crate) fn output(data: &str) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    match stdout
+        .write_all(data.as_bytes())
+        .and_then(|()| stdout.flush())
+    {
+        Err(err) if err.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        result => result,
+    }
+}
+
+/// Writes a document that may be someone else's to standard output: to a terminal line by line as [`crate::printable::escape`] shows it, to anything
+/// else byte for byte.
+pub(crate) fn output_document(text: &str) -> io::Result<()> {
+    if io::stdout().is_terminal() {
+        return output(&escape_all_but(text, &['\n', '\t', '\'', '"', '\\']));
+    }
+    output(text)
+}
+
+/// Writes JSON to standard output. What [`crate::printable::escape`] would escape is written as `\u` and a number, which means the same to a program.
+pub(crate) fn output_json(value: &Value) -> io::Result<()> {
+    let mut text = String::new();
+    for c in format!("{value:#}\n").chars() {
+        if c.is_ascii() && c != '\x7f' || !is_escaped(c) {
+            text.push(c);
+        } else {
+            let mut units = [0; 2];
+            let units = c.encode_utf16(&mut units);
+            text.extend(units.iter().map(|unit| format!("\\u{unit:04x}")));
+        }
+    }
+    output(&text)
+}
