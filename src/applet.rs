@@ -1,16 +1,11 @@
 //! Which applet runs: by the basename of `argv[0]`, then by `argv[1..]`.
 
-mod table;
-
 use std::ffi::OsString;
 use std::process::ExitCode;
 
 use anyhow::Result;
 use argh::{ArgsInfo, CommandInfoWithArgs, EarlyExit, FromArgs};
 use log::LevelFilter;
-
-pub use table::{APPLETS, Applet};
-use table::{NVIDIA_CTK, lookup};
 
 use crate::cli::{NOOP, Normalised, normalise};
 use crate::command::config::Config;
@@ -21,7 +16,9 @@ use crate::command::runtime::Runtime;
 use crate::command::system::System;
 use crate::diagnostics::{init, set_hook};
 use crate::hook::Hook;
+use crate::names::{APPLETS, Applet, NVIDIA_CTK, lookup};
 use crate::stdout::output;
+use crate::sys;
 
 const VERSION: &str = concat!("nvidia-ctk version ", env!("CARGO_PKG_VERSION"), "\n");
 
@@ -94,7 +91,7 @@ pub fn info() -> CommandInfoWithArgs {
 /// Reads the words behind argv[0] as [`run`] does, and does nothing. The error is argh's, which should have nothing against a line
 /// that [`normalise`] lets pass, but for values. For fuzzing.
 #[doc(hidden)]
-pub fn understand(applet: &Applet, words: &[OsString]) -> Result<(), String> {
+pub fn parse_only(applet: &Applet, words: &[OsString]) -> Result<(), String> {
     let info = NvidiaCtk::get_args_info();
     let Ok(line) = normalise(&info, applet.path, words, |_| None) else {
         return Ok(());
@@ -214,7 +211,10 @@ impl NvidiaCtk {
 impl Command {
     fn run(&self) -> Result<ExitCode> {
         match self {
-            Self::Hook(hook) => hook.run(),
+            Self::Hook(hook) => {
+                sys::close_inherited_descriptors();
+                hook.run()
+            }
             Self::Runtime(runtime) => runtime.run(),
             Self::Config(config) => config.run(),
             Self::Doctor(doctor) => return doctor.run(),

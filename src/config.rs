@@ -3,10 +3,11 @@
 //! An edit replaces the bytes that it is about; all others stay, comments and line ends too. No input and output.
 
 mod default;
-mod document;
+mod edit;
+mod host_values;
 mod key;
 mod setting;
 
-pub use default::{HostValues, default_document};
-pub use document::{check, disabled_hooks};
+pub use edit::{check, disabled_hooks};
+pub use host_values::{HostValues, default_document};
 pub use setting::Setting;

@@ -17,15 +17,17 @@
 //!             document          config
 //! ```
 //!
-//! Who knows whom, from above to below and never back:
+//! Who imports whom, from above to below and never back:
 //!
 //! ```text
-//! main  applet  cli                                  argv to a command
-//!   hook/*  command/*                                options, a straight line of calls, a report
-//!     inventory  runtime  config  sandbox            what is found and what is to be written
-//!       driver  engine  cdi  hooks_dir  host  oci    one kind of file each
-//!         ldcache  rootfs                            caches; files below a root
-//!           document  elf  spelling  log  sys        bytes in, values out
+//! main  applet  cli                                           argv to a command
+//!   hook/*  command/*                                         options, a straight line of calls, a report
+//!     inventory  sandbox                                      what is found; what is given up
+//!       driver  engine  cdi  config  hooks_dir  host  oci     one kind of file each
+//!         ldcache  rootfs  runtime                            caches; files below a root; documents of engines
+//!           elf  document  cuda                               bytes in, values out
+//!             watchdog  sys  diagnostics  stdout              the process and its messages
+//!               names  printable  spelling                    words
 //! ```
 //!
 //! # In another container runtime
@@ -77,6 +79,7 @@ pub mod hooks_dir;
 pub mod host;
 pub mod inventory;
 pub mod ldcache;
+pub mod names;
 pub mod oci;
 mod printable;
 pub mod rootfs;

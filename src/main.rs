@@ -7,6 +7,5 @@ use std::process::ExitCode;
 static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
 
 fn main() -> ExitCode {
-    nvidia_ctk::sys::close_inherited_descriptors();
     nvidia_ctk::run(std::env::args_os())
 }

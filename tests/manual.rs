@@ -25,7 +25,8 @@ use std::process::Command;
 use argh::{CommandInfoWithArgs, FlagInfo, FlagInfoKind, Optionality};
 use argh_complete::Generator;
 use argh_complete::{bash::Bash, fish::Fish, zsh::Zsh};
-use nvidia_ctk::applet::{self, APPLETS};
+use nvidia_ctk::applet;
+use nvidia_ctk::names::APPLETS;
 
 const BEGIN: &str = ".\\\" begin ";
 const END: &str = ".\\\" end";

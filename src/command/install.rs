@@ -13,9 +13,9 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::sys::stat::{Mode, umask};
 use oci_spec::runtime::Hook;
 
-use crate::applet::APPLETS;
 use crate::hooks_dir;
 use crate::host::place::{check_way, refuse_foreign};
+use crate::names::APPLETS;
 use crate::printable::escape;
 use crate::rootfs::{Directory, Kind, Root};
 use crate::stdout::output;

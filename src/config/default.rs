@@ -1,12 +1,7 @@
-//! The document that `nvidia-ctk config default` prints.
-
-use anyhow::Result;
-
-use super::document;
-use super::key;
+//! The toolkit's default configuration, as text.
 
 /// The document with the values of a host where nothing is found.
-const DEFAULT: &str = include_str!("default.toml");
+pub(super) const DEFAULT: &str = include_str!("default.toml");
 
 /// Whether `line` comments out the default of a key with this name.
 pub(super) fn is_commented_default(line: &str, name: &str) -> bool {
@@ -20,59 +15,4 @@ pub(super) fn is_commented_default(line: &str, name: &str) -> bool {
 
 fn commented_out(line: &str) -> Option<&str> {
     line.trim().strip_prefix('#').map(str::trim)
-}
-
-/// What the default document takes from the host; nothing where it has nothing to tell.
-#[derive(Default, Debug)]
-pub struct HostValues {
-    /// The ldconfig to run, with `@` before it.
-    pub ldconfig: Option<String>,
-    /// The user that device files belong to, where it is not root.
-    pub user: Option<String>,
-    /// Where the runtime's hook is installed.
-    pub runtime_hook: Option<String>,
-    /// Where nvidia-ctk is installed.
-    pub nvidia_ctk: Option<String>,
-}
-
-/// The toolkit's default configuration, for this host.
-pub fn default_document(host: &HostValues) -> Result<String> {
-    [
-        ("nvidia-container-cli.ldconfig", &host.ldconfig),
-        ("nvidia-container-cli.user", &host.user),
-        ("nvidia-container-runtime-hook.path", &host.runtime_hook),
-        ("nvidia-ctk.path", &host.nvidia_ctk),
-    ]
-    .into_iter()
-    .filter_map(|(path, value)| Some((key::find(path)?, value.as_deref()?)))
-    .try_fold(DEFAULT.to_owned(), |text, (key, value)| {
-        document::set(&text, key, &value.into())
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn values_of_the_host_take_the_place_of_the_usual_ones() {
-        let path = |path: &str| Some(path.to_owned());
-        let document = default_document(&HostValues {
-            ldconfig: path("@/sbin/ldconfig.real"),
-            user: path("root:video"),
-            runtime_hook: path("/a/nvidia-container-runtime-hook"),
-            nvidia_ctk: path("/b/nvidia-ctk"),
-        });
-        let expected = DEFAULT
-            .replace("@/sbin/ldconfig", "@/sbin/ldconfig.real")
-            .replace("#user", "user")
-            .replace(
-                "\"nvidia-container-runtime-hook\"",
-                "\"/a/nvidia-container-runtime-hook\"",
-            )
-            .replace("\"nvidia-ctk\"", "\"/b/nvidia-ctk\"");
-        assert_eq!(document.unwrap(), expected);
-        let nothing = default_document(&HostValues::default());
-        assert_eq!(nothing.unwrap(), DEFAULT);
-    }
 }

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, bail};
 use toml_edit::{Array, Value};
 
-use super::document;
+use super::edit;
 use super::key::{self, Key, Kind};
 use crate::spelling::parse_bool;
 
@@ -39,8 +39,8 @@ impl Setting {
     /// The document `text` with the key set; all bytes that are not about it stay.
     pub fn apply(&self, text: &str) -> Result<String> {
         match &self.value {
-            Some(value) => document::set(text, self.key, value),
-            None => document::remove(text, self.key),
+            Some(value) => edit::set(text, self.key, value),
+            None => edit::remove(text, self.key),
         }
         .with_context(|| format!("cannot set {}", self.key.path))
     }

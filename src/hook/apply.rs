@@ -12,6 +12,7 @@ use super::chmod::{self, Chmod};
 use super::create_symlinks::{self, CreateSymlinks, Link};
 use super::disable_device_node_modification::{self, DisableDeviceNodeModification};
 use super::disabled::Disabled;
+use super::drop_in;
 use super::enable_cuda_compat::{self, COMPAT_ROOT, EnableCudaCompat};
 use super::name;
 use super::update_application_profile::{self, UpdateApplicationProfile};
@@ -87,7 +88,7 @@ impl Apply {
             container_root: self.cuda_compat_container_root.clone().into(),
         };
         let ldcache = update_ldcache::Options {
-            folders: update_ldcache::folders(&self.folder)?,
+            folders: drop_in::folders(&self.folder)?,
             ..update_ldcache::Options::default()
         };
         let mut options = Options::default();

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use argh::{ArgsInfo, FromArgs};
 
-use super::update_ldcache::folders;
+use super::drop_in::folders;
 use crate::ldcache::Ldconfig;
 use crate::rootfs::ContainerRoot;
 

@@ -2,9 +2,9 @@
 
 use std::ffi::OsStr;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use nix::sys::stat::Mode;
 
 use crate::rootfs::{ContainerRoot, Directory, is_not_there};
@@ -49,6 +49,17 @@ pub(super) fn remove(root: &ContainerRoot, name: &str) -> Result<()> {
         Err(err) if is_not_there(&err) => Ok(()),
         removed => removed.with_context(|| format!("cannot remove {DIRECTORY}/{name}")),
     }
+}
+
+/// The directories that `--folder` names.
+pub(super) fn folders(folders: &[String]) -> Result<Vec<PathBuf>> {
+    for folder in folders {
+        ensure!(
+            fits(Path::new(folder)),
+            "--folder {folder:?}: not an absolute path that a line of ld.so.conf can hold"
+        );
+    }
+    Ok(folders.iter().map(Into::into).collect())
 }
 
 /// Whether a line of a drop-in can hold the path.

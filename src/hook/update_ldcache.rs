@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use argh::{ArgsInfo, FromArgs};
 use nix::sys::stat::Mode;
 
@@ -68,22 +68,11 @@ impl UpdateLdcache {
             log::debug!("--ldconfig-path {path}: ignored, no ldconfig is run");
         }
         Ok(Options {
-            folders: folders(&self.folder)?,
+            folders: drop_in::folders(&self.folder)?,
             find_driver: self.find_driver,
             preferred: None,
         })
     }
-}
-
-/// The directories that `--folder` names.
-pub(super) fn folders(folders: &[String]) -> Result<Vec<PathBuf>> {
-    for folder in folders {
-        ensure!(
-            drop_in::fits(Path::new(folder)),
-            "--folder {folder:?}: not an absolute path that a line of ld.so.conf can hold"
-        );
-    }
-    Ok(folders.iter().map(Into::into).collect())
 }
 
 /// Where the cache cannot be replaced, a new one is mounted over it.

@@ -12,7 +12,7 @@ pub struct Applet {
 }
 
 /// What any name behaves as that is not in [`APPLETS`]: renamed copies still work.
-pub(super) const NVIDIA_CTK: Applet = Applet {
+pub(crate) const NVIDIA_CTK: Applet = Applet {
     name: "nvidia-ctk",
     path: &[],
 };
@@ -63,7 +63,7 @@ pub const APPLETS: &[Applet] = &[
 ];
 
 /// The applet that `argv[0]` names; login shells put a dash before it, the toolkit's installer a `.real` behind.
-pub(super) fn lookup(argv0: &OsStr) -> &'static Applet {
+pub(crate) fn lookup(argv0: &OsStr) -> &'static Applet {
     let name = Path::new(argv0)
         .file_name()
         .and_then(OsStr::to_str)
