@@ -33,7 +33,6 @@ use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::sys::stat::{FileStat, Mode};
 
-use crate::diagnostics::warnings;
 use crate::rootfs::{ContainerRoot, Covered, Root, is_not_there, is_read_only};
 use budget::Budget;
 use format::{CacheEntry, Hwcap, LdCache};
@@ -64,21 +63,17 @@ pub struct Ldconfig<'r> {
     root: &'r ContainerRoot,
     profile: Profile,
     budget: Rc<Budget>,
-    /// How many warnings others gave.
-    warnings_before: usize,
 }
 
 impl<'r> Ldconfig<'r> {
     /// Finds out what the root's ldconfig does.
     #[must_use]
     pub fn new(root: &'r ContainerRoot) -> Self {
-        let warnings_before = warnings();
         let budget = Budget::new();
         Self {
             root,
             profile: Profile::of(root),
             budget: Rc::new(budget),
-            warnings_before,
         }
     }
 
@@ -126,11 +121,11 @@ impl<'r> Ldconfig<'r> {
         let mut found = scan::libraries(root, profile, &mut search_path, &|_| true, &mut inputs);
         previous::take_over(root, profile, &self.budget, &mut found);
         let bytes = self.cache(&found.libraries, search_path.hwcap_names())?;
-        // What a warning told of may be gone at the next run, which has to look again.
-        let written = if warnings() > self.warnings_before {
-            etc.write(name, &bytes, CACHE_MODE)
-        } else {
+        // What keeps the cache from being complete may be gone at the next run, which has to look again.
+        let written = if found.is_complete() {
             etc.write_marked(name, &bytes, CACHE_MODE, |stat| mark_of(&inputs, stat))
+        } else {
+            etc.write(name, &bytes, CACHE_MODE)
         };
         match written {
             Err(err) if is_fixed(&err) && self.root.needs_mount() => self.cover(&bytes, err),

@@ -876,7 +876,7 @@ fn the_hosts_configuration_switches_hooks_off() {
     }
 }
 
-/// Guard: `Ldconfig::warnings_before`. What another part of apply warns of at each start must not make each start a slow one.
+/// Guard: the mark depends on `Found::is_complete` alone. What another part of apply warns of at each start must not make each start a slow one.
 #[test]
 fn a_warning_of_another_part_leaves_the_cache_its_mark() {
     let marked = |line: &str, is_odd: bool| {

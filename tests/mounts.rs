@@ -179,6 +179,24 @@ fn drop_ins_stay_out_of_volumes() {
     }
 }
 
+/// The cache is complete whatever becomes of the drop-in: the next run must not search again. Guard: `Found::is_complete`.
+#[test]
+fn a_drop_in_that_cannot_be_written_leaves_the_cache_its_mark() {
+    if !has(&["unshare", "mount", "gcc"]) {
+        return;
+    }
+    let bundle = image();
+    bundle.link("etc/ld.so.conf.d", "/vol/ld.so.conf.d");
+    run(&bundle, Stage::Unknown, VOLUME, UPDATE, "true").warns(&["ld.so.conf.d is not changed"]);
+    let mut mark = [0; 8];
+    let length = rustix::fs::getxattr(bundle.at("etc/ld.so.cache"), "user.nvidia-ctk", &mut mark);
+    // As on any file system that can hold one.
+    let other = image();
+    other.hook(UPDATE).silent();
+    let expected = rustix::fs::getxattr(other.at("etc/ld.so.cache"), "user.nvidia-ctk", &mut mark);
+    assert_eq!(length, expected);
+}
+
 #[test]
 fn links_and_leftovers_stay_out_of_volumes() {
     for line in [

@@ -52,18 +52,25 @@ pub(super) struct Candidate<'a> {
     pub(super) is_made: bool,
 }
 
-/// The best candidate for each SONAME, in the order of the SONAMEs.
+/// The best candidate for each SONAME, in the order of the SONAMEs, and whether none was left out.
 pub(super) fn best_of<'a>(
     profile: &Profile,
     directory: &LibraryDirectory,
     listing: &'a Listing,
     files: &'a Files,
-) -> Vec<Candidate<'a>> {
-    let mut candidates: Vec<_> = listing
-        .names()
-        .iter()
-        .filter_map(|name| candidate(directory, name, files))
-        .collect();
+) -> (Vec<Candidate<'a>>, bool) {
+    let mut are_all = true;
+    let mut candidates = Vec::new();
+    for name in listing.names() {
+        match candidate(directory, name, files) {
+            Ok(candidate) => candidates.extend(candidate),
+            Err(reason) => {
+                let path = directory.path.join(&name.text);
+                log::warn!("{}: left out, its SONAME {reason}", path.display());
+                are_all = false;
+            }
+        }
+    }
     candidates.sort_by(|a, b| a.soname.cmp(b.soname));
     candidates.dedup_by(|candidate, there| {
         let is_same = candidate.soname == there.soname;
@@ -77,28 +84,28 @@ pub(super) fn best_of<'a>(
         }
         is_same
     });
-    candidates
+    (candidates, are_all)
 }
 
-/// The file under the SONAME that it counts for in this directory.
+/// The file under the SONAME that it counts for in this directory, if it is a library. The error says what is wrong with the SONAME.
 fn candidate<'a>(
     directory: &LibraryDirectory,
     name: &'a Name,
     files: &'a Files,
-) -> Option<Candidate<'a>> {
-    let file = name.file.as_ref()?;
-    let parsed = files.library(file.id)?;
+) -> Result<Option<Candidate<'a>>, &'static str> {
+    let Some(file) = &name.file else {
+        return Ok(None);
+    };
+    let Some(parsed) = files.library(file.id) else {
+        return Ok(None);
+    };
     let soname = parsed.soname.as_ref().unwrap_or(&name.text);
     // A link counts as one only under the SONAME, or as libfoo.so for the linker: that one gets an entry of its own.
     let is_link = name.kind == Kind::Link
         && (*soname == name.text || is_linker_name(name.text.as_bytes(), soname.as_bytes()));
     let soname = if is_link { &name.text } else { soname };
-    if let Err(reason) = check_soname(soname.as_bytes()) {
-        let path = directory.path.join(&name.text);
-        log::warn!("{}: left out, its SONAME {reason}", path.display());
-        return None;
-    }
-    Some(Candidate {
+    check_soname(soname.as_bytes())?;
+    Ok(Some(Candidate {
         soname,
         name: &name.text,
         file,
@@ -110,7 +117,7 @@ fn candidate<'a>(
         is_link,
         is_linked: directory.hwcap.is_none(),
         is_made: false,
-    })
+    }))
 }
 
 /// A file is better than a link, a higher name better than a lower one.

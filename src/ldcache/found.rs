@@ -20,6 +20,15 @@ pub(super) struct Found {
     pub(super) searched: HashSet<PathBuf>,
     /// The places that were not: each is a directory, or all those that part of the configuration names.
     pub(super) unread: Vec<(u32, Option<PathBuf>)>,
+    /// Whether a library was left out, or a link could not be made or removed, for a reason that may be gone at the next run.
+    pub(super) is_lacking: bool,
+}
+
+impl Found {
+    /// Whether the next run would come to the same.
+    pub(super) fn is_complete(&self) -> bool {
+        self.unread.is_empty() && !self.is_lacking
+    }
 }
 
 /// A library that enters the cache.

@@ -1,5 +1,6 @@
 //! Searching the directories: which libraries enter the cache, and which SONAME links are made.
 
+use std::cell::Cell;
 use std::ffi::OsStr;
 use std::hash::{Hash, Hasher};
 use std::io;
@@ -111,6 +112,8 @@ struct Scan<'s> {
     /// How many more names of libraries there may be.
     names_left: usize,
     files: Files,
+    /// Whether a link could not be made or removed that another run may make or remove.
+    has_failed: Cell<bool>,
 }
 
 impl<'s> Scan<'s> {
@@ -131,6 +134,7 @@ impl<'s> Scan<'s> {
             is_wanted,
             names_left: MAX_LIBRARIES,
             files: Files::default(),
+            has_failed: Cell::new(false),
         }
     }
 
@@ -146,7 +150,8 @@ impl<'s> Scan<'s> {
         let Some(listing) = self.directory(directory, search_path) else {
             return false;
         };
-        let mut best = best_of(self.reader.profile, directory, &listing, &self.files);
+        let (mut best, are_all) = best_of(self.reader.profile, directory, &listing, &self.files);
+        found.is_lacking |= !are_all;
         let path = directory.path.as_os_str();
         found.strings += best
             .iter()
@@ -172,6 +177,7 @@ impl<'s> Scan<'s> {
         };
         hash_directory(directory, &listing, best.iter().filter(counts), inputs);
         self.names_left = names_left;
+        found.is_lacking |= self.has_failed.get();
         listing.is_complete
     }
 
@@ -217,7 +223,7 @@ impl<'s> Scan<'s> {
         }
         if self.reader.depth == Depth::Content {
             stale.reverse();
-            stale.retain(|name| remove_stale(directory, name));
+            stale.retain(|name| self.remove_stale(directory, name));
             listing.remove(&stale);
         }
         Some(listing)
@@ -338,10 +344,14 @@ impl<'s> Scan<'s> {
             match self.is_link_missing(directory, library, listing) {
                 Ok(true) if obstacle.is_none() && !self.is_spent(directory) => {}
                 Ok(is_missing) => {
+                    // Without an obstacle it is the time that is up.
+                    self.has_failed
+                        .set(self.has_failed.get() || is_missing && obstacle.is_none());
                     library.is_linked = !is_missing;
                     continue;
                 }
                 Err(err) => {
+                    self.has_failed.set(true);
                     log::warn!("{}: cannot make it a link: {err}", path.display());
                     library.is_linked = false;
                     continue;
@@ -364,11 +374,14 @@ impl<'s> Scan<'s> {
                     library.is_linked = false;
                     obstacle = Some(err);
                 }
-                Err(err) => log::warn!(
-                    "{}: cannot make it a link to {}: {err}",
-                    path.display(),
-                    target.display()
-                ),
+                Err(err) => {
+                    self.has_failed.set(true);
+                    log::warn!(
+                        "{}: cannot make it a link to {}: {err}",
+                        path.display(),
+                        target.display()
+                    );
+                }
             }
         }
         if let Some(err) = obstacle {
@@ -376,6 +389,7 @@ impl<'s> Scan<'s> {
             let level = if is_read_only(&err) {
                 log::Level::Debug
             } else {
+                self.has_failed.set(true);
                 log::Level::Warn
             };
             let path = directory.path.display();
@@ -425,6 +439,29 @@ impl<'s> Scan<'s> {
             Err(err) => Err(err),
         }
     }
+
+    /// Removes a link that leads nowhere if it has a version in its name. Returns whether it is gone.
+    fn remove_stale(&self, directory: &LibraryDirectory, name: &OsStr) -> bool {
+        if memmem::find(name.as_bytes(), b".so.").is_none() {
+            return false;
+        }
+        let path = directory.path.join(name);
+        match directory.directory.remove(name) {
+            Ok(()) => {
+                log::debug!("{}: a stale link, removed", path.display());
+                true
+            }
+            // Another hook was faster.
+            Err(err) if err.kind() == io::ErrorKind::NotFound => true,
+            // It does no harm.
+            Err(err) if is_read_only(&err) => false,
+            Err(err) => {
+                self.has_failed.set(true);
+                log::warn!("{}: a stale link, not removed: {err}", path.display());
+                false
+            }
+        }
+    }
 }
 
 /// Where a link leads to.
@@ -436,26 +473,4 @@ enum Target {
     Nowhere,
     /// To something that cannot be read.
     Unread,
-}
-
-/// Removes a link that leads nowhere if it has a version in its name. Returns whether it is gone.
-fn remove_stale(directory: &LibraryDirectory, name: &OsStr) -> bool {
-    if memmem::find(name.as_bytes(), b".so.").is_none() {
-        return false;
-    }
-    let path = directory.path.join(name);
-    match directory.directory.remove(name) {
-        Ok(()) => {
-            log::debug!("{}: a stale link, removed", path.display());
-            true
-        }
-        // Another hook was faster.
-        Err(err) if err.kind() == io::ErrorKind::NotFound => true,
-        // It does no harm.
-        Err(err) if is_read_only(&err) => false,
-        Err(err) => {
-            log::warn!("{}: a stale link, not removed: {err}", path.display());
-            false
-        }
-    }
 }
