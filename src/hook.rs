@@ -95,83 +95,48 @@ impl Hook {
 
     fn run_command(&self, caller: &Caller) -> Result<()> {
         match &self.command {
-            Command::UpdateLdcache(hook) => run(caller, hook, || {
-                let options = hook.options()?;
-                let spec = hook.container_spec.as_deref();
-                caller.in_container_that(hook, spec, update_ldcache::mounts, |root| {
-                    update_ldcache::run(root, &options)
-                })
-            }),
-            Command::CreateSymlinks(hook) => run(caller, hook, || {
-                let spec = hook.container_spec.as_deref();
-                caller.in_container(hook, spec, |root| hook.run(root))
-            }),
-            Command::Chmod(hook) => run(caller, hook, || {
-                let options = hook.options()?;
-                let spec = hook.container_spec.as_deref();
-                caller.in_container(hook, spec, |root| chmod::run(root, &options))
-            }),
-            Command::EnableCudaCompat(hook) => run(caller, hook, || {
-                let options = hook.options();
-                if !options.has_versions() {
-                    log::debug!("no version of the host is given: nothing is done");
-                    return Ok(());
-                }
-                caller.in_container(hook, hook.container_spec.as_deref(), |root| {
-                    enable_cuda_compat::run(root, &options);
-                    Ok(())
-                })
-            }),
-            Command::DisableDeviceNodeModification(hook) => run(caller, hook, || {
-                let Some(params) = disable_device_node_modification::params_for_container() else {
-                    return Ok(());
-                };
-                let spec = hook.container_spec.as_deref();
-                let mounts = disable_device_node_modification::mounts;
-                caller.in_container_that(hook, spec, mounts, |root| {
-                    disable_device_node_modification::run(root, &params);
-                    Ok(())
-                })
-            }),
-            Command::UpdateApplicationProfile(hook) => run(caller, hook, || {
-                let spec = hook.container_spec.as_deref();
-                caller.in_container(hook, spec, update_application_profile::run)
-            }),
-            Command::CreateSonameSymlinks(hook) => run(caller, hook, || {
-                let folders = hook.folders()?;
-                caller.in_container(hook, hook.container_spec.as_deref(), |root| {
-                    create_soname_symlinks::run(root, &folders);
-                    Ok(())
-                })
-            }),
-            Command::Apply(hook) => run(caller, hook, || {
-                let options = hook.options(&caller.by_config)?;
-                let (state, disabled) = caller.load(hook.container_spec.as_deref())?;
-                let options = options.without(&disabled);
-                if options.is_nothing() {
-                    return Ok(());
-                }
-                let root = open(&state, |root| apply::mounts(root, &options))?;
-                apply::run(&root, &options)
-            }),
+            Command::UpdateLdcache(hook) => caller.call(hook),
+            Command::CreateSymlinks(hook) => caller.call(hook),
+            Command::Chmod(hook) => caller.call(hook),
+            Command::EnableCudaCompat(hook) => caller.call(hook),
+            Command::DisableDeviceNodeModification(hook) => caller.call(hook),
+            Command::UpdateApplicationProfile(hook) => caller.call(hook),
+            Command::CreateSonameSymlinks(hook) => caller.call(hook),
+            Command::Apply(hook) => caller.call(hook),
             Command::Noop(Noop {}) => Ok(()),
         }
     }
 }
 
+/// A hook's command line, and what it does in the container.
+trait InContainer: SubCommand {
+    /// What the command line asks for, as [`Self::run`] takes it.
+    type Options;
+
+    /// The file that holds the state; standard input if there is none.
+    fn container_spec(&self) -> Option<&str>;
+
+    /// Reads the command line; `None` where there is nothing to do in any container. Refuses what can be seen to be wrong without
+    /// the container.
+    fn options(&self, by_config: &Disabled) -> Result<Option<Self::Options>>;
+
+    /// What is left to do where the hook's caller switches hooks off.
+    fn allowed(options: Self::Options, by_caller: &Disabled) -> Option<Self::Options> {
+        by_caller.allows::<Self>(true).then_some(options)
+    }
+
+    /// Whether it may have to mount something.
+    fn needs_mount(_: &ContainerRoot, _: &Self::Options) -> Mounts {
+        Mounts::None
+    }
+
+    /// Does the work.
+    fn run(&self, root: &ContainerRoot, options: &Self::Options) -> Result<()>;
+}
+
 /// The name of a hook.
 fn name<H: SubCommand>() -> &'static str {
     H::COMMAND.name
-}
-
-/// Does the work of a hook, unless the host's configuration switches it off.
-fn run<H: SubCommand>(caller: &Caller, _: &H, work: impl FnOnce() -> Result<()>) -> Result<()> {
-    set_hook(name::<H>());
-    if caller.by_config.leaves::<H>(true) {
-        work()
-    } else {
-        Ok(())
-    }
 }
 
 /// Who calls the hook, and how.
@@ -181,49 +146,30 @@ struct Caller {
 }
 
 impl Caller {
-    /// Reads the state, and what the environment and annotations say of hooks.
-    fn load(&self, spec: Option<&str>) -> Result<(State, Disabled)> {
-        // Modes are what the hook says, whatever the runtime's umask is.
-        umask(Mode::empty());
-        let state = State::load(spec)?;
-        set_container(&state.id);
-        let environment = Environment::of(&state);
-        self.is_strict
-            .set(self.is_strict.get() || environment.is_strict);
-        let disabled = Disabled::by_caller(&state, &environment);
-        Ok((state, disabled))
-    }
-
-    fn in_container<H: SubCommand>(
-        &self,
-        hook: &H,
-        spec: Option<&str>,
-        effect: impl Fn(&ContainerRoot) -> Result<()>,
-    ) -> Result<()> {
-        self.in_container_that(hook, spec, |_| Mounts::None, effect)
-    }
-
-    /// The same for a hook that may have to mount something.
-    fn in_container_that<H: SubCommand>(
-        &self,
-        _: &H,
-        spec: Option<&str>,
-        mounts: impl Fn(&ContainerRoot) -> Mounts,
-        effect: impl Fn(&ContainerRoot) -> Result<()>,
-    ) -> Result<()> {
-        let (state, disabled) = self.load(spec)?;
-        if !disabled.leaves::<H>(true) {
+    /// Lets a hook do its work: the straight line from the command line to the container.
+    fn call<H: InContainer>(&self, hook: &H) -> Result<()> {
+        set_hook(name::<H>());
+        if !self.by_config.allows::<H>(true) {
             return Ok(());
         }
-        effect(&open(&state, mounts)?)
+        let Some(options) = hook.options(&self.by_config)? else {
+            return Ok(());
+        };
+        // Modes are what the hook says, whatever the runtime's umask is.
+        umask(Mode::empty());
+        let state = State::load(hook.container_spec())?;
+        set_container(&state.id);
+        let environment = Environment::of(&state);
+        let is_strict = self.is_strict.get() || environment.is_strict;
+        self.is_strict.set(is_strict);
+        let by_caller = Disabled::by_caller(&state, &environment);
+        let Some(options) = H::allowed(options, &by_caller) else {
+            return Ok(());
+        };
+        watchdog::start();
+        let mut root = state.open_root()?;
+        let mounts = H::needs_mount(&root, &options);
+        sandbox::enter(&mut root, mounts);
+        hook.run(&root, &options)
     }
-}
-
-/// Opens the container's root and gives up what the hook does not need there.
-fn open(state: &State, mounts: impl Fn(&ContainerRoot) -> Mounts) -> Result<ContainerRoot> {
-    watchdog::start();
-    let mut root = state.open_root()?;
-    let mounts = mounts(&root);
-    sandbox::enter(&mut root, mounts);
-    Ok(root)
 }

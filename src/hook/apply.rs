@@ -14,9 +14,9 @@ use super::disable_device_node_modification::{self, DisableDeviceNodeModificatio
 use super::disabled::Disabled;
 use super::drop_in;
 use super::enable_cuda_compat::{self, COMPAT_ROOT, EnableCudaCompat};
-use super::name;
 use super::update_application_profile::{self, UpdateApplicationProfile};
 use super::update_ldcache::{self, UpdateLdcache};
+use super::{InContainer, name};
 use crate::ldcache::Ldconfig;
 use crate::rootfs::ContainerRoot;
 use crate::sandbox::Mounts;
@@ -76,10 +76,14 @@ pub struct Options {
     pub application_profile: bool,
 }
 
-impl Apply {
-    /// What the command line says, without the hooks that are switched off. Refuses what can be seen to be wrong without the
-    /// container.
-    pub(super) fn options(&self, disabled: &Disabled) -> Result<Options> {
+impl InContainer for Apply {
+    type Options = Options;
+
+    fn container_spec(&self) -> Option<&str> {
+        self.container_spec.as_deref()
+    }
+
+    fn options(&self, by_config: &Disabled) -> Result<Option<Options>> {
         let (links, wrong) = create_symlinks::links(&self.link);
         ensure!(wrong == 0, "{wrong} links are not of the form TARGET::LINK");
         let cuda_compat = enable_cuda_compat::Options {
@@ -92,56 +96,70 @@ impl Apply {
             ..update_ldcache::Options::default()
         };
         let mut options = Options::default();
-        if disabled.leaves::<EnableCudaCompat>(cuda_compat.has_versions()) {
+        if by_config.allows::<EnableCudaCompat>(cuda_compat.has_versions()) {
             options.cuda_compat = Some(cuda_compat);
         }
-        if disabled.leaves::<CreateSymlinks>(!links.is_empty()) {
+        if by_config.allows::<CreateSymlinks>(!links.is_empty()) {
             options.links = links;
         }
-        if disabled.leaves::<Chmod>(!self.chmod.is_empty()) {
+        if by_config.allows::<Chmod>(!self.chmod.is_empty()) {
             options.modes.clone_from(&self.chmod);
         }
         let finds_more = !ldcache.folders.is_empty() || options.cuda_compat.is_some();
-        if disabled.leaves::<UpdateLdcache>(finds_more) {
+        if by_config.allows::<UpdateLdcache>(finds_more) {
             options.ldcache = Some(ldcache);
         }
-        if disabled.leaves::<DisableDeviceNodeModification>(self.disable_device_node_modification) {
+        if by_config.allows::<DisableDeviceNodeModification>(self.disable_device_node_modification)
+        {
             options.params = disable_device_node_modification::params_for_container();
         }
         options.application_profile =
-            disabled.leaves::<UpdateApplicationProfile>(self.update_application_profile);
-        Ok(options)
+            by_config.allows::<UpdateApplicationProfile>(self.update_application_profile);
+        Ok(Some(options))
+    }
+
+    fn allowed(options: Options, by_caller: &Disabled) -> Option<Options> {
+        let options = options.without(by_caller);
+        (!options.is_nothing()).then_some(options)
+    }
+
+    fn needs_mount(root: &ContainerRoot, options: &Options) -> Mounts {
+        needs_mount(root, options)
+    }
+
+    fn run(&self, root: &ContainerRoot, options: &Options) -> Result<()> {
+        run(root, options)
     }
 }
 
 impl Options {
     /// The parts that are left where a variable or an annotation switches hooks off.
-    pub(super) fn without(mut self, disabled: &Disabled) -> Self {
-        if !disabled.leaves::<Apply>(true) {
+    fn without(mut self, disabled: &Disabled) -> Self {
+        if !disabled.allows::<Apply>(true) {
             return Self {
                 params: self.params,
                 ..Self::default()
             };
         }
-        if !disabled.leaves::<EnableCudaCompat>(self.cuda_compat.is_some()) {
+        if !disabled.allows::<EnableCudaCompat>(self.cuda_compat.is_some()) {
             self.cuda_compat = None;
         }
-        if !disabled.leaves::<CreateSymlinks>(!self.links.is_empty()) {
+        if !disabled.allows::<CreateSymlinks>(!self.links.is_empty()) {
             self.links.clear();
         }
-        if !disabled.leaves::<Chmod>(!self.modes.is_empty()) {
+        if !disabled.allows::<Chmod>(!self.modes.is_empty()) {
             self.modes.clear();
         }
-        if !disabled.leaves::<UpdateLdcache>(self.ldcache.is_some()) {
+        if !disabled.allows::<UpdateLdcache>(self.ldcache.is_some()) {
             self.ldcache = None;
         }
         self.application_profile =
-            disabled.leaves::<UpdateApplicationProfile>(self.application_profile);
+            disabled.allows::<UpdateApplicationProfile>(self.application_profile);
         self
     }
 
     /// Whether no part is left.
-    pub(super) fn is_nothing(&self) -> bool {
+    fn is_nothing(&self) -> bool {
         self.cuda_compat.is_none()
             && self.links.is_empty()
             && self.modes.is_empty()
@@ -153,12 +171,12 @@ impl Options {
 
 /// What [`run`] needs of the sandbox.
 #[must_use]
-pub fn mounts(root: &ContainerRoot, options: &Options) -> Mounts {
+pub fn needs_mount(root: &ContainerRoot, options: &Options) -> Mounts {
     let cache = options.ldcache.as_ref();
     let params = options.params.as_ref();
     let needs = [
-        cache.map(|_| update_ldcache::mounts(root)),
-        params.map(|_| disable_device_node_modification::mounts(root)),
+        cache.map(|_| update_ldcache::needs_mount(root)),
+        params.map(|_| disable_device_node_modification::needs_mount(root)),
     ];
     if needs.contains(&Some(Mounts::Needed)) {
         Mounts::Needed

@@ -7,6 +7,8 @@ use anyhow::{Result, ensure};
 use argh::{ArgsInfo, FromArgs};
 pub use nix::sys::stat::Mode;
 
+use super::InContainer;
+use super::disabled::Disabled;
 use crate::rootfs::{ContainerRoot, is_obstacle};
 
 /// Set the mode of files in the container, following symbolic links inside its root.
@@ -38,17 +40,26 @@ pub struct Options {
     pub mode: Mode,
 }
 
-impl Chmod {
-    /// What the command line says. Refuses what can be seen to be wrong without the container.
-    pub fn options(&self) -> Result<Options> {
+impl InContainer for Chmod {
+    type Options = Options;
+
+    fn container_spec(&self) -> Option<&str> {
+        self.container_spec.as_deref()
+    }
+
+    fn options(&self, _: &Disabled) -> Result<Option<Options>> {
         ensure!(
             !self.path.is_empty() && self.path.iter().all(|path| !path.trim().is_empty()),
             "chmod needs at least one --path, and none of them empty"
         );
-        Ok(Options {
+        Ok(Some(Options {
             paths: self.path.iter().map(Into::into).collect(),
             mode: self.mode,
-        })
+        }))
+    }
+
+    fn run(&self, root: &ContainerRoot, options: &Options) -> Result<()> {
+        run(root, options)
     }
 }
 

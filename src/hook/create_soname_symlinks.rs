@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use anyhow::Result;
 use argh::{ArgsInfo, FromArgs};
 
+use super::InContainer;
+use super::disabled::Disabled;
 use super::drop_in::folders;
 use crate::ldcache::Ldconfig;
 use crate::rootfs::ContainerRoot;
@@ -29,10 +31,20 @@ pub struct CreateSonameSymlinks {
     pub container_spec: Option<String>,
 }
 
-impl CreateSonameSymlinks {
-    /// The folders of the command line. Refuses what can be seen to be wrong without the container.
-    pub fn folders(&self) -> Result<Vec<PathBuf>> {
-        folders(&self.folder)
+impl InContainer for CreateSonameSymlinks {
+    type Options = Vec<PathBuf>;
+
+    fn container_spec(&self) -> Option<&str> {
+        self.container_spec.as_deref()
+    }
+
+    fn options(&self, _: &Disabled) -> Result<Option<Vec<PathBuf>>> {
+        Ok(Some(folders(&self.folder)?))
+    }
+
+    fn run(&self, root: &ContainerRoot, options: &Vec<PathBuf>) -> Result<()> {
+        run(root, options);
+        Ok(())
     }
 }
 

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use argh::{ArgsInfo, FromArgs};
 
+use super::InContainer;
+use super::disabled::Disabled;
 use crate::driver::directories::{self, DriverDirectory};
 use crate::elf::{Error, Head, Object, OpenFile};
 use crate::ldcache::driver_names::{self, Leads};
@@ -66,9 +68,18 @@ impl Link {
     }
 }
 
-impl CreateSymlinks {
-    /// Does what the command line says.
-    pub fn run(&self, root: &ContainerRoot) -> Result<()> {
+impl InContainer for CreateSymlinks {
+    type Options = ();
+
+    fn container_spec(&self) -> Option<&str> {
+        self.container_spec.as_deref()
+    }
+
+    fn options(&self, _: &Disabled) -> Result<Option<()>> {
+        Ok(Some(()))
+    }
+
+    fn run(&self, root: &ContainerRoot, (): &()) -> Result<()> {
         if let Some(path) = self
             .host_root
             .as_ref()
@@ -84,7 +95,9 @@ impl CreateSymlinks {
         links.extend(self.links_of_host()?);
         refuse(wrong + make_all(root, &links))
     }
+}
 
+impl CreateSymlinks {
     /// The links that the CSV files name, as the host has them.
     fn links_of_host(&self) -> Result<Vec<Link>> {
         if self.csv_filename.is_empty() {

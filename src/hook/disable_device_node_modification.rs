@@ -3,9 +3,12 @@
 use std::io;
 use std::path::Path;
 
+use anyhow::Result;
 use argh::{ArgsInfo, FromArgs};
 use nix::sys::stat::Mode;
 
+use super::InContainer;
+use super::disabled::Disabled;
 use crate::rootfs::{ContainerRoot, Covered, Root};
 use crate::sandbox::Mounts;
 
@@ -21,6 +24,27 @@ pub struct DisableDeviceNodeModification {
     /// file that holds the OCI state; "-" is standard input, the default
     #[argh(option, arg_name = "file")]
     pub container_spec: Option<String>,
+}
+
+impl InContainer for DisableDeviceNodeModification {
+    type Options = Vec<u8>;
+
+    fn container_spec(&self) -> Option<&str> {
+        self.container_spec.as_deref()
+    }
+
+    fn options(&self, _: &Disabled) -> Result<Option<Vec<u8>>> {
+        Ok(params_for_container())
+    }
+
+    fn needs_mount(root: &ContainerRoot, _: &Vec<u8>) -> Mounts {
+        needs_mount(root)
+    }
+
+    fn run(&self, root: &ContainerRoot, options: &Vec<u8>) -> Result<()> {
+        run(root, options);
+        Ok(())
+    }
 }
 
 /// The parameters of the kernel module, on the host and in a container.
@@ -63,7 +87,7 @@ fn switch_off(params: &[u8]) -> Option<Vec<u8>> {
 
 /// What [`run`] needs of the sandbox.
 #[must_use]
-pub fn mounts(root: &ContainerRoot) -> Mounts {
+pub fn needs_mount(root: &ContainerRoot) -> Mounts {
     if root.may_mount() {
         Mounts::Needed
     } else {

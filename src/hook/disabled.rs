@@ -51,12 +51,12 @@ impl Disabled {
     }
 
     /// Whether a hook that is wanted is to run. If it is switched off, a message says so.
-    pub(super) fn leaves<H: SubCommand>(&self, is_wanted: bool) -> bool {
-        is_wanted && self.leave(name::<H>())
+    pub(super) fn allows<H: SubCommand>(&self, is_wanted: bool) -> bool {
+        is_wanted && self.allows_named(name::<H>())
     }
 
     /// The same for a hook's name.
-    pub(super) fn leave(&self, hook: &str) -> bool {
+    pub(super) fn allows_named(&self, hook: &str) -> bool {
         let is_restricting = hook == name::<DisableDeviceNodeModification>();
         let counts = |(name, place): &&(String, Place)| {
             (name == hook || name == ALL) && (*place == Place::Config || !is_restricting)

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use argh::{ArgsInfo, FromArgs};
 
+use super::InContainer;
+use super::disabled::Disabled;
 use super::drop_in;
 use crate::cuda::{Compatibility, Version};
 use crate::elf::{Head, Object, OpenFile};
@@ -56,15 +58,29 @@ pub struct Options {
     pub container_root: PathBuf,
 }
 
-impl EnableCudaCompat {
-    /// What the command line says.
-    #[must_use]
-    pub fn options(&self) -> Options {
-        Options {
+impl InContainer for EnableCudaCompat {
+    type Options = Options;
+
+    fn container_spec(&self) -> Option<&str> {
+        self.container_spec.as_deref()
+    }
+
+    fn options(&self, _: &Disabled) -> Result<Option<Options>> {
+        let options = Options {
             host_driver_version: self.host_driver_version.clone(),
             host_cuda_version: self.host_cuda_version.clone(),
             container_root: self.cuda_compat_container_root.clone().into(),
+        };
+        if !options.has_versions() {
+            log::debug!("no version of the host is given: nothing is done");
+            return Ok(None);
         }
+        Ok(Some(options))
+    }
+
+    fn run(&self, root: &ContainerRoot, options: &Options) -> Result<()> {
+        run(root, options);
+        Ok(())
     }
 }
 

@@ -9,6 +9,8 @@ use anyhow::{Context, Result};
 use argh::{ArgsInfo, FromArgs};
 use nix::sys::stat::{Mode, minor};
 
+use super::InContainer;
+use super::disabled::Disabled;
 use crate::rootfs::{ContainerRoot, Directory, Kind, is_not_there, is_obstacle};
 
 /// Tell EGL in the container which of the host's GPUs it has, by a profile of the driver.
@@ -23,6 +25,22 @@ pub struct UpdateApplicationProfile {
     /// file that holds the OCI state; "-" is standard input, the default
     #[argh(option, arg_name = "file")]
     pub container_spec: Option<String>,
+}
+
+impl InContainer for UpdateApplicationProfile {
+    type Options = ();
+
+    fn container_spec(&self) -> Option<&str> {
+        self.container_spec.as_deref()
+    }
+
+    fn options(&self, _: &Disabled) -> Result<Option<()>> {
+        Ok(Some(()))
+    }
+
+    fn run(&self, root: &ContainerRoot, (): &()) -> Result<()> {
+        run(root)
+    }
 }
 
 const DEV: &str = "/dev";

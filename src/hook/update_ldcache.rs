@@ -9,6 +9,8 @@ use anyhow::{Context, Result};
 use argh::{ArgsInfo, FromArgs};
 use nix::sys::stat::Mode;
 
+use super::InContainer;
+use super::disabled::Disabled;
 use super::drop_in;
 use crate::driver::directories;
 use crate::ldcache::{Ldconfig, SearchPath};
@@ -61,23 +63,36 @@ pub struct Options {
     pub preferred: Option<PathBuf>,
 }
 
-impl UpdateLdcache {
-    /// What the command line says. Refuses what can be seen to be wrong without the container.
-    pub fn options(&self) -> Result<Options> {
+impl InContainer for UpdateLdcache {
+    type Options = Options;
+
+    fn container_spec(&self) -> Option<&str> {
+        self.container_spec.as_deref()
+    }
+
+    fn options(&self, _: &Disabled) -> Result<Option<Options>> {
         if let Some(path) = &self.ldconfig_path {
             log::debug!("--ldconfig-path {path}: ignored, no ldconfig is run");
         }
-        Ok(Options {
+        Ok(Some(Options {
             folders: drop_in::folders(&self.folder)?,
             find_driver: self.find_driver,
             preferred: None,
-        })
+        }))
+    }
+
+    fn needs_mount(root: &ContainerRoot, _: &Options) -> Mounts {
+        needs_mount(root)
+    }
+
+    fn run(&self, root: &ContainerRoot, options: &Options) -> Result<()> {
+        run(root, options)
     }
 }
 
 /// Where the cache cannot be replaced, a new one is mounted over it.
 #[must_use]
-pub fn mounts(root: &ContainerRoot) -> Mounts {
+pub fn needs_mount(root: &ContainerRoot) -> Mounts {
     if root.needs_mount() {
         Mounts::Needed
     } else {
