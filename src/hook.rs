@@ -113,6 +113,9 @@ trait InContainer: SubCommand {
     /// What the command line asks for, as [`Self::run`] takes it.
     type Options;
 
+    /// Whether the hook restricts what the container can do: only the host's configuration switches it off.
+    const RESTRICTS: bool = false;
+
     /// The file that holds the state; standard input if there is none.
     fn container_spec(&self) -> Option<&str>;
 

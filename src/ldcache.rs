@@ -11,6 +11,7 @@ mod check;
 pub mod conf;
 pub mod display;
 pub mod driver_names;
+mod files;
 pub mod format;
 mod found;
 mod legacy_hwcaps;

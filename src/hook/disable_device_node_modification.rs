@@ -29,6 +29,8 @@ pub struct DisableDeviceNodeModification {
 impl InContainer for DisableDeviceNodeModification {
     type Options = Vec<u8>;
 
+    const RESTRICTS: bool = true;
+
     fn container_spec(&self) -> Option<&str> {
         self.container_spec.as_deref()
     }

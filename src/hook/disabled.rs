@@ -2,12 +2,10 @@
 
 use std::path::Path;
 
-use argh::SubCommand;
 use memchr::memmem;
 
-use super::disable_device_node_modification::DisableDeviceNodeModification;
 use super::environment::{DISABLE_HOOKS, Environment};
-use super::name;
+use super::{InContainer, name};
 use crate::config;
 use crate::oci::State;
 use crate::rootfs::Root;
@@ -51,13 +49,11 @@ impl Disabled {
     }
 
     /// Whether a hook that is wanted is to run. If it is switched off, a message says so.
-    pub(super) fn allows<H: SubCommand>(&self, is_wanted: bool) -> bool {
-        is_wanted && self.allows_named(name::<H>())
+    pub(super) fn allows<H: InContainer>(&self, is_wanted: bool) -> bool {
+        is_wanted && self.allows_named(name::<H>(), H::RESTRICTS)
     }
 
-    /// The same for a hook's name.
-    pub(super) fn allows_named(&self, hook: &str) -> bool {
-        let is_restricting = hook == name::<DisableDeviceNodeModification>();
+    fn allows_named(&self, hook: &str, is_restricting: bool) -> bool {
         let counts = |(name, place): &&(String, Place)| {
             (name == hook || name == ALL) && (*place == Place::Config || !is_restricting)
         };

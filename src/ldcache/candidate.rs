@@ -1,41 +1,17 @@
 //! Which of a directory's files counts for a SONAME.
 
-use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
 use super::arch::FLAG_ELF;
 use super::check_soname;
+use super::files::Files;
 use super::library::{Parsed, is_linker_name};
-use super::listing::{Listing, Name};
+use super::listing::{Link, Listing, Name};
 use super::order::compare_names;
 use super::profile::Profile;
 use super::search_path::LibraryDirectory;
-use crate::rootfs::{FileId, FileVersion, Kind};
-
-/// What was found in each file that was looked into, however many names lead to it; nothing where it is no library.
-#[derive(Default)]
-pub(super) struct Files {
-    by_id: HashMap<FileId, Option<Parsed>>,
-    /// How many bytes the SONAMEs take.
-    pub(super) names: usize,
-}
-
-impl Files {
-    pub(super) fn insert(&mut self, id: FileId, parsed: Option<Parsed>) {
-        let soname = parsed.as_ref().and_then(|it| it.soname.as_ref());
-        self.names += soname.map_or(0, |name| name.len());
-        self.by_id.insert(id, parsed);
-    }
-
-    pub(super) fn has(&self, id: FileId) -> bool {
-        self.by_id.contains_key(&id)
-    }
-
-    fn library(&self, id: FileId) -> Option<&Parsed> {
-        self.by_id.get(&id)?.as_ref()
-    }
-}
+use crate::rootfs::{FileVersion, Kind};
 
 /// The best file for one SONAME in one directory.
 #[derive(Clone, Copy)]
@@ -50,6 +26,17 @@ pub(super) struct Candidate<'a> {
     pub(super) is_linked: bool,
     /// Whether SONAME was made a link to the file just now.
     pub(super) is_made: bool,
+}
+
+impl<'a> Candidate<'a> {
+    /// SONAME as a link to the file.
+    pub(super) fn as_link(&self) -> Link<'a> {
+        Link {
+            name: self.soname,
+            target: self.name,
+            file: self.file,
+        }
+    }
 }
 
 /// The best candidate for each SONAME, in the order of the SONAMEs, and whether none was left out.

@@ -7,9 +7,6 @@ use std::path::PathBuf;
 use super::candidate::Candidate;
 use super::search_path::LibraryDirectory;
 
-/// Most bytes for names and paths of libraries; ten thousand have 1 MiB.
-pub(super) const MAX_STRINGS: usize = 3 << 19;
-
 /// All that was found, and where there may be more.
 #[derive(Default)]
 pub(super) struct Found {

@@ -12,8 +12,7 @@ use nix::sched::{CloneFlags, CpuSet, sched_getaffinity, sched_getcpu, sched_seta
 use nix::unistd::Pid;
 
 use super::budget::Budget;
-use super::candidate::{Candidate, Files};
-use super::found::MAX_STRINGS;
+use super::files::{Files, MAX_STRINGS};
 use super::is_failure;
 use super::library::{self, Parsed};
 use super::profile::Profile;
@@ -167,28 +166,38 @@ impl Listing {
     /// Feeds `state` with the names as they are now that these links were made, which are sorted.
     pub(super) fn hash_with<'c>(
         &self,
-        made: impl Iterator<Item = &'c Candidate<'c>>,
+        made: impl Iterator<Item = Link<'c>>,
         state: &mut impl Hasher,
     ) {
         let mut made = made.peekable();
         for name in &self.names {
-            while let Some(link) = made.next_if(|link| link.soname < name.text.as_os_str()) {
-                hash_link(link, state);
+            while let Some(link) = made.next_if(|link| link.name < name.text.as_os_str()) {
+                link.hash(state);
             }
-            match made.next_if(|link| link.soname == name.text) {
-                Some(link) => hash_link(link, state),
+            match made.next_if(|link| link.name == name.text) {
+                Some(link) => link.hash(state),
                 None => (&name.text, name.kind, &name.target, &name.file).hash(state),
             }
         }
-        made.for_each(|link| hash_link(link, state));
+        made.for_each(|link| link.hash(state));
         // What comes next is no name.
         OsStr::new("").hash(state);
     }
 }
 
-fn hash_link(link: &Candidate<'_>, state: &mut impl Hasher) {
-    let target = shortened(link.name.into());
-    (link.soname, Kind::Link, target, Some(link.file)).hash(state);
+/// A link to a file of the directory.
+pub(super) struct Link<'a> {
+    pub(super) name: &'a OsStr,
+    pub(super) target: &'a OsStr,
+    pub(super) file: &'a FileVersion,
+}
+
+/// As a name that was read.
+impl Hash for Link<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let target = shortened(self.target.into());
+        (self.name, Kind::Link, target, Some(self.file)).hash(state);
+    }
 }
 
 impl Reader<'_> {

@@ -10,8 +10,9 @@ use std::path::{Path, PathBuf};
 
 use super::arch::Arch;
 use super::budget::Budget;
+use super::files::MAX_STRINGS;
 use super::format::{CacheEntry, Hwcap, LdCache};
-use super::found::{Found, Library, MAX_STRINGS};
+use super::found::{Found, Library};
 use super::legacy_hwcaps;
 use super::listing::MAX_LIBRARIES;
 use super::profile::{Format, Profile};

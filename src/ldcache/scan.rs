@@ -11,11 +11,12 @@ use memchr::memmem;
 
 use super::alias::aliases;
 use super::budget::Budget;
-use super::candidate::{Candidate, Files, best_of};
-use super::found::{Found, Library, MAX_STRINGS};
+use super::candidate::{Candidate, best_of};
+use super::files::{Files, MAX_STRINGS};
+use super::found::{Found, Library};
 use super::legacy_hwcaps;
 use super::library::{self, is_library_name, is_package_temporary, is_prelink_temporary};
-use super::listing::{Depth, Listing, MAX_LIBRARIES, Name, Reader, too_many_libraries};
+use super::listing::{Depth, Link, Listing, MAX_LIBRARIES, Name, Reader, too_many_libraries};
 use super::profile::Profile;
 use super::search_path::{LibraryDirectory, Place, SearchPath};
 use crate::elf::Head;
@@ -86,7 +87,7 @@ pub(super) fn identity(
         };
         match scan.directory(&directory, search_path) {
             Some(listing) if listing.is_complete => {
-                hash_directory(&directory, &listing, [].iter(), inputs);
+                hash_directory(&directory, &listing, [].into_iter(), inputs);
             }
             _ => return false,
         }
@@ -97,7 +98,7 @@ pub(super) fn identity(
 fn hash_directory<'c>(
     directory: &LibraryDirectory,
     listing: &Listing,
-    made: impl Iterator<Item = &'c Candidate<'c>>,
+    made: impl Iterator<Item = Link<'c>>,
     inputs: &mut impl Hasher,
 ) {
     directory.path.hash(inputs);
@@ -175,7 +176,8 @@ impl<'s> Scan<'s> {
         let counts = |it: &&Candidate<'_>| {
             it.is_made && self.is_considered(directory, it.soname, Kind::Link)
         };
-        hash_directory(directory, &listing, best.iter().filter(counts), inputs);
+        let made = best.iter().filter(counts).map(Candidate::as_link);
+        hash_directory(directory, &listing, made, inputs);
         self.names_left = names_left;
         found.is_lacking |= self.has_failed.get();
         listing.is_complete
