@@ -14,8 +14,8 @@ use crate::command::info::Info;
 use crate::command::install::{Install, Uninstall};
 use crate::command::runtime::Runtime;
 use crate::command::system::System;
-use crate::diagnostics::{init, set_hook};
-use crate::hook::Hook;
+use crate::diagnostics::{init, set_hook, set_level};
+use crate::hook::{Counts, Hook};
 use crate::names::{APPLETS, Applet, NVIDIA_CTK, lookup};
 use crate::stdout::output;
 use crate::sys;
@@ -65,7 +65,10 @@ pub fn run(mut argv: impl Iterator<Item = OsString>) -> ExitCode {
     let words: Vec<OsString> = argv.collect();
     let env = |name: &str| Some(std::env::var_os(name)?.to_string_lossy().into_owned());
     match normalise(&NvidiaCtk::get_args_info(), applet.path, &words, env) {
-        Ok(line) => parse_and_run(applet, &line),
+        Ok(line) => parse_and_run(applet, &line, &|counts| {
+            let env = |name: &str| env(name).filter(|value| counts(name, value));
+            read_again(applet, &words, env)
+        }),
         Err(usage) => {
             init(LevelFilter::Info);
             if applet.path.first() == Some(&"hook") {
@@ -106,7 +109,27 @@ pub fn parse_only(applet: &Applet, words: &[OsString]) -> Result<(), String> {
     }
 }
 
-fn parse_and_run(applet: &Applet, line: &Normalised) -> ExitCode {
+/// Reads the command line of a hook with another environment, and sets the level of the log. Returns whether `--strict` is on.
+fn read_again(applet: &Applet, words: &[OsString], env: impl Fn(&str) -> Option<String>) -> bool {
+    let Ok(line) = normalise(&NvidiaCtk::get_args_info(), applet.path, words, env) else {
+        return false;
+    };
+    let args: Vec<&str> = line.args.iter().map(String::as_str).collect();
+    let Ok(parsed) = NvidiaCtk::from_args(&[NVIDIA_CTK.name], &args) else {
+        return false;
+    };
+    set_level(parsed.log_level());
+    matches!(
+        parsed.command,
+        Some(Command::Hook(Hook { strict: true, .. }))
+    )
+}
+
+fn parse_and_run(
+    applet: &Applet,
+    line: &Normalised,
+    read_again: &dyn Fn(Counts<'_>) -> bool,
+) -> ExitCode {
     let args: Vec<&str> = line.args.iter().map(String::as_str).collect();
     let parsed = NvidiaCtk::from_args(&[NVIDIA_CTK.name], &args);
     init(
@@ -126,7 +149,7 @@ fn parse_and_run(applet: &Applet, line: &Normalised) -> ExitCode {
         log::warn!("{warning}");
     }
     let result = match parsed {
-        Ok(command) => command.run(),
+        Ok(command) => command.run(read_again),
         Err(EarlyExit {
             output: help,
             status: Ok(()),
@@ -193,14 +216,14 @@ impl NvidiaCtk {
         }
     }
 
-    fn run(&self) -> Result<ExitCode> {
+    fn run(&self, read_again: &dyn Fn(Counts<'_>) -> bool) -> Result<ExitCode> {
         match self {
             Self { version: true, .. } => output(VERSION)?,
             Self { list: true, .. } => output(&names())?,
             Self {
                 command: Some(command),
                 ..
-            } => return command.run(),
+            } => return command.run(read_again),
             // Not reached: without a subcommand the line was rewritten to --help.
             Self { command: None, .. } => {}
         }
@@ -209,11 +232,11 @@ impl NvidiaCtk {
 }
 
 impl Command {
-    fn run(&self) -> Result<ExitCode> {
+    fn run(&self, read_again: &dyn Fn(Counts<'_>) -> bool) -> Result<ExitCode> {
         match self {
             Self::Hook(hook) => {
                 sys::close_inherited_descriptors();
-                hook.run()
+                hook.run(read_again)
             }
             Self::Runtime(runtime) => runtime.run(),
             Self::Config(config) => config.run(),

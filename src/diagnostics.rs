@@ -18,7 +18,8 @@ use crate::printable::{quote, shorten};
 
 const SYSLOG_SOCKET: &str = "/dev/log";
 
-static SHOWN: OnceLock<LevelFilter> = OnceLock::new();
+/// The most detailed level that is shown, as a number; none before [`init`].
+static SHOWN: AtomicUsize = AtomicUsize::new(0);
 /// Most warnings that are shown: an image can bring about one with each of its names.
 const MAX_WARNINGS: usize = 100;
 /// Longest message and longest id of a container, in bytes. A line with both is not longer than a pipe takes as a whole
@@ -44,10 +45,15 @@ struct StderrAndSyslog;
 pub fn init(level: LevelFilter) {
     // A program that embeds the hooks may have set its own logger: that one stays.
     if log::set_logger(&LOGGER).is_ok() {
-        let _ = SHOWN.set(level);
-        // Warnings are counted even where they are not shown.
-        log::set_max_level(level.max(LevelFilter::Warn));
+        set_level(level);
     }
+}
+
+/// Shows messages at or above this level from now on.
+pub fn set_level(level: LevelFilter) {
+    SHOWN.store(level as usize, Ordering::Relaxed);
+    // Warnings are counted even where they are not shown.
+    log::set_max_level(level.max(LevelFilter::Warn));
 }
 
 /// Names the hook that runs: what it says goes to syslog from now on.
@@ -102,7 +108,7 @@ pub fn relay(lines: &[u8]) {
 
 impl Log for StderrAndSyslog {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        SHOWN.get().is_some_and(|shown| metadata.level() <= *shown)
+        metadata.level() as usize <= SHOWN.load(Ordering::Relaxed)
     }
 
     fn log(&self, record: &Record<'_>) {

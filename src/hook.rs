@@ -49,6 +49,9 @@ pub struct Hook {
     pub command: Command,
 }
 
+/// Whether a variable of this name and with this value counts.
+pub type Counts<'c> = &'c dyn Fn(&str, &str) -> bool;
+
 /// Every hook, under the name that CDI specs use.
 #[derive(FromArgs, ArgsInfo)]
 #[argh(subcommand)]
@@ -80,9 +83,13 @@ pub struct Noop {}
 
 impl Hook {
     /// Does what the hook is for, in the container whose state the runtime gives it.
-    pub fn run(&self) -> Result<()> {
+    ///
+    /// `read_again` reads the command line once more, where a variable that sets an option counts only if it says so, sets the
+    /// level of the log, and returns whether `--strict` is on.
+    pub fn run(&self, read_again: &dyn Fn(Counts<'_>) -> bool) -> Result<()> {
         let caller = Caller {
             by_config: Disabled::by_config(),
+            read_again,
             is_strict: Cell::new(self.strict),
         };
         self.run_command(&caller)?;
@@ -93,7 +100,7 @@ impl Hook {
         Ok(())
     }
 
-    fn run_command(&self, caller: &Caller) -> Result<()> {
+    fn run_command(&self, caller: &Caller<'_>) -> Result<()> {
         match &self.command {
             Command::UpdateLdcache(hook) => caller.call(hook),
             Command::CreateSymlinks(hook) => caller.call(hook),
@@ -143,12 +150,13 @@ fn name<H: SubCommand>() -> &'static str {
 }
 
 /// Who calls the hook, and how.
-struct Caller {
+struct Caller<'c> {
     by_config: Disabled,
+    read_again: &'c dyn Fn(Counts<'_>) -> bool,
     is_strict: Cell<bool>,
 }
 
-impl Caller {
+impl Caller<'_> {
     /// Lets a hook do its work: the straight line from the command line to the container.
     fn call<H: InContainer>(&self, hook: &H) -> Result<()> {
         set_hook(name::<H>());
@@ -163,8 +171,10 @@ impl Caller {
         let state = State::load(hook.container_spec())?;
         set_container(&state.id);
         let environment = Environment::of(&state);
-        let is_strict = self.is_strict.get() || environment.is_strict;
-        self.is_strict.set(is_strict);
+        if !matches!(environment, Environment::Empty) {
+            let is_strict = (self.read_again)(&|name, value| environment.counts(name, value));
+            self.is_strict.set(is_strict);
+        }
         let by_caller = Disabled::by_caller(&state, &environment);
         let Some(options) = H::allowed(options, &by_caller) else {
             return Ok(());

@@ -13,7 +13,7 @@ mod machine;
 
 use std::fs;
 
-use bundle::{Bundle, Ran, words};
+use bundle::{Bundle, Ran, helper, words};
 use machine::hostile_cases;
 
 const CHMOD: &str = "chmod --mode 644 --path /f";
@@ -94,8 +94,11 @@ fn variables_of_the_container_make_no_warning_an_error() {
         );
     }
     let ran = run(&odd(&with_env(&[])), &["NVIDIA_CTK_STRICT=maybe"], update);
-    ran.warns(&["NVIDIA_CTK_STRICT=maybe: does not count"]);
-    // The option counts whatever the container has.
+    ran.warns(&["NVIDIA_CTK_STRICT is ignored"]);
+    // The option counts whatever the environment has.
+    let line = format!("{update} --strict=false");
+    let ran = run(&odd(&with_env(&[])), &["NVIDIA_CTK_STRICT=true"], &line);
+    assert_eq!(ran.code, 0, "{ran:?}");
     let line = format!("{update} --strict");
     let ran = run(&odd(&with_env(&["NVIDIA_CTK_STRICT=false"])), &[], &line);
     assert_eq!(ran.code, 1, "{ran:?}");
@@ -127,7 +130,7 @@ fn where_config_json_cannot_be_read_only_the_log_can_be_set() {
             (0, 0o644),
             "{config}: {ran:?}"
         );
-        let debug = "level=debug msg=\"no variable counts";
+        let debug = "level=debug msg=\"variables of the log alone count";
         assert!(ran.stderr.contains(debug), "{config}: {ran:?}");
         hostile_cases(1);
     }
@@ -153,16 +156,71 @@ fn no_variable_names_the_configuration_of_a_hook() {
     hostile_cases(2);
 }
 
-/// They say more or less, and change nothing else, wherever they come from.
+/// An image must not hide what a hook says, nor make it talk. Guard: `read_again`.
 #[test]
-fn the_log_can_always_be_set() {
-    for variable in ["NVIDIA_CTK_DEBUG=true", "NVIDIA_CDI_DEBUG=true"] {
-        let ran = run(&bundle(&with_env(&[variable])), &[variable], CHMOD);
-        assert!(ran.stderr.contains("level=debug"), "{variable}: {ran:?}");
+fn the_container_does_not_set_the_log() {
+    let off = "NVIDIA_CTK_DISABLE_HOOKS=chmod";
+    for prefix in ["NVIDIA_CTK", "NVIDIA_CDI"] {
+        let (debug, quiet) = (
+            format!("{prefix}_DEBUG=true"),
+            format!("{prefix}_QUIET=true"),
+        );
+        for (of_container, is_set) in [(&[][..], true), (&[debug.as_str(), &quiet], false)] {
+            let config = with_env(of_container);
+            let ran = run(&bundle(&config), &[&debug], CHMOD);
+            let says = ran.stderr.contains("msg=\"/f: mode is now");
+            assert_eq!((ran.code, says), (0, is_set), "{debug} {config}: {ran:?}");
+            let ran = run(&bundle(&config), &[&quiet, off], CHMOD);
+            let is_quiet = ran.stderr.is_empty();
+            assert_eq!(
+                (ran.code, is_quiet),
+                (0, is_set),
+                "{quiet} {config}: {ran:?}"
+            );
+            // The line counts whatever the container has.
+            let line = format!("{CHMOD} --debug");
+            let ran = run(&bundle(&config), &[&debug], &line);
+            assert!(
+                ran.stderr.contains("msg=\"/f: mode is now"),
+                "{config}: {ran:?}"
+            );
+        }
     }
-    for variable in ["NVIDIA_CTK_QUIET=true", "NVIDIA_CDI_QUIET=true"] {
-        let off = "NVIDIA_CTK_DISABLE_HOOKS=chmod";
-        let ran = run(&bundle(&with_env(&[variable])), &[variable, off], CHMOD);
-        assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{variable}");
+    hostile_cases(4);
+}
+
+/// Guard: the bounds in `oci::variables`. What cannot be a process's environment is none, and takes no memory.
+#[test]
+fn memory_does_not_follow_the_environment_of_a_container() {
+    let long = format!("A={}", "x".repeat(40_000_000));
+    let many: Vec<_> = (0..1_000_000)
+        .map(|number| format!("NVIDIA_CTK_{number}=x"))
+        .collect();
+    let many: Vec<_> = many.iter().map(String::as_str).collect();
+    let peak = |env: &[&str], is_off: bool| {
+        let bundle = bundle(&with_env(env));
+        let measured = bundle.path().join("peak");
+        let peak = [helper("peak.c").into(), measured.clone().into()];
+        let before = [
+            words(&["env", "NVIDIA_CTK_DISABLE_HOOKS=chmod"]),
+            peak.into(),
+        ]
+        .concat();
+        let ran = bundle.hook_in(&before, CHMOD);
+        assert_eq!(
+            (ran.code, bundle.mode("f") == 0o600),
+            (0, is_off),
+            "{ran:?}"
+        );
+        bundle::measured(&measured).peak
+    };
+    hostile_cases(2);
+    let least = peak(&["A=b"], true);
+    for env in [&[long.as_str()][..], &many] {
+        let most = peak(env, false);
+        assert!(
+            most < least + (4 << 10),
+            "{most} KiB, with a small one {least} KiB"
+        );
     }
 }

@@ -19,6 +19,7 @@ const CTK: &[Variables] = &[
         flag: "quiet",
         names: &["NVIDIA_CTK_QUIET"],
     },
+    STRICT,
     Variables {
         command: Some("config"),
         flag: "config-file",
@@ -37,7 +38,14 @@ const CDI_HOOK: &[Variables] = &[
         flag: "quiet",
         names: &["NVIDIA_CTK_QUIET", "NVIDIA_CDI_QUIET"],
     },
+    STRICT,
 ];
+
+const STRICT: Variables = Variables {
+    command: Some("hook"),
+    flag: "strict",
+    names: &["NVIDIA_CTK_STRICT"],
+};
 
 /// What a variable says of a flag.
 pub(super) struct Setting {

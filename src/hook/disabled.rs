@@ -41,7 +41,7 @@ impl Disabled {
 
     /// Asks the environment and the container's annotations.
     pub(super) fn by_caller(state: &State, environment: &Environment) -> Self {
-        let names = environment.disabled.iter().cloned();
+        let names = environment.disabled_hooks().into_iter();
         let by_environment = names.map(|name| (name, Place::Environment));
         let is_off = state.annotations.get(OPT_OUT).is_some_and(|it| it == "off");
         let by_annotation = is_off.then(|| (ALL.to_owned(), Place::Annotation));

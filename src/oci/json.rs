@@ -14,6 +14,15 @@ const MAX_KEY: u64 = 64 << 10;
 
 /// Reads the first JSON value of `input` as a `T`; stops at its end, and refuses more than `limit` bytes.
 pub(super) fn read<T: DeserializeOwned>(input: impl Read, limit: u64) -> Result<T> {
+    read_short(input, limit, u64::MAX)
+}
+
+/// The same, and refuses strings of more than `longest` bytes: for values that are looked at one by one.
+pub(super) fn read_short<T: DeserializeOwned>(
+    input: impl Read,
+    limit: u64,
+    longest: u64,
+) -> Result<T> {
     let mut input = BufReader::new(Noted(input));
     if input.fill_buf()?.starts_with("\u{feff}".as_bytes()) {
         input.consume("\u{feff}".len());
@@ -22,7 +31,10 @@ pub(super) fn read<T: DeserializeOwned>(input: impl Read, limit: u64) -> Result<
         input,
         left: limit,
         limit,
-        nesting: Nesting::default(),
+        nesting: Nesting {
+            longest,
+            ..Nesting::default()
+        },
     };
     let mut deserializer = serde_json::Deserializer::from_reader(bounded);
     Ok(T::deserialize(&mut deserializer)?)
@@ -61,6 +73,8 @@ struct Nesting {
     string: Option<u64>,
     string_is_key: bool,
     escaped: bool,
+    /// How long a string may be that is no key.
+    longest: u64,
 }
 
 impl Nesting {
@@ -69,6 +83,12 @@ impl Nesting {
             self.string = Some(length + 1);
             if self.string_is_key && length > MAX_KEY {
                 return Err(too_large(format!("a key longer than {MAX_KEY} bytes")));
+            }
+            if length > self.longest {
+                return Err(too_large(format!(
+                    "a string longer than {} bytes",
+                    self.longest
+                )));
             }
             match byte {
                 _ if self.escaped => self.escaped = false,

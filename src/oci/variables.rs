@@ -3,11 +3,16 @@
 use std::path::Path;
 
 use anyhow::Result;
-use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::{MAX_CONFIG, json, open_host_file};
 
 const PREFIXES: [&str; 2] = ["NVIDIA_CTK_", "NVIDIA_CDI_"];
+
+/// More bytes than one variable of a process can have in JSON, and more than those of this program can have together: Linux
+/// starts no process with a string of more than 128 KiB.
+const MAX_STRING: u64 = 1 << 20;
+const MAX_OWN: usize = 1 << 20;
 
 #[derive(Default)]
 struct Config {
@@ -39,8 +44,12 @@ impl<'de> Deserialize<'de> for Own {
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut entries: A) -> Result<Own, A::Error> {
                 let mut own = Vec::new();
+                let mut left = MAX_OWN;
                 while let Some(entry) = entries.next_element::<String>()? {
                     if PREFIXES.iter().any(|prefix| entry.starts_with(prefix)) {
+                        left = left
+                            .checked_sub(entry.len() + size_of::<String>())
+                            .ok_or_else(|| A::Error::custom("too many variables"))?;
                         own.push(entry);
                     }
                 }
@@ -55,6 +64,6 @@ impl<'de> Deserialize<'de> for Own {
 /// Those variables; none where config.json cannot be read.
 pub(super) fn own(config: &Path) -> Option<Vec<String>> {
     let config: Result<Config> =
-        open_host_file(config).and_then(|file| json::read(file, MAX_CONFIG));
+        open_host_file(config).and_then(|file| json::read_short(file, MAX_CONFIG, MAX_STRING));
     config.ok().map(|config| config.process.env.0)
 }
