@@ -88,7 +88,6 @@ impl Hook {
     /// level of the log, and returns whether `--strict` is on.
     pub fn run(&self, read_again: &dyn Fn(Counts<'_>) -> bool) -> Result<()> {
         let caller = Caller {
-            by_config: Disabled::by_config(),
             read_again,
             is_strict: Cell::new(self.strict),
         };
@@ -151,7 +150,6 @@ fn name<H: SubCommand>() -> &'static str {
 
 /// Who calls the hook, and how.
 struct Caller<'c> {
-    by_config: Disabled,
     read_again: &'c dyn Fn(Counts<'_>) -> bool,
     is_strict: Cell<bool>,
 }
@@ -160,10 +158,11 @@ impl Caller<'_> {
     /// Lets a hook do its work: the straight line from the command line to the container.
     fn call<H: InContainer>(&self, hook: &H) -> Result<()> {
         set_hook(name::<H>());
-        if !self.by_config.allows::<H>(true) {
+        let by_config = Disabled::by_config();
+        if !by_config.allows::<H>(true) {
             return Ok(());
         }
-        let Some(options) = hook.options(&self.by_config)? else {
+        let Some(options) = hook.options(&by_config)? else {
             return Ok(());
         };
         // Modes are what the hook says, whatever the runtime's umask is.
