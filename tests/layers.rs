@@ -120,7 +120,13 @@ fn imports_go_down() {
             }
         }
     }
-    // Beside each other modules may import, but not in a circle: who imports nothing that is left is taken away, until none is left.
+    // Beside each other modules may import, but not in a circle.
+    assert_no_circle(&edges);
+}
+
+/// Who imports nothing that is left is taken away, until none is left.
+#[track_caller]
+fn assert_no_circle(edges: &BTreeMap<String, BTreeSet<String>>) {
     let mut left: BTreeSet<_> = edges.keys().cloned().collect();
     while !left.is_empty() {
         let is_leaf = |it: &&String| edges[*it].iter().all(|to| !left.contains(to));
@@ -128,6 +134,72 @@ fn imports_go_down() {
         assert!(!leaves.is_empty(), "these import each other: {left:?}");
         left.retain(|it| !leaves.contains(it));
     }
+}
+
+/// The paths of a `use`, without its braces.
+fn expand(path: &str) -> Vec<String> {
+    let Some((start, rest)) = path.split_once('{') else {
+        return vec![path.trim().to_owned()];
+    };
+    let inner = &rest[..rest.rfind('}').unwrap()];
+    let mut depth = 0;
+    let parts = inner.split(|c| {
+        depth += i32::from(c == '{') - i32::from(c == '}');
+        c == ',' && depth == 0
+    });
+    let parts: Vec<_> = parts.filter(|part| !part.trim().is_empty()).collect();
+    let inside = |part: &&str| expand(&format!("{}{}", start.trim(), part.trim()));
+    parts.iter().flat_map(inside).collect()
+}
+
+/// Nor do two files, but a module and what is inside of it.
+#[test]
+fn files_import_each_other_in_one_direction() {
+    let sources = sources();
+    let name = |path: &Path| {
+        path.with_extension("")
+            .display()
+            .to_string()
+            .replace('/', "::")
+    };
+    let files: BTreeSet<_> = sources.keys().map(|path| name(path)).collect();
+    let mut edges: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let mut count = 0;
+    for (path, code) in &sources {
+        let from = name(path);
+        let starts = code
+            .match_indices("use ")
+            .filter(|(at, _)| code[..*at].ends_with(['\n', ' ', ')']));
+        let uses = starts.map(|(at, start)| code[at + start.len()..].split(';').next().unwrap());
+        for used in uses.flat_map(expand) {
+            let mut module: Vec<&str> = from.split("::").collect();
+            let mut words = used.split("::").peekable();
+            match words.peek() {
+                Some(&"crate") => {
+                    words.next();
+                    module.clear();
+                }
+                Some(&"super") => {
+                    while words.next_if_eq(&"super").is_some() {
+                        module.pop();
+                    }
+                }
+                _ => continue,
+            }
+            module.extend(words);
+            let longest = (1..=module.len()).rev().map(|it| module[..it].join("::"));
+            let Some(to) = longest.into_iter().find(|it| files.contains(it)) else {
+                continue;
+            };
+            let is_inside = |inner: &str, outer: &str| inner.starts_with(&format!("{outer}::"));
+            if to != from && !is_inside(&to, &from) && !is_inside(&from, &to) {
+                edges.entry(from.clone()).or_default().insert(to);
+                count += 1;
+            }
+        }
+    }
+    assert!(count > 200, "{count} imports");
+    assert_no_circle(&edges);
 }
 
 /// What is drawn is there.
