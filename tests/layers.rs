@@ -139,6 +139,7 @@ fn assert_no_circle(edges: &BTreeMap<String, BTreeSet<String>>) {
 /// The paths of a `use`, without its braces.
 fn expand(path: &str) -> Vec<String> {
     let Some((start, rest)) = path.split_once('{') else {
+        let path = path.split(" as ").next().unwrap();
         return vec![path.trim().to_owned()];
     };
     let inner = &rest[..rest.rfind('}').unwrap()];
