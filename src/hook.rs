@@ -122,7 +122,7 @@ trait InContainer: SubCommand {
     /// Whether the hook restricts what the container can do: only the host's configuration switches it off.
     const RESTRICTS: bool = false;
 
-    /// The file that holds the state; standard input if there is none.
+    /// The file to read the state from; `None` is standard input.
     fn container_spec(&self) -> Option<&str>;
 
     /// Reads the command line; `None` where there is nothing to do in any container. Refuses what can be seen to be wrong without

@@ -191,6 +191,12 @@ impl State {
         Ok(self.bundle.join(root.path))
     }
 
+    /// Whether a variable of the environment is this program's.
+    #[must_use]
+    pub fn is_own_variable(name: &str) -> bool {
+        variables::is_own(name)
+    }
+
     /// The variables of the container's process that are this program's, as `NAME=VALUE`; none where config.json cannot be read.
     #[must_use]
     pub fn own_variables(&self) -> Option<Vec<String>> {

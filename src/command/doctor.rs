@@ -113,7 +113,7 @@ impl Finding {
         Self::error(
             code,
             what,
-            "it holds more than such a file has on any host, or all of them together do: nobody knows here what it says",
+            "it is larger than any such file of a working host, or all of them together are: this program does not read it",
             "remove what is not needed",
         )
     }

@@ -382,7 +382,7 @@ fn is_this_program(directory: &Directory, name: &OsStr) -> bool {
         })
 }
 
-/// Reads piece by piece: the file may grow or shrink meanwhile, and nobody knows what it is.
+/// Reads in bounded pieces: the file may grow or shrink meanwhile, and may be any other program.
 fn has_mark(file: impl Read) -> io::Result<bool> {
     let mut file = BufReader::with_capacity(PIECE, file);
     let mut window = Vec::new();

@@ -10,8 +10,7 @@ use crate::oci::State;
 
 /// Names of hooks, with commas between them.
 pub(super) const DISABLE_HOOKS: &str = "NVIDIA_CTK_DISABLE_HOOKS";
-/// How names of this program's variables begin, and how those of the log end.
-const PREFIXES: [&str; 2] = ["NVIDIA_CTK_", "NVIDIA_CDI_"];
+/// How names of variables of the log end.
 const OF_LOG: [&str; 2] = ["_DEBUG", "_QUIET"];
 
 /// Which variables count.
@@ -27,8 +26,7 @@ pub(super) enum Environment {
 impl Environment {
     /// Looks for variables of this program; config.json is read if there are any.
     pub(super) fn of(state: &State) -> Self {
-        let is_own = |name: &str| PREFIXES.iter().any(|prefix| name.starts_with(prefix));
-        if !env::vars_os().any(|(name, _)| name.to_str().is_some_and(is_own)) {
+        if !env::vars_os().any(|(name, _)| name.to_str().is_some_and(State::is_own_variable)) {
             return Self::Empty;
         }
         if let Some(variables) = state.own_variables() {

@@ -82,7 +82,7 @@ fn is_foreign(directory: &FileStat, file: &FileStat) -> bool {
     is_shared && ![0, geteuid().as_raw(), directory.st_uid].contains(&file.st_uid)
 }
 
-/// A walk that stands in a directory.
+/// A walk along a path, one directory at a time.
 struct Walk {
     /// Open for nothing but going on: to search it is enough.
     directory: OwnedFd,
@@ -119,7 +119,7 @@ impl Walk {
         })
     }
 
-    /// Goes along `path` up to its last name that is no link, and returns that.
+    /// Follows `path` and its links up to the last name, which it returns.
     fn go(&mut self, path: &Path) -> io::Result<Option<OsString>> {
         let mut ahead = steps(&std::path::absolute(path)?);
         while let Some(step) = ahead.pop() {
@@ -187,7 +187,7 @@ fn steps(path: &Path) -> Vec<OsString> {
     steps
 }
 
-/// Opens a directory that is no link. This starts an automount, as to look at it does not.
+/// Opens a directory, without following a link. Unlike stat(2), this starts an automount.
 fn open_directory(
     directory: impl std::os::fd::AsFd,
     name: &OsStr,

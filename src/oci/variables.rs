@@ -7,6 +7,7 @@ use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, Se
 
 use super::{MAX_CONFIG, json, open_host_file};
 
+/// How names of this program's variables begin.
 const PREFIXES: [&str; 2] = ["NVIDIA_CTK_", "NVIDIA_CDI_"];
 
 /// More bytes than one variable of a process can have in JSON, and more than those of this program can have together: Linux
@@ -46,7 +47,7 @@ impl<'de> Deserialize<'de> for Own {
                 let mut own = Vec::new();
                 let mut left = MAX_OWN;
                 while let Some(entry) = entries.next_element::<String>()? {
-                    if PREFIXES.iter().any(|prefix| entry.starts_with(prefix)) {
+                    if is_own(&entry) {
                         left = left
                             .checked_sub(entry.len() + size_of::<String>())
                             .ok_or_else(|| A::Error::custom("too many variables"))?;
@@ -59,6 +60,11 @@ impl<'de> Deserialize<'de> for Own {
 
         deserializer.deserialize_seq(Entries)
     }
+}
+
+/// Whether a variable is this program's.
+pub(super) fn is_own(name: &str) -> bool {
+    PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
 /// Those variables; none where config.json cannot be read.

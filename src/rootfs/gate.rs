@@ -78,7 +78,8 @@ impl Gate {
     /// Whether nobody can be changing what lies on the file's mount: no process of the container runs yet, and its root is its
     /// own. What is mounted in it is not.
     pub(super) fn is_quiet(&self, file: impl AsFd) -> bool {
-        self.surroundings.is_creating && MountId::of(file).ok() == self.root_mount
+        let is_roots = || self.root_mount.is_some() && MountId::of(file).ok() == self.root_mount;
+        self.surroundings.is_creating && is_roots()
     }
 
     /// Refuses what lies on a mount that is not the container's own, or of which that cannot be told. The error's kind is
@@ -104,7 +105,7 @@ impl Gate {
     fn own(&self) -> &[MountId] {
         self.own.get_or_init(|| {
             self.find_own().unwrap_or_else(|err| {
-                log::debug!("/proc: the mounts of the container cannot be read: {err}");
+                log::debug!("only the root's mount counts as the container's own: {err}");
                 Vec::new()
             })
         })
