@@ -1,241 +1,101 @@
-//! The container engines of a host, and what their configuration says of NVIDIA's runtime and of CDI.
+//! The container engines: where their configuration is, what it says of NVIDIA's runtime and of CDI, and how it is edited.
+//!
+//! Each engine has a module, which knows its documents; [`setup`] is what a host has of all of them, and [`configuration`] what edits
+//! of their documents have in common.
 
-mod containerd;
-mod crio;
-mod docker;
+pub mod configuration;
+pub mod containerd;
+pub mod crio;
+pub mod docker;
+pub mod podman;
+pub mod setup;
 
-use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::fmt;
+use std::str::FromStr;
 
-use anyhow::{Context, Error, Result};
-use toml_edit::Item;
-
-use crate::host::allowance::Allowance;
-use crate::rootfs::Root;
-
-/// Largest configuration file that is read, and most bytes of all files of an engine: TOML takes 140 times as much memory.
-const MAX_CONFIG: u64 = 512 << 10;
-const MAX_CONFIGS: u64 = 2 << 20;
-/// Where engines are installed.
-const PROGRAM_DIRECTORIES: [&str; 4] = [
-    "/usr/bin",
-    "/usr/local/bin",
-    "/usr/sbin",
-    "/usr/libexec/crio",
-];
-/// How names of NVIDIA's runtime and its modes begin.
-const RUNTIME: &str = "nvidia-container-runtime";
-
-/// An engine, as far as it is there.
-#[derive(Debug, Default)]
-pub struct Engine {
-    /// Its name.
-    pub name: &'static str,
-    /// Its program.
-    pub program: Option<PathBuf>,
-    /// Its configuration files, in the order in which they are read.
-    pub configs: Vec<PathBuf>,
-    /// What is wrong with one of them, if so.
-    pub error: Option<Error>,
-    /// The program of NVIDIA's runtime, if the engine knows that.
-    pub nvidia_runtime: Option<PathBuf>,
-    /// The default runtime, if it is configured.
-    pub default_runtime: Option<String>,
-    /// Whether CDI is on; none if the engine's version decides.
-    pub cdi: Option<bool>,
-    /// Whether systemd manages the containers' cgroups; none if the engine decides.
-    pub systemd_cgroup: Option<bool>,
-}
-
-/// Those engines below `root` that are installed or configured.
-#[must_use]
-pub fn read_all(root: &Root) -> Vec<Engine> {
-    let podman = Engine {
-        name: "podman",
-        cdi: Some(true),
-        ..Engine::default()
-    };
-    [
-        docker::read(root),
-        containerd::read(root),
-        crio::read(root),
-        podman,
-    ]
-    .into_iter()
-    .map(|engine| Engine {
-        program: program(root, program_name(engine.name)),
-        ..engine
-    })
-    .filter(|engine| engine.program.is_some() || !engine.configs.is_empty())
-    .collect()
-}
-
-fn program_name(engine: &str) -> &str {
-    match engine {
-        "docker" => "dockerd",
-        "CRI-O" => "crio",
-        name => name,
-    }
-}
-
-fn program(root: &Root, name: &str) -> Option<PathBuf> {
-    PROGRAM_DIRECTORIES
-        .iter()
-        .map(|directory| Path::new(directory).join(name))
-        .find(|path| root.stat(path).is_ok())
+/// A container engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Engine {
+    /// Docker
+    Docker,
+    /// containerd
+    Containerd,
+    /// CRI-O
+    Crio,
+    /// podman
+    Podman,
 }
 
 impl Engine {
-    /// Reads a configuration file and lets `read` look at it; the first error of all files stays.
-    fn look(
-        &mut self,
-        (root, bytes): (&Root, &mut Allowance),
-        path: &Path,
-        read: impl FnOnce(&mut Self, &str) -> Result<()>,
-    ) {
-        let text = match bytes.read(root, path, MAX_CONFIG) {
-            Ok(bytes) => String::from_utf8(bytes).map_err(Error::from),
-            Err(err) if err.kind() == ErrorKind::NotFound => return,
-            Err(err) => Err(err.into()),
-        };
-        self.configs.push(path.to_owned());
-        let read = text.and_then(|text| read(self, &text));
-        if let Err(err) = read.with_context(|| path.display().to_string()) {
-            self.error.get_or_insert(err);
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Docker, Self::Containerd, Self::Crio, Self::Podman];
+
+    /// The name under which people know it.
+    #[must_use]
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Docker => "docker",
+            Self::Containerd => "containerd",
+            Self::Crio => "CRI-O",
+            Self::Podman => "podman",
         }
     }
 
-    /// Takes `path` for NVIDIA's runtime if the runtime's name or the program's says so.
-    fn meet_runtime(&mut self, name: &str, path: &str) {
-        let program = Path::new(path).file_name().unwrap_or_default();
-        if name == "nvidia" || program.to_string_lossy().starts_with(RUNTIME) {
-            self.nvidia_runtime = Some(path.into());
+    /// The name of its program.
+    #[must_use]
+    pub fn program(self) -> &'static str {
+        match self {
+            Self::Docker => "dockerd",
+            Self::Containerd => "containerd",
+            Self::Crio => "crio",
+            Self::Podman => "podman",
+        }
+    }
+
+    /// The configuration file that its manual names.
+    #[must_use]
+    pub fn default_config(self) -> &'static str {
+        match self {
+            Self::Docker => "/etc/docker/daemon.json",
+            Self::Containerd => "/etc/containerd/config.toml",
+            Self::Crio => "/etc/crio/crio.conf",
+            Self::Podman => "/etc/containers/containers.conf",
+        }
+    }
+
+    /// The folder of its drop-ins, in the folder of its configuration file; none for an engine that has no such folder.
+    #[must_use]
+    pub fn drop_in_folder(self) -> Option<&'static str> {
+        match self {
+            Self::Containerd => Some("conf.d"),
+            Self::Crio => Some("crio.conf.d"),
+            Self::Docker | Self::Podman => None,
         }
     }
 }
 
-/// What stands at `path` below `item`.
-fn at<'i>(item: &'i Item, path: &[&str]) -> Option<&'i Item> {
-    path.iter().try_fold(item, |item, name| item.get(name))
+/// As on the command line.
+impl fmt::Display for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Docker => "docker",
+            Self::Containerd => "containerd",
+            Self::Crio => "crio",
+            Self::Podman => "podman",
+        })
+    }
 }
 
-/// The members of the table at `path` below `item`.
-fn members<'i>(item: &'i Item, path: &[&str]) -> impl Iterator<Item = (&'i str, &'i Item)> {
-    at(item, path)
-        .and_then(Item::as_table_like)
-        .into_iter()
-        .flat_map(|table| table.iter())
-}
+impl FromStr for Engine {
+    type Err = String;
 
-#[cfg(test)]
-mod tests {
-    use std::fs;
-
-    use super::*;
-
-    fn engines(files: &[(&str, &str)]) -> Vec<Engine> {
-        let folder = tempfile::tempdir().unwrap();
-        for (path, text) in files {
-            let path = folder.path().join(path);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, text).unwrap();
-        }
-        read_all(&Root::open(folder.path()).unwrap())
-    }
-
-    fn only(files: &[(&str, &str)]) -> Engine {
-        let mut engines = engines(files);
-        assert_eq!(engines.len(), 1, "{engines:?}");
-        engines.pop().unwrap()
-    }
-
-    #[test]
-    fn docker() {
-        let engine = only(&[(
-            "etc/docker/daemon.json",
-            r#"{"runtimes": {"gpu": {"path": "/opt/nvidia-container-runtime.cdi"}}, "default-runtime": "gpu",
-                "features": {"cdi": false}, "exec-opts": ["native.cgroupdriver=cgroupfs"]}"#,
-        )]);
-        assert_eq!(engine.name, "docker");
-        assert_eq!(
-            engine.nvidia_runtime,
-            Some("/opt/nvidia-container-runtime.cdi".into())
-        );
-        assert_eq!(engine.default_runtime.as_deref(), Some("gpu"));
-        assert_eq!(
-            (engine.cdi, engine.systemd_cgroup),
-            (Some(false), Some(false))
-        );
-        for (text, wrong) in [
-            ("", false),
-            (" \n", false),
-            ("null", true),
-            ("[]", true),
-            ("{} x", true),
-            ("// c\n{}", true),
-        ] {
-            let engine = only(&[("etc/docker/daemon.json", text)]);
-            assert_eq!(engine.error.is_some(), wrong, "{text}");
-            assert_eq!((engine.cdi, engine.nvidia_runtime), (None, None));
-        }
-    }
-
-    #[test]
-    fn containerd_with_imports() {
-        let engine = only(&[
-            (
-                "etc/containerd/config.toml",
-                "version = 2\nimports = [\"conf.d/*.toml\", \"/etc/containerd/config.toml\"]\n",
-            ),
-            (
-                "etc/containerd/conf.d/99-nvidia.toml",
-                "[plugins.'io.containerd.grpc.v1.cri']\nenable_cdi = true\n\
-                 [plugins.'io.containerd.grpc.v1.cri'.containerd]\ndefault_runtime_name = 'runc'\n\
-                 [plugins.'io.containerd.grpc.v1.cri'.containerd.runtimes.nvidia.options]\n\
-                 BinaryName = '/usr/bin/nvidia-container-runtime'\nSystemdCgroup = true\n",
-            ),
-            ("etc/containerd/conf.d/ignored.conf", "["),
-        ]);
-        assert_eq!(
-            engine.nvidia_runtime,
-            Some("/usr/bin/nvidia-container-runtime".into())
-        );
-        assert_eq!(engine.default_runtime.as_deref(), Some("runc"));
-        assert_eq!(
-            (engine.cdi, engine.systemd_cgroup),
-            (Some(true), Some(true))
-        );
-        assert_eq!(engine.configs.len(), 2);
-        let engine = only(&[("etc/containerd/config.toml", "a = [")]);
-        assert!(
-            engine
-                .error
-                .unwrap()
-                .to_string()
-                .starts_with("/etc/containerd/config.toml")
-        );
-    }
-
-    #[test]
-    fn crio_and_podman() {
-        let engines = engines(&[
-            (
-                "etc/crio/crio.conf",
-                "[crio.runtime]\ncgroup_manager = 'cgroupfs'\n",
-            ),
-            (
-                "etc/crio/crio.conf.d/99-nvidia.toml",
-                "[crio.runtime]\ndefault_runtime = 'nvidia'\n[crio.runtime.runtimes.nvidia]\nruntime_path = '/x'\n",
-            ),
-            ("usr/bin/podman", ""),
-        ]);
-        let [crio, podman] = engines.as_slice() else {
-            panic!("{engines:?}")
-        };
-        assert_eq!(crio.nvidia_runtime, Some("/x".into()));
-        assert_eq!(crio.default_runtime.as_deref(), Some("nvidia"));
-        assert_eq!(crio.systemd_cgroup, Some(false));
-        assert_eq!(podman.program, Some("/usr/bin/podman".into()));
-        assert_eq!(podman.cdi, Some(true));
+    fn from_str(name: &str) -> Result<Self, String> {
+        Self::ALL
+            .into_iter()
+            .find(|engine| engine.to_string() == name)
+            .ok_or_else(|| {
+                let known = Self::ALL.map(|engine| engine.to_string()).join(", ");
+                format!("unrecognized runtime '{name}'; known are {known}")
+            })
     }
 }

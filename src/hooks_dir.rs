@@ -1,9 +1,12 @@
 //! Directories of OCI hooks for podman and CRI-O. Format: oci-hooks(5), version 1.0.0.
 
+pub mod nvidia_runtime_hook;
+
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
+use oci_spec::runtime::Hook;
 use serde::Deserialize;
 
 use crate::host::allowance::{Allowance, Unusable};
@@ -41,11 +44,6 @@ struct Document {
     version: String,
     hook: Hook,
     stages: Vec<String>,
-}
-
-#[derive(Deserialize)]
-struct Hook {
-    path: PathBuf,
 }
 
 /// All files that count below `root`.
@@ -94,15 +92,15 @@ fn program(root: &Root, bytes: &[u8]) -> Result<PathBuf, String> {
     if let Some(stage) = document.stages.iter().find(is_unknown) {
         return Err(format!("stage '{stage}' is not known"));
     }
-    let program = document.hook.path;
+    let program = document.hook.path();
     if !program.is_absolute() {
         return Err(format!(
             "the hook's path '{}' is not absolute",
             program.display()
         ));
     }
-    is_program(root, &program).map_err(|reason| format!("{}: {reason}", program.display()))?;
-    Ok(program)
+    is_program(root, program).map_err(|reason| format!("{}: {reason}", program.display()))?;
+    Ok(program.clone())
 }
 
 /// Refuses what cannot be executed.

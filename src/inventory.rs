@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 
 use crate::cdi::{self, SpecFile};
 use crate::driver::Driver;
-use crate::engine::{self, Engine};
+use crate::engine::setup::{self, Setup};
 use crate::hooks_dir::{self, HookFile};
 use crate::rootfs::{Kind, Root};
 
@@ -25,7 +25,7 @@ pub struct Inventory {
     /// The NVIDIA driver.
     pub driver: Driver,
     /// Container engines.
-    pub engines: Vec<Engine>,
+    pub engines: Vec<Setup>,
     /// CDI specs, lowest precedence first.
     pub specs: Vec<SpecFile>,
     /// OCI hooks of hooks.d.
@@ -51,7 +51,7 @@ impl Inventory {
             .with_context(|| format!("cannot open the root directory {}", root.display()))?;
         Ok(Self {
             driver: Driver::read(&root),
-            engines: engine::read_all(&root),
+            engines: setup::read_all(&root),
             specs: cdi::read_all(&root),
             hooks: hooks_dir::read_all(&root),
             programs: programs(&root),

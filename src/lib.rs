@@ -13,7 +13,7 @@
 //!
 //! ```text
 //! options ──> what there is ──> what shall be ──> what differs ──> written as a whole ──> one line a change
-//!             inventory,        runtime,          document         host                   to stdout
+//!             inventory,        engine,           document         host                   to stdout
 //!             document          config
 //! ```
 //!
@@ -24,7 +24,7 @@
 //!   hook/*  command/*                                         options, a straight line of calls, a report
 //!     inventory  sandbox                                      what is found; what is given up
 //!       driver  engine  cdi  config  hooks_dir  host  oci     one kind of file each
-//!         ldcache  rootfs  runtime                            caches; files below a root; documents of engines
+//!         ldcache  rootfs                                     caches; files below a root
 //!           elf  document  cuda                               bytes in, values out
 //!             watchdog  sys  diagnostics  stdout              the process and its messages
 //!               names  printable  spelling                    words
@@ -83,7 +83,6 @@ pub mod names;
 pub mod oci;
 mod printable;
 pub mod rootfs;
-pub mod runtime;
 pub mod sandbox;
 mod spelling;
 mod stdout;

@@ -1,104 +1,105 @@
-//! containerd's `config.toml` and what it imports.
+//! containerd's `config.toml` and the files that it imports.
+//!
+//! containerd 1.x replaces the whole section of a plugin by that of an imported file; 2.x merges the two.
 
-use std::collections::VecDeque;
-use std::io;
-use std::path::{Path, PathBuf};
+mod edit;
+pub(super) mod setup;
 
-use anyhow::Result;
-use toml_edit::Item;
+pub use edit::{ConfigToml, ImportingMain, MainFile};
 
-use super::{Engine, MAX_CONFIGS, at, members};
+use toml_edit::Table;
+
+use crate::document::Invalid;
 use crate::document::toml::Document;
-use crate::host::allowance::Allowance;
-use crate::rootfs::Root;
-use crate::runtime::Runtime;
 
-/// The CRI plugin's names in the versions 3, 2 and 1 of the file.
-const PLUGINS: [&str; 3] = [
-    "io.containerd.cri.v1.runtime",
-    "io.containerd.grpc.v1.cri",
-    "cri",
-];
-/// Most patterns and files that are imported in all.
-const MAX_IMPORTS: usize = 256;
+const VERSION: &[&str] = &["version"];
+const IMPORTS: &[&str] = &["imports"];
 
-pub(super) fn read(root: &Root) -> Engine {
-    let mut engine = Engine {
-        name: "containerd",
-        ..Engine::default()
-    };
-    let mut bytes = Allowance::new(MAX_CONFIGS);
-    let mut left = MAX_IMPORTS;
-    let mut queue = VecDeque::<PathBuf>::from([Runtime::Containerd.default_config().into()]);
-    while let Some(path) = queue.pop_front() {
-        if engine.configs.contains(&path) {
-            continue;
-        }
-        engine.look((root, &mut bytes), &path, |engine, text| {
-            let document = Document::parse(text)?;
-            read_config(engine, &document)?;
-            let patterns = document.strings(&["imports"])?.unwrap_or_default();
-            let folder = path.parent().unwrap_or(Path::new("/"));
-            for pattern in patterns {
-                let files = expand(root, &folder.join(pattern));
-                left = left.checked_sub(1 + files.len()).ok_or_else(too_many)?;
-                queue.extend(files);
-            }
-            Ok(())
-        });
-    }
-    engine
+/// Settings below the CRI plugin's section.
+const RUNTIMES: [&str; 2] = ["containerd", "runtimes"];
+const DEFAULT_RUNTIME: [&str; 2] = ["containerd", "default_runtime_name"];
+const ENABLE_CDI: &str = "enable_cdi";
+/// Settings below a runtime's.
+const BINARY_NAME: [&str; 2] = ["options", "BinaryName"];
+
+/// The version of a document's form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ConfigVersion {
+    /// The form of containerd 1.0, without imports.
+    V1,
+    /// The form of containerd 1.3 and later.
+    V2,
+    /// The form of containerd 2.0.
+    V3,
+    /// The form of containerd 2.3.
+    V4,
 }
 
-fn read_config(engine: &mut Engine, config: &Document) -> Result<()> {
-    for plugin in PLUGINS {
-        let Some(cri) = config.get(&["plugins", plugin])? else {
-            continue;
+impl ConfigVersion {
+    /// The version of a document; `new` if it is blank.
+    pub fn read(text: &str, new: Self) -> Result<Self, Invalid> {
+        Self::of(&Document::parse(text)?, new)
+    }
+
+    /// The version of the document; `new` if it is blank. Refuses those that are not known.
+    fn of(document: &Document, new: Self) -> Result<Self, Invalid> {
+        let Some(item) = document.get(VERSION)? else {
+            let is_blank = document.has_only(&[]);
+            return Ok(if is_blank { new } else { Self::V1 });
         };
-        for (name, runtime) in members(cri, &["containerd", "runtimes"]) {
-            let options = |key| at(runtime, &["options", key]);
-            if let Some(path) = options("BinaryName").and_then(Item::as_str) {
-                engine.meet_runtime(name, path);
-            }
-            let systemd = options("SystemdCgroup").and_then(Item::as_bool);
-            engine.systemd_cgroup = engine.systemd_cgroup.max(systemd);
+        match item.as_integer() {
+            Some(1) => Ok(Self::V1),
+            Some(2) => Ok(Self::V2),
+            Some(3) => Ok(Self::V3),
+            Some(4) => Ok(Self::V4),
+            _ => Err(document.error(VERSION, "the version is not 1, 2, 3 or 4")),
         }
-        let default = at(cri, &["containerd", "default_runtime_name"]).and_then(Item::as_str);
-        engine.default_runtime = default.map(str::to_owned).or(engine.default_runtime.take());
-        engine.cdi = cri.get("enable_cdi").and_then(Item::as_bool).or(engine.cdi);
     }
-    Ok(())
-}
 
-fn too_many() -> io::Error {
-    let message = format!("it leads to more than {MAX_IMPORTS} imports");
-    io::Error::new(io::ErrorKind::FileTooLarge, message)
-}
+    fn number(self) -> i64 {
+        match self {
+            Self::V1 => 1,
+            Self::V2 => 2,
+            Self::V3 => 3,
+            Self::V4 => 4,
+        }
+    }
 
-/// The files that a pattern means; a star stands for any part of a name.
-fn expand(root: &Root, pattern: &Path) -> Vec<PathBuf> {
-    let (Some(folder), Some(name)) = (
-        pattern.parent(),
-        pattern.file_name().and_then(|it| it.to_str()),
-    ) else {
-        return Vec::new();
-    };
-    let Some((start, end)) = name.split_once('*') else {
-        return vec![pattern.to_owned()];
-    };
-    let entries = root
-        .directory(folder)
-        .and_then(|it| it.entries())
-        .unwrap_or_default();
-    let mut paths: Vec<_> = entries
-        .iter()
-        .filter_map(|entry| entry.name.to_str())
-        .filter(|name| {
-            name.strip_prefix(start)
-                .is_some_and(|rest| rest.ends_with(end))
-        })
-        .map(|name| folder.join(name))
-        .collect();
-    paths.sort();
-    paths
+    /// The section of the CRI plugin.
+    fn cri(self) -> [&'static str; 2] {
+        let plugin = match self {
+            Self::V1 => "cri",
+            Self::V2 => "io.containerd.grpc.v1.cri",
+            Self::V3 | Self::V4 => "io.containerd.cri.v1.runtime",
+        };
+        ["plugins", plugin]
+    }
+
+    fn below_cri<'a>(self, rest: &[&'a str]) -> Vec<&'a str> {
+        [&self.cri()[..], rest].concat()
+    }
+
+    fn runtimes(self) -> Vec<&'static str> {
+        self.below_cri(&RUNTIMES)
+    }
+
+    fn default(self) -> Vec<&'static str> {
+        self.below_cri(&DEFAULT_RUNTIME)
+    }
+
+    fn cdi(self) -> Vec<&'static str> {
+        self.below_cri(&[ENABLE_CDI])
+    }
+
+    /// The settings of a runtime for which there are none to take over.
+    #[must_use]
+    pub fn plain(self) -> Table {
+        let mut table = Table::new();
+        table.insert("privileged_without_host_devices", toml_edit::value(false));
+        if self <= Self::V2 {
+            table.insert("runtime_engine", toml_edit::value(""));
+            table.insert("runtime_root", toml_edit::value(""));
+        }
+        table
+    }
 }

@@ -1,58 +1,83 @@
-//! CRI-O's `crio.conf` and its drop-ins.
+//! CRI-O: `crio.conf`, or a file in `crio.conf.d`.
 
-use std::path::Path;
+pub(super) mod setup;
 
-use anyhow::{Error, Result};
-use toml_edit::Item;
+use toml_edit::{Item, Table};
 
-use super::{Engine, MAX_CONFIGS, members};
+use super::configuration::{Base, Configuration, Handler, inherited, restore_default};
+use crate::document::Invalid;
 use crate::document::toml::Document;
-use crate::host::allowance::Allowance;
-use crate::rootfs::{Kind, Root};
-use crate::runtime::Runtime;
 
-pub(super) fn read(root: &Root) -> Engine {
-    let mut engine = Engine {
-        name: "CRI-O",
-        cdi: Some(true),
-        ..Engine::default()
-    };
-    let mut bytes = Allowance::new(MAX_CONFIGS);
-    let mut look = |path: &Path| engine.look((root, &mut bytes), path, read_config);
-    let config = Path::new(Runtime::Crio.default_config());
-    look(config);
-    let drop_in_folder = config.with_file_name(Runtime::Crio.drop_in_folder().unwrap_or_default());
-    let entries = root.directory(&drop_in_folder).map(|it| it.entries());
-    let mut drop_ins = match entries {
-        Ok(Ok(entries)) => entries,
-        Ok(Err(err)) => {
-            let err = Error::new(err).context(drop_in_folder.display().to_string());
-            engine.error.get_or_insert(err);
-            return engine;
-        }
-        Err(_) => Vec::new(),
-    };
-    drop_ins.retain(|entry| matches!(entry.kind, Kind::File | Kind::Link));
-    drop_ins.sort_by(|a, b| a.name.cmp(&b.name));
-    for drop_in in drop_ins {
-        look(&drop_in_folder.join(drop_in.name));
-    }
-    engine
+const RUNTIMES: &[&str] = &["crio", "runtime", "runtimes"];
+const DEFAULT: &[&str] = &["crio", "runtime", "default_runtime"];
+
+/// A file that CRI-O reads.
+pub struct CrioConf {
+    /// Where the settings of the runtime come from.
+    pub base: Base,
 }
 
-fn read_config(engine: &mut Engine, text: &str) -> Result<()> {
-    let document = Document::parse(text)?;
-    let Some(runtime) = document.get(&["crio", "runtime"])? else {
-        return Ok(());
-    };
-    for (name, entry) in members(runtime, &["runtimes"]) {
-        if let Some(path) = entry.get("runtime_path").and_then(Item::as_str) {
-            engine.meet_runtime(name, path);
-        }
-    }
-    let default = runtime.get("default_runtime").and_then(Item::as_str);
-    engine.default_runtime = default.map(str::to_owned).or(engine.default_runtime.take());
-    let manager = runtime.get("cgroup_manager").and_then(Item::as_str);
-    engine.systemd_cgroup = manager.map(|it| it == "systemd").or(engine.systemd_cgroup);
-    Ok(())
+/// The settings that a new runtime takes over from one in `text`; none if there is no such one.
+pub fn base(text: &str) -> Result<Option<Table>, Invalid> {
+    base_in(&Document::parse(text)?)
 }
+
+fn base_in(document: &Document) -> Result<Option<Table>, Invalid> {
+    // A virtual machine or a pod takes no OCI runtime as its program.
+    let is_oci = |table: &Table| {
+        let kind = table.get("runtime_type").and_then(Item::as_str);
+        !matches!(kind, Some("vm" | "pod"))
+    };
+    inherited(document, RUNTIMES, document.get_str(DEFAULT)?, is_oci)
+}
+
+fn entry(name: &str) -> Vec<&str> {
+    [RUNTIMES, &[name]].concat()
+}
+
+impl Configuration for CrioConf {
+    fn add(&self, text: &str, handler: &Handler) -> Result<String, Invalid> {
+        let mut document = Document::parse(text)?;
+        let entry = entry(&handler.name);
+        self.base.apply(&mut document, &entry, |document| {
+            Ok(base_in(document)?.unwrap_or_default())
+        })?;
+        document.set(&[&entry[..], &["runtime_path"]].concat(), &handler.path)?;
+        document.set(&[&entry[..], &["runtime_type"]].concat(), "oci")?;
+        if handler.is_default {
+            document.set(DEFAULT, &handler.name)?;
+        } else if document.get_str(DEFAULT)? == Some(&handler.name) {
+            document.remove(DEFAULT)?;
+        }
+        Ok(document.into_text())
+    }
+
+    fn find(&self, text: &str, name: &str) -> Result<Option<Handler>, Invalid> {
+        let document = Document::parse(text)?;
+        let entry = entry(name);
+        if document.table(&entry)?.is_none() {
+            return Ok(None);
+        }
+        let path = document.get_str(&[&entry[..], &["runtime_path"]].concat())?;
+        Ok(Some(Handler {
+            name: name.to_owned(),
+            path: path.unwrap_or_default().to_owned(),
+            is_default: document.get_str(DEFAULT)? == Some(name),
+            cdi: false,
+        }))
+    }
+
+    fn remove(&self, text: &str, backup: Option<&str>, name: &str) -> Result<String, Invalid> {
+        let mut document = Document::parse(text)?;
+        document.remove(&entry(name))?;
+        restore_default(&mut document, backup, RUNTIMES, DEFAULT, name)?;
+        Ok(document.into_text())
+    }
+
+    fn is_blank(&self, text: &str) -> bool {
+        Document::parse(text).is_ok_and(|document| document.has_only(&[]))
+    }
+}
+
+#[cfg(test)]
+mod tests;

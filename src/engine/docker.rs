@@ -1,57 +1,121 @@
-//! Docker's `daemon.json`.
+//! Docker: `daemon.json`.
 
-use std::path::Path;
+pub(super) mod setup;
 
-use anyhow::Result;
-use serde_json::{Map, Value};
+use serde_json::{Value, json};
 
-use super::{Engine, MAX_CONFIGS};
-use crate::host::allowance::Allowance;
-use crate::rootfs::Root;
-use crate::runtime::Runtime;
+use super::configuration::{Configuration, Handler};
+use crate::document::Invalid;
+use crate::document::json::Document;
 
-const CGROUP_DRIVER: &str = "native.cgroupdriver=";
+const RUNTIMES: &str = "runtimes";
+const DEFAULT: &[&str] = &["default-runtime"];
+const CDI: &[&str] = &["features", "cdi"];
 
-pub(super) fn read(root: &Root) -> Engine {
-    let mut engine = Engine {
-        name: "docker",
-        ..Engine::default()
-    };
-    let config = Path::new(Runtime::Docker.default_config());
-    let mut bytes = Allowance::new(MAX_CONFIGS);
-    engine.look((root, &mut bytes), config, read_config);
-    engine
+/// `daemon.json`.
+pub struct DaemonJson;
+
+impl Configuration for DaemonJson {
+    /// An entry that is there keeps all but its path. The default stays unless this runtime shall be it.
+    fn add(&self, text: &str, handler: &Handler) -> Result<String, Invalid> {
+        let mut document = Document::parse(text)?;
+        let entry = [RUNTIMES, &handler.name];
+        let shim = [RUNTIMES, &handler.name, "runtimeType"];
+        if document.get(&entry)?.is_none() {
+            document.set(&entry, &json!({"args": [], "path": handler.path}))?;
+        } else if document.get(&shim)?.is_some() {
+            let message = format!(
+                "the runtime {} is a shim (runtimeType), which takes no path; remove it or use another name",
+                handler.name
+            );
+            return Err(document.error(&shim, message));
+        } else {
+            document.set(&[RUNTIMES, &handler.name, "path"], &json!(handler.path))?;
+        }
+        if handler.is_default {
+            document.set(DEFAULT, &json!(handler.name))?;
+        }
+        if handler.cdi {
+            document.set(CDI, &json!(true))?;
+        }
+        Ok(document.into_text())
+    }
+
+    fn find(&self, text: &str, name: &str) -> Result<Option<Handler>, Invalid> {
+        let document = Document::parse(text)?;
+        if document.get(&[RUNTIMES, name])?.is_none() {
+            return Ok(None);
+        }
+        let path = document.get(&[RUNTIMES, name, "path"])?;
+        Ok(Some(Handler {
+            name: name.to_owned(),
+            path: path
+                .as_ref()
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+                .to_owned(),
+            is_default: document.get(DEFAULT)? == Some(json!(name)),
+            cdi: document.get(CDI)? == Some(json!(true)),
+        }))
+    }
+
+    fn remove(&self, text: &str, backup: Option<&str>, name: &str) -> Result<String, Invalid> {
+        let mut document = Document::parse(text)?;
+        let before = backup.map(Document::parse).transpose()?;
+        document.remove(&[RUNTIMES, name])?;
+        remove_if_empty(&mut document, before.as_ref(), &[RUNTIMES])?;
+        if document.get(DEFAULT)? == Some(json!(name)) {
+            match default_before(&document, before.as_ref())? {
+                Some(default) => document.set(DEFAULT, &default)?,
+                None => document.remove(DEFAULT)?,
+            };
+        }
+        if let Some(before) = &before {
+            match before.get(CDI)? {
+                Some(cdi) => document.set(CDI, &cdi)?,
+                None => document.remove(CDI)?,
+            };
+            remove_if_empty(&mut document, Some(before), &["features"])?;
+        }
+        Ok(document.into_text())
+    }
+
+    fn is_blank(&self, text: &str) -> bool {
+        serde_json::from_str::<Value>(text).is_ok_and(|document| document == json!({}))
+    }
 }
 
-fn read_config(engine: &mut Engine, text: &str) -> Result<()> {
-    let text = text.trim_start_matches('\u{feff}').trim();
-    if text.is_empty() {
-        return Ok(()); // so says dockerd
-    }
-    let config: Map<String, Value> = serde_json::from_str(text)?;
-    let member = |path: &[&str]| {
-        let (first, rest) = path.split_first()?;
-        rest.iter()
-            .try_fold(config.get(*first)?, |value, name| value.get(name))
+/// The default runtime of the backup, unless its entry is gone since.
+fn default_before(
+    document: &Document,
+    before: Option<&Document>,
+) -> Result<Option<Value>, Invalid> {
+    let Some(before) = before else {
+        return Ok(None);
     };
-    for (name, runtime) in member(&["runtimes"])
-        .and_then(Value::as_object)
-        .into_iter()
+    let Some(default) = before.get(DEFAULT)? else {
+        return Ok(None);
+    };
+    let entry = [RUNTIMES, default.as_str().unwrap_or_default()];
+    let is_gone = before.get(&entry)?.is_some() && document.get(&entry)?.is_none();
+    Ok((!is_gone).then_some(default))
+}
+
+fn remove_if_empty(
+    document: &mut Document,
+    before: Option<&Document>,
+    path: &[&str],
+) -> Result<(), Invalid> {
+    let was_there = before
+        .map(|it| it.get(path))
+        .transpose()?
         .flatten()
-    {
-        if let Some(path) = runtime.get("path").and_then(Value::as_str) {
-            engine.meet_runtime(name, path);
-        }
+        .is_some();
+    if !was_there && document.get(path)? == Some(json!({})) {
+        document.remove(path)?;
     }
-    let default = member(&["default-runtime"]).and_then(Value::as_str);
-    engine.default_runtime = default.map(str::to_owned);
-    engine.cdi = member(&["features", "cdi"]).and_then(Value::as_bool);
-    let options = member(&["exec-opts"]).and_then(Value::as_array);
-    engine.systemd_cgroup = options
-        .into_iter()
-        .flatten()
-        .filter_map(|option| option.as_str()?.strip_prefix(CGROUP_DRIVER))
-        .next_back()
-        .map(|driver| driver == "systemd");
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

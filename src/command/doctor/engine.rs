@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Finding, few};
 use crate::driver::device;
-use crate::engine::Engine;
+use crate::engine::setup::Setup;
 use crate::hooks_dir::is_program;
 use crate::inventory::Inventory;
 
@@ -42,7 +42,10 @@ pub(super) fn configs_are_valid(host: &Inventory) -> Vec<Finding> {
                 "engine-config-invalid",
                 format!("{err:#}"),
                 "the file was damaged by an edit",
-                format!("mend the file: {} does not start with it", engine.name),
+                format!(
+                    "mend the file: {} does not start with it",
+                    engine.engine.title()
+                ),
             )
         })
         .collect()
@@ -72,7 +75,7 @@ pub(super) fn runtimes_are_there(host: &Inventory) -> Vec<Finding> {
                 "engine-runtime-missing",
                 format!(
                     "{} is to use the runtime {}, which is not there",
-                    engine.name,
+                    engine.engine.title(),
                     path.display()
                 ),
                 "the runtime was removed, or the configuration was written for another host",
@@ -113,7 +116,7 @@ pub(super) fn device_links_are_there(host: &Inventory) -> Vec<Finding> {
         "dev-char-links-missing",
         format!(
             "{} lets systemd manage cgroups, but there is no {}",
-            engine.name,
+            engine.engine.title(),
             few(missing.iter().map(|(link, _)| link))
         ),
         "the driver's devices are not known to udev: containers lose them at 'systemctl daemon-reload'",
@@ -121,12 +124,14 @@ pub(super) fn device_links_are_there(host: &Inventory) -> Vec<Finding> {
     )]
 }
 
-fn uses_systemd_cgroup(host: &Inventory, engine: &Engine) -> bool {
-    engine.systemd_cgroup.unwrap_or_else(|| match engine.name {
-        "CRI-O" => true,
-        "docker" => ["/run/systemd/system", "/sys/fs/cgroup/cgroup.controllers"]
-            .iter()
-            .all(|path| host.root.stat(Path::new(path)).is_ok()),
-        _ => false,
-    })
+fn uses_systemd_cgroup(host: &Inventory, engine: &Setup) -> bool {
+    engine
+        .systemd_cgroup
+        .unwrap_or_else(|| match engine.engine.title() {
+            "CRI-O" => true,
+            "docker" => ["/run/systemd/system", "/sys/fs/cgroup/cgroup.controllers"]
+                .iter()
+                .all(|path| host.root.stat(Path::new(path)).is_ok()),
+            _ => false,
+        })
 }

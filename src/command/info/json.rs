@@ -8,7 +8,7 @@ use crate::driver::device::DeviceNode;
 use crate::driver::gpu::Gpu;
 use crate::driver::library::Library;
 use crate::elf::Class;
-use crate::engine::Engine;
+use crate::engine::setup::Setup;
 use crate::hooks_dir::HookFile;
 use crate::host::allowance::Unusable;
 use crate::inventory::{Inventory, Program};
@@ -82,9 +82,9 @@ fn library(library: &Library) -> Value {
     })
 }
 
-fn engine(engine: &Engine) -> Value {
+fn engine(engine: &Setup) -> Value {
     json!({
-        "name": engine.name,
+        "name": engine.engine.title(),
         "program": engine.program.as_ref().map(|it| it.to_string_lossy()),
         "configs": engine.configs.iter().map(|it| it.to_string_lossy()).collect::<Value>(),
         "error": engine.error.as_ref().map(|it| format!("{it:#}")),

@@ -8,7 +8,7 @@ use crate::driver::device::DeviceNode;
 use crate::driver::gpu::Gpu;
 use crate::driver::library::{Libraries, Library};
 use crate::elf::Class;
-use crate::engine::Engine;
+use crate::engine::setup::Setup;
 use crate::hooks_dir::HookFile;
 use crate::host::allowance::Unusable;
 use crate::inventory::{Inventory, Program};
@@ -153,7 +153,7 @@ fn library(library: &Library) -> String {
     format!("{} {class} {}", library.soname, library.path.display())
 }
 
-fn engine(engine: &Engine) -> String {
+fn engine(engine: &Setup) -> String {
     let runtime = match &engine.nvidia_runtime {
         Some(path) => format!("nvidia runtime {}", path.display()),
         None => "no nvidia runtime".to_owned(),
@@ -171,7 +171,7 @@ fn engine(engine: &Engine) -> String {
     let error = engine.error.as_ref().map(|it| format!("; broken: {it:#}"));
     format!(
         "{}{program}: {runtime}, CDI {cdi}{}",
-        engine.name,
+        engine.engine.title(),
         error.unwrap_or_default()
     )
 }

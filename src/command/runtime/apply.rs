@@ -9,8 +9,9 @@ use anyhow::{Context, Result, anyhow, ensure};
 use super::plan::{Request, Target};
 use crate::document::Invalid;
 use crate::document::lines::unified_diff;
+use crate::engine::Engine;
+use crate::engine::configuration::undo;
 use crate::host::file;
-use crate::runtime::{Runtime, undo};
 use crate::stdout::output_document;
 
 /// What to do with the edits.
@@ -55,14 +56,14 @@ enum Backup {
 /// Puts the runtime into the documents.
 pub(super) fn add(targets: &[Target], request: &Request, mode: Mode) -> Result<()> {
     let edits: Result<Vec<Edit>> = targets.iter().map(|it| edit_to_add(it, request)).collect();
-    carry_out(&edits?, request.runtime, mode)
+    carry_out(&edits?, request.engine, mode)
 }
 
 /// Takes the runtime out of the documents.
 pub(super) fn remove(targets: &[Target], request: &Request, mode: Mode) -> Result<()> {
     let name = &request.handler.name;
     let edits: Result<Vec<Edit>> = targets.iter().map(|it| edit_to_remove(it, name)).collect();
-    carry_out(&edits?, request.runtime, mode)
+    carry_out(&edits?, request.engine, mode)
 }
 
 fn edit_to_add(target: &Target, request: &Request) -> Result<Edit> {
@@ -176,13 +177,13 @@ pub(super) fn remove_hook(path: &Path, document: &str, mode: Mode) -> Result<()>
     edit.carry_out(mode).map(drop)
 }
 
-fn carry_out(edits: &[Edit], runtime: Runtime, mode: Mode) -> Result<()> {
+fn carry_out(edits: &[Edit], engine: Engine, mode: Mode) -> Result<()> {
     let mut has_changed = false;
     for edit in edits {
         has_changed |= edit.carry_out(mode)?;
     }
-    if has_changed && mode == Mode::Write && runtime != Runtime::Podman {
-        log::info!("It is recommended that {runtime} daemon be restarted.");
+    if has_changed && mode == Mode::Write && engine != Engine::Podman {
+        log::info!("It is recommended that {engine} daemon be restarted.");
     }
     Ok(())
 }

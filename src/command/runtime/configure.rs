@@ -7,7 +7,9 @@ use argh::{ArgsInfo, FromArgs};
 
 use super::apply::{self, Mode};
 use super::plan::{self, DropIn, Request, Source};
-use crate::runtime::{Handler, Runtime, oci_hook};
+use crate::engine::Engine;
+use crate::engine::configuration::Handler;
+use crate::hooks_dir::nvidia_runtime_hook;
 
 const PROGRAM: &str = "nvidia-container-runtime";
 const PROGRAM_PATH: &str = "/usr/bin/nvidia-container-runtime";
@@ -24,8 +26,13 @@ const HOOK_PROGRAM: &str = "/usr/bin/nvidia-container-runtime-hook";
 )]
 pub(super) struct Configure {
     /// engine: docker, containerd, crio or podman (default: docker)
-    #[argh(option, arg_name = "name", default = "Runtime::Docker")]
-    runtime: Runtime,
+    #[argh(
+        option,
+        long = "runtime",
+        arg_name = "name",
+        default = "Engine::Docker"
+    )]
+    engine: Engine,
     /// configuration file of the engine (default: that of the system, such as
     /// /etc/docker/daemon.json)
     #[argh(option, arg_name = "file")]
@@ -82,8 +89,13 @@ pub(super) struct Configure {
 #[argh(subcommand, name = "unconfigure", help_triggers("-h", "--help"))]
 pub(super) struct Unconfigure {
     /// engine: docker, containerd, crio or podman (default: docker)
-    #[argh(option, arg_name = "name", default = "Runtime::Docker")]
-    runtime: Runtime,
+    #[argh(
+        option,
+        long = "runtime",
+        arg_name = "name",
+        default = "Engine::Docker"
+    )]
+    engine: Engine,
     /// configuration file of the engine (default: that of the system, such as
     /// /etc/docker/daemon.json)
     #[argh(option, arg_name = "file")]
@@ -118,7 +130,7 @@ impl Configure {
     /// Refuses what makes no sense before anything is read; what only has no effect gives a warning.
     pub(super) fn run(&self) -> Result<()> {
         let mode = Mode::new(self.dry_run, self.diff);
-        if is_hook_mode(&self.config_mode, self.runtime) {
+        if is_hook_mode(&self.config_mode, self.engine) {
             return self.write_hook(mode);
         }
         let request = self.request()?;
@@ -126,14 +138,14 @@ impl Configure {
             return apply::remove(&plan::remove(&request)?, &request, mode);
         }
         apply::add(&plan::add(&request)?, &request, mode)?;
-        if self.runtime != Runtime::Podman {
+        if self.engine != Engine::Podman {
             warn_if_missing(&request.handler.path);
         }
         Ok(())
     }
 
     fn request(&self) -> Result<Request> {
-        let runtime = self.runtime;
+        let engine = self.engine;
         let handler = Handler {
             name: name(&self.nvidia_runtime_name)?,
             path: self.program()?,
@@ -141,20 +153,20 @@ impl Configure {
             cdi: self.enable_cdi,
         };
         self.warn_of_what_is_ignored();
-        let source = match (self.config_source.as_str(), runtime) {
+        let source = match (self.config_source.as_str(), engine) {
             ("file", _) => Source::File,
-            ("command", Runtime::Containerd | Runtime::Crio) => Source::Command,
+            ("command", Engine::Containerd | Engine::Crio) => Source::Command,
             ("command", _) => {
-                log::warn!("A command Config Source is not supported for {runtime}; using file");
+                log::warn!("A command Config Source is not supported for {engine}; using file");
                 Source::File
             }
             (unknown, _) => bail!("unrecognized Config Source: {unknown}; known are file, command"),
         };
         Ok(Request {
-            runtime,
+            engine,
             handler,
-            config: config(self.config.as_deref(), runtime)?,
-            drop_in: drop_in(self.drop_in_config.as_deref(), runtime)?,
+            config: config(self.config.as_deref(), engine)?,
+            drop_in: drop_in(self.drop_in_config.as_deref(), engine)?,
             source,
             executable: self.executable_path.clone(),
             hook: self.oci_hook_path.as_deref().map(absolute).transpose()?,
@@ -164,11 +176,11 @@ impl Configure {
     fn program(&self) -> Result<String> {
         let path = self.nvidia_runtime_path.as_str();
         ensure!(!path.is_empty(), "the NVIDIA runtime path is empty");
-        match self.runtime {
+        match self.engine {
             // Docker looks a bare name up in its PATH; the others do not.
-            Runtime::Docker if !path.contains('/') => Ok(path.to_owned()),
-            Runtime::Containerd | Runtime::Crio if path == PROGRAM => Ok(PROGRAM_PATH.to_owned()),
-            Runtime::Podman => Ok(path.to_owned()),
+            Engine::Docker if !path.contains('/') => Ok(path.to_owned()),
+            Engine::Containerd | Engine::Crio if path == PROGRAM => Ok(PROGRAM_PATH.to_owned()),
+            Engine::Podman => Ok(path.to_owned()),
             _ => {
                 ensure!(
                     path.starts_with('/'),
@@ -180,10 +192,10 @@ impl Configure {
     }
 
     fn warn_of_what_is_ignored(&self) {
-        let runtime = self.runtime;
-        let is_podman = runtime == Runtime::Podman;
-        if self.enable_cdi && (is_podman || runtime == Runtime::Crio) {
-            log::warn!("Ignoring cdi.enabled flag for {runtime}");
+        let engine = self.engine;
+        let is_podman = engine == Engine::Podman;
+        if self.enable_cdi && (is_podman || engine == Engine::Crio) {
+            log::warn!("Ignoring cdi.enabled flag for {engine}");
         }
         if self.nvidia_set_as_default && is_podman {
             log::warn!(
@@ -191,9 +203,9 @@ impl Configure {
             );
         }
         if let Some(path) = &self.executable_path
-            && matches!(runtime, Runtime::Docker | Runtime::Podman)
+            && matches!(engine, Engine::Docker | Engine::Podman)
         {
-            log::warn!("Ignoring executable-path=\"{path}\" flag for {runtime}");
+            log::warn!("Ignoring executable-path=\"{path}\" flag for {engine}");
         }
     }
 
@@ -217,18 +229,18 @@ impl Configure {
 impl Unconfigure {
     pub(super) fn run(&self) -> Result<()> {
         let mode = Mode::new(self.dry_run, self.diff);
-        if is_hook_mode(&self.config_mode, self.runtime) {
+        if is_hook_mode(&self.config_mode, self.engine) {
             let path = self.oci_hook_path.as_deref();
             return remove_hook(path, &self.nvidia_runtime_hook_path, mode);
         }
         let request = Request {
-            runtime: self.runtime,
+            engine: self.engine,
             handler: Handler {
                 name: name(&self.nvidia_runtime_name)?,
                 ..Handler::default()
             },
-            config: config(self.config.as_deref(), self.runtime)?,
-            drop_in: drop_in(self.drop_in_config.as_deref(), self.runtime)?,
+            config: config(self.config.as_deref(), self.engine)?,
+            drop_in: drop_in(self.drop_in_config.as_deref(), self.engine)?,
             source: Source::File,
             executable: None,
             hook: self.oci_hook_path.as_deref().map(absolute).transpose()?,
@@ -238,12 +250,12 @@ impl Unconfigure {
 }
 
 /// Whether the file of a hook is asked for, not the configuration of an engine.
-fn is_hook_mode(mode: &str, runtime: Runtime) -> bool {
+fn is_hook_mode(mode: &str, engine: Engine) -> bool {
     let is_hook = matches!(mode, "hook" | "oci-hook");
     if is_hook {
         log::warn!("The \"oci-hook\" config-mode is deprecated");
     } else if !matches!(mode, "" | "config" | "config-file") {
-        log::warn!("Ignoring unsupported config mode for {runtime}: \"{mode}\"");
+        log::warn!("Ignoring unsupported config mode for {engine}: \"{mode}\"");
     }
     is_hook
 }
@@ -253,7 +265,7 @@ fn hook_document(program: &str) -> Result<String> {
         program.starts_with('/'),
         "the NVIDIA runtime hook path \"{program}\" is not an absolute path"
     );
-    Ok(oci_hook::document(program))
+    nvidia_runtime_hook::document(program)
 }
 
 fn remove_hook(path: Option<&str>, program: &str, mode: Mode) -> Result<()> {
@@ -266,21 +278,21 @@ fn name(name: &str) -> Result<String> {
     Ok(name.to_owned())
 }
 
-fn config(path: Option<&str>, runtime: Runtime) -> Result<PathBuf> {
+fn config(path: Option<&str>, engine: Engine) -> Result<PathBuf> {
     let path = path.filter(|path| !path.is_empty());
-    absolute(path.unwrap_or_else(|| runtime.default_config()))
+    absolute(path.unwrap_or_else(|| engine.default_config()))
 }
 
 fn absolute(path: &str) -> Result<PathBuf> {
     std::path::absolute(path).with_context(|| format!("cannot find \"{path}\""))
 }
 
-fn drop_in(path: Option<&str>, runtime: Runtime) -> Result<DropIn> {
+fn drop_in(path: Option<&str>, engine: Engine) -> Result<DropIn> {
     match path {
         None => Ok(DropIn::Default),
         Some("") => Ok(DropIn::InPlace),
-        Some(_) if runtime.drop_in_folder().is_none() => {
-            bail!("runtime {runtime} does not support drop-in configs")
+        Some(_) if engine.drop_in_folder().is_none() => {
+            bail!("runtime {engine} does not support drop-in configs")
         }
         Some(path) => {
             ensure!(

@@ -9,18 +9,19 @@ use toml_edit::Table;
 
 use crate::document::Invalid;
 use crate::document::toml::unindent;
+use crate::engine::configuration::{Base, Configuration, Handler};
+use crate::engine::docker::DaemonJson;
+use crate::engine::podman::ContainersConf;
+use crate::engine::{Engine, crio};
 use crate::hooks_dir;
 use crate::host::{file, program};
-use crate::runtime::docker::Daemon;
-use crate::runtime::podman::Containers;
-use crate::runtime::{Base, Configuration, Handler, Runtime, crio};
 
 /// The name of our file among those that an engine reads besides.
 const DROP_IN: &str = "99-nvidia.toml";
 
 /// What is asked for.
 pub(super) struct Request {
-    pub(super) runtime: Runtime,
+    pub(super) engine: Engine,
     pub(super) handler: Handler,
     /// The engine's configuration file, absolute.
     pub(super) config: PathBuf,
@@ -85,14 +86,14 @@ impl Request {
             DropIn::File(path) => Some(path.clone()),
             DropIn::Default => {
                 let folder = self.config.parent()?;
-                Some(folder.join(self.runtime.drop_in_folder()?).join(DROP_IN))
+                Some(folder.join(self.engine.drop_in_folder()?).join(DROP_IN))
             }
         }
     }
 
     fn program(&self) -> &str {
-        let default = match self.runtime {
-            Runtime::Crio => "crio",
+        let default = match self.engine {
+            Engine::Crio => "crio",
             _ => "containerd",
         };
         self.executable.as_deref().unwrap_or(default)
@@ -117,11 +118,11 @@ impl Request {
 
 /// The edits that put the runtime in, in their order: nothing names a file that is not there yet.
 pub(super) fn add(request: &Request) -> Result<Vec<Target>> {
-    match request.runtime {
-        Runtime::Docker => Ok(vec![Target::main(request, Daemon)]),
-        Runtime::Containerd => containerd::add(request),
-        Runtime::Crio => add_to_crio(request),
-        Runtime::Podman => {
+    match request.engine {
+        Engine::Docker => Ok(vec![Target::main(request, DaemonJson)]),
+        Engine::Containerd => containerd::add(request),
+        Engine::Crio => add_to_crio(request),
+        Engine::Podman => {
             let containers = containers(request);
             ensure!(
                 is_directory(&containers.hooks_dir),
@@ -135,11 +136,11 @@ pub(super) fn add(request: &Request) -> Result<Vec<Target>> {
 
 /// The edits that take it out of the file that it is in, in the opposite order.
 pub(super) fn remove(request: &Request) -> Result<Vec<Target>> {
-    match request.runtime {
-        Runtime::Docker => Ok(vec![Target::main(request, Daemon)]),
-        Runtime::Podman => Ok(vec![Target::main(request, containers(request))]),
-        Runtime::Crio => {
-            let conf = || crio::Conf { base: Base::Own };
+    match request.engine {
+        Engine::Docker => Ok(vec![Target::main(request, DaemonJson)]),
+        Engine::Podman => Ok(vec![Target::main(request, containers(request))]),
+        Engine::Crio => {
+            let conf = || crio::CrioConf { base: Base::Own };
             let main = Target::main(request, conf());
             Ok(match request.drop_in_file() {
                 Some(path) if is_in(request, &path, &conf())? => {
@@ -148,7 +149,7 @@ pub(super) fn remove(request: &Request) -> Result<Vec<Target>> {
                 _ => vec![main],
             })
         }
-        Runtime::Containerd => containerd::remove(request),
+        Engine::Containerd => containerd::remove(request),
     }
 }
 
@@ -174,13 +175,13 @@ fn add_to_crio(request: &Request) -> Result<Vec<Target>> {
         (Some(path), _) => {
             unindent(&mut base);
             let base = Base::Followed(base);
-            Target::drop_in(path, crio::Conf { base })
+            Target::drop_in(path, crio::CrioConf { base })
         }
         (None, Source::Command) => {
             let base = Base::Other(base);
-            Target::main(request, crio::Conf { base })
+            Target::main(request, crio::CrioConf { base })
         }
-        (None, Source::File) => Target::main(request, crio::Conf { base: Base::Own }),
+        (None, Source::File) => Target::main(request, crio::CrioConf { base: Base::Own }),
     }])
 }
 
@@ -197,11 +198,11 @@ fn settings(base: Option<Table>, plain: impl FnOnce() -> Table) -> Table {
     })
 }
 
-fn containers(request: &Request) -> Containers {
+fn containers(request: &Request) -> ContainersConf {
     let [default, _] = hooks_dir::DIRECTORIES;
     let folder = request.hook.as_deref().and_then(Path::parent);
     let hooks_dir = folder.map_or(default.into(), Path::to_string_lossy);
-    Containers {
+    ContainersConf {
         hooks_dir: hooks_dir.into_owned(),
         default_dirs: hooks_dir::DIRECTORIES
             .into_iter()

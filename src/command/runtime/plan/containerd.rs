@@ -7,22 +7,23 @@ use toml_edit::Table;
 
 use super::{DropIn, Request, Source, Target, is_in, settings};
 use crate::document::toml::unindent;
+use crate::engine::Engine;
+use crate::engine::configuration::Base;
+use crate::engine::containerd::{ConfigToml, ConfigVersion, ImportingMain, MainFile};
 use crate::host::program;
-use crate::runtime::containerd::{Config, Imports, Main, Version};
-use crate::runtime::{Base, Runtime};
 
 /// Which of the two depends on the version of the file and on the containerd that is installed.
 pub(super) fn add(request: &Request) -> Result<Vec<Target>> {
     let text = request.read_config()?;
     let installed = installed_version(request);
     let new = if installed >= Some(2) {
-        Version::V3
+        ConfigVersion::V3
     } else {
-        Version::V2
+        ConfigVersion::V2
     };
-    let main = Main::read(&text, new).map_err(|err| request.invalid(&err))?;
+    let main = MainFile::read(&text, new).map_err(|err| request.invalid(&err))?;
     ensure!(
-        main.version > Version::V1 || installed < Some(2),
+        main.version > ConfigVersion::V1 || installed < Some(2),
         "{} has version 1, from which containerd 2.x takes no runtimes; bring it to version 2 or 3 first",
         request.config.display()
     );
@@ -31,7 +32,7 @@ pub(super) fn add(request: &Request) -> Result<Vec<Target>> {
         Source::Command => ask_containerd(request, text.is_empty(), new)?.base,
     };
     let base = settings(base, || main.version.plain());
-    let is_merged = main.version >= Version::V3 || installed >= Some(2);
+    let is_merged = main.version >= ConfigVersion::V3 || installed >= Some(2);
     match drop_in(request, main.version, is_merged)? {
         Some(path) if is_merged => merged(request, &main, base, path),
         Some(path) => copied(request, main, base, path),
@@ -47,27 +48,37 @@ pub(super) fn add(request: &Request) -> Result<Vec<Target>> {
 }
 
 /// The file beside the main one; none if that is edited itself.
-fn drop_in(request: &Request, version: Version, is_merged: bool) -> Result<Option<PathBuf>> {
+fn drop_in(request: &Request, version: ConfigVersion, is_merged: bool) -> Result<Option<PathBuf>> {
     match (&request.drop_in, version) {
-        (DropIn::File(path), Version::V1) => bail!(
+        (DropIn::File(path), ConfigVersion::V1) => bail!(
             "{} has version 1, which imports no other files; without --drop-in-config {} it is edited itself",
             request.config.display(),
             path.display()
         ),
-        (_, Version::V1) => Ok(None),
+        (_, ConfigVersion::V1) => Ok(None),
         // The section in the drop-in would replace that of the main file.
         (DropIn::Default, _) if !is_merged => Ok(None),
         _ => Ok(request.drop_in_file()),
     }
 }
 
-fn merged(request: &Request, main: &Main, mut base: Table, path: PathBuf) -> Result<Vec<Target>> {
+fn merged(
+    request: &Request,
+    main: &MainFile,
+    mut base: Table,
+    path: PathBuf,
+) -> Result<Vec<Target>> {
     unindent(&mut base);
     let config = config(main.version, Base::Followed(base), None);
     beside(request, main, path, config)
 }
 
-fn copied(request: &Request, mut main: Main, base: Table, path: PathBuf) -> Result<Vec<Target>> {
+fn copied(
+    request: &Request,
+    mut main: MainFile,
+    base: Table,
+    path: PathBuf,
+) -> Result<Vec<Target>> {
     log::warn!(
         "containerd 1.x takes the CRI settings from {0} and not from {1}: they are copied, so run this again after each edit of {1}",
         path.display(),
@@ -79,8 +90,13 @@ fn copied(request: &Request, mut main: Main, base: Table, path: PathBuf) -> Resu
 }
 
 /// The drop-in first, and then the main file that imports it, unless it does.
-fn beside(request: &Request, main: &Main, path: PathBuf, config: Config) -> Result<Vec<Target>> {
-    let imports = Imports {
+fn beside(
+    request: &Request,
+    main: &MainFile,
+    path: PathBuf,
+    config: ConfigToml,
+) -> Result<Vec<Target>> {
+    let imports = ImportingMain {
         new: main.version,
         pattern: pattern(&path)?,
     };
@@ -93,8 +109,8 @@ fn beside(request: &Request, main: &Main, path: PathBuf, config: Config) -> Resu
     Ok(targets)
 }
 
-fn config(new: Version, base: Base, copied: Option<Table>) -> Config {
-    Config { new, base, copied }
+fn config(new: ConfigVersion, base: Base, copied: Option<Table>) -> ConfigToml {
+    ConfigToml { new, base, copied }
 }
 
 /// The first number of the version of the containerd that is installed; none if it does not tell.
@@ -113,28 +129,29 @@ fn major_version(answer: &str) -> Option<u32> {
 }
 
 /// What containerd says that its settings are. Versions before 2.0 fail without a configuration file; then those built in.
-fn ask_containerd(request: &Request, is_blank: bool, new: Version) -> Result<Main> {
+fn ask_containerd(request: &Request, is_blank: bool, new: ConfigVersion) -> Result<MainFile> {
     let action = if is_blank { "default" } else { "dump" };
     let config = request.config.to_string_lossy();
-    let is_usual = *config == *Runtime::Containerd.default_config();
+    let is_usual = *config == *Engine::Containerd.default_config();
     let args: &[&str] = if is_usual || is_blank {
         &["config", action]
     } else {
         &["--config", &config, "config", action]
     };
     let answer = program::ask(request.program(), args)?;
-    Main::read(&answer, new).map_err(|err| anyhow!("the answer of {}: {err}", request.program()))
+    MainFile::read(&answer, new)
+        .map_err(|err| anyhow!("the answer of {}: {err}", request.program()))
 }
 
 /// The file that the runtime is in, and with a drop-in the main file, from which it is imported.
 pub(super) fn remove(request: &Request) -> Result<Vec<Target>> {
     let text = request.read_config()?;
-    let new = Version::read(&text, Version::V2).map_err(|err| request.invalid(&err))?;
+    let new = ConfigVersion::read(&text, ConfigVersion::V2).map_err(|err| request.invalid(&err))?;
     let config = || config(new, Base::Own, None);
     Ok(match request.drop_in_file() {
         Some(path) if is_in(request, &path, &config())? => {
             let pattern = pattern(&path)?;
-            let main = Target::main(request, Imports { new, pattern });
+            let main = Target::main(request, ImportingMain { new, pattern });
             vec![main, Target::drop_in(path, config())]
         }
         _ => vec![Target::main(request, config())],

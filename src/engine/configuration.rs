@@ -1,83 +1,9 @@
-//! The configuration documents of the container engines: text in, text out, or an error with its line.
-//!
-//! One file for each engine says where its runtimes stand; what they have in common is here.
-
-pub mod containerd;
-pub mod crio;
-pub mod docker;
-pub mod oci_hook;
-pub mod podman;
-
-use std::fmt;
-use std::str::FromStr;
+//! What edits of the engines' configuration documents have in common: text in, text out, or an error with its line.
 
 use toml_edit::{Item, Table};
 
 use crate::document::Invalid;
 use crate::document::toml::{Document, copy};
-
-/// A container engine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Runtime {
-    /// Docker
-    Docker,
-    /// containerd
-    Containerd,
-    /// CRI-O
-    Crio,
-    /// podman
-    Podman,
-}
-
-impl Runtime {
-    /// The file that its manual names.
-    #[must_use]
-    pub fn default_config(self) -> &'static str {
-        match self {
-            Self::Docker => "/etc/docker/daemon.json",
-            Self::Containerd => "/etc/containerd/config.toml",
-            Self::Crio => "/etc/crio/crio.conf",
-            Self::Podman => "/etc/containers/containers.conf",
-        }
-    }
-
-    /// The folder of the files that it reads besides, in the folder of its configuration file.
-    #[must_use]
-    pub fn drop_in_folder(self) -> Option<&'static str> {
-        match self {
-            Self::Containerd => Some("conf.d"),
-            Self::Crio => Some("crio.conf.d"),
-            Self::Docker | Self::Podman => None,
-        }
-    }
-}
-
-impl fmt::Display for Runtime {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Docker => "docker",
-            Self::Containerd => "containerd",
-            Self::Crio => "crio",
-            Self::Podman => "podman",
-        })
-    }
-}
-
-impl FromStr for Runtime {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Self, String> {
-        match name {
-            "docker" => Ok(Self::Docker),
-            "containerd" => Ok(Self::Containerd),
-            "crio" => Ok(Self::Crio),
-            "podman" => Ok(Self::Podman),
-            _ => Err(format!(
-                "unrecognized runtime '{name}'; known are docker, containerd, crio, podman"
-            )),
-        }
-    }
-}
 
 /// What an engine's configuration says of one runtime.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -140,7 +66,7 @@ pub enum Base {
 
 impl Base {
     /// Puts the settings into the table `entry`; `own` finds those of the same document.
-    fn apply(
+    pub(super) fn apply(
         &self,
         document: &mut Document,
         entry: &[&str],
@@ -161,7 +87,7 @@ impl Base {
 
 /// The settings of the runtime that is the default in the table `runtimes`, or of a usual one, if `fits` says that they suit
 /// the program that takes its place.
-fn inherited(
+pub(super) fn inherited(
     document: &Document,
     runtimes: &[&str],
     default: Option<&str>,
@@ -182,7 +108,7 @@ fn inherited(
 }
 
 /// If the default runtime is `name`, which is gone, makes it what it is in `backup`, unless that one is gone since, too.
-fn restore_default(
+pub(super) fn restore_default(
     document: &mut Document,
     backup: Option<&str>,
     runtimes: &[&str],
@@ -204,4 +130,4 @@ fn restore_default(
 }
 
 #[cfg(test)]
-mod tests;
+pub(in crate::engine) mod tests;

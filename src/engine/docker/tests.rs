@@ -1,5 +1,5 @@
-use super::super::undo;
 use super::*;
+use crate::engine::configuration::undo;
 
 fn handler(path: &str, is_default: bool, cdi: bool) -> Handler {
     Handler {
@@ -11,9 +11,12 @@ fn handler(path: &str, is_default: bool, cdi: bool) -> Handler {
 }
 
 fn add(text: &str, handler: &Handler) -> String {
-    let added = Daemon.add(text, handler).unwrap();
-    assert_eq!(Daemon.add(&added, handler).unwrap(), added);
-    assert_eq!(undo(&Daemon, &added, Some(text), "nvidia").unwrap(), text);
+    let added = DaemonJson.add(text, handler).unwrap();
+    assert_eq!(DaemonJson.add(&added, handler).unwrap(), added);
+    assert_eq!(
+        undo(&DaemonJson, &added, Some(text), "nvidia").unwrap(),
+        text
+    );
     added
 }
 
@@ -76,7 +79,7 @@ fn runtimes_are_added_to_others() {
                 name: name.into(),
                 ..handler(name, false, false)
             };
-            text = Daemon.add(&text, &handler).unwrap();
+            text = DaemonJson.add(&text, &handler).unwrap();
         }
         assert_eq!(json(&text), json!({ "runtimes": after }));
     }
@@ -128,7 +131,9 @@ fn bad_documents_are_refused_with_their_place() {
             "1:41: the runtime nvidia is a shim (runtimeType), which takes no path; remove it or use another name",
         ),
     ] {
-        let found = Daemon.add(text, &handler("/p", false, true)).unwrap_err();
+        let found = DaemonJson
+            .add(text, &handler("/p", false, true))
+            .unwrap_err();
         assert_eq!(found.to_string(), error, "{text}");
     }
 }
@@ -139,20 +144,20 @@ fn after_an_edit_only_our_entries_go() {
     let added = add(before, &handler("/p", true, true));
     let edited = added.replace("/crun\"}", "/other\"}");
     assert_eq!(
-        undo(&Daemon, &edited, Some(before), "nvidia").unwrap(),
+        undo(&DaemonJson, &edited, Some(before), "nvidia").unwrap(),
         before.replace("/crun\"}", "/other\"}")
     );
     let without_crun =
         r#"{"default-runtime": "nvidia", "runtimes": {"nvidia": {"path": "/p"}}, "x": 1}"#;
     assert_eq!(
-        undo(&Daemon, without_crun, Some(before), "nvidia").unwrap(),
+        undo(&DaemonJson, without_crun, Some(before), "nvidia").unwrap(),
         r#"{"runtimes": {}, "x": 1}"#
     );
     let not_ours = r#"{"features": {"cdi": true}, "runtimes": {"nvidia": {"path": "/p", "x": 1}}}"#;
     assert_eq!(
-        undo(&Daemon, not_ours, None, "nvidia").unwrap(),
+        undo(&DaemonJson, not_ours, None, "nvidia").unwrap(),
         r#"{"features": {"cdi": true}}"#
     );
-    assert_eq!(undo(&Daemon, before, None, "nvidia").unwrap(), before);
-    assert!(Daemon.is_blank("{}") && !Daemon.is_blank(before));
+    assert_eq!(undo(&DaemonJson, before, None, "nvidia").unwrap(), before);
+    assert!(DaemonJson.is_blank("{}") && !DaemonJson.is_blank(before));
 }

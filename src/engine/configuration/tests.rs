@@ -1,65 +1,20 @@
 //! What holds for every engine and every document: a second run changes nothing, undoing gives the same bytes, and what the
 //! admin wrote outlives both. Documents are made up by a generator with a seed.
 
+mod random;
+
 use crate::document::lines::unified_diff;
 use serde_json::{Value, json};
 
-use super::containerd::{Config, Imports, Main, Version};
-use super::crio::Conf;
-use super::docker::Daemon;
-use super::podman::Containers;
 use super::*;
+use crate::engine::containerd::{ConfigToml, ConfigVersion, ImportingMain, MainFile};
+use crate::engine::crio::{self, CrioConf};
+use crate::engine::docker::DaemonJson;
+use crate::engine::podman::ContainersConf;
+
+use random::Random;
 
 const ROUNDS: u64 = 1000;
-
-/// A stream of random numbers: splitmix64.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut x = self.0;
-        x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        usize::try_from((x ^ (x >> 31)) % limit as u64).unwrap()
-    }
-
-    fn flip(&mut self) -> bool {
-        self.below(2) == 0
-    }
-
-    fn pick<'a>(&mut self, from: &[&'a str]) -> &'a str {
-        from[self.below(from.len())]
-    }
-
-    fn shuffle<T>(&mut self, items: &mut [T]) {
-        for last in (1..items.len()).rev() {
-            items.swap(last, self.below(last + 1));
-        }
-    }
-
-    /// Some of the lines, in any order.
-    fn some<'a>(&mut self, from: &[&'a str]) -> Vec<&'a str> {
-        let mut chosen: Vec<&str> = from.iter().copied().filter(|_| self.flip()).collect();
-        self.shuffle(&mut chosen);
-        chosen
-    }
-
-    /// Other line ends, a byte order mark, no end of the last line.
-    fn disguise(&mut self, text: &str) -> String {
-        let mut text = text.to_owned();
-        if self.below(4) == 0 {
-            text = text.replace('\n', "\r\n");
-        }
-        if self.below(4) == 0 {
-            text.truncate(text.trim_end_matches(['\r', '\n']).len());
-        }
-        if self.below(8) == 0 {
-            text.insert(0, '\u{feff}');
-        }
-        text
-    }
-}
 
 fn json_document(random: &mut Random) -> String {
     let members = [
@@ -218,16 +173,16 @@ fn drop_in(random: &mut Random) -> Box<dyn Configuration> {
     if version == 0 {
         let main = toml_document(random, CRIO_ROOT, CRIO_TABLES);
         let base = crio::base(&main).ok().flatten().unwrap_or_default();
-        return Box::new(Conf {
+        return Box::new(CrioConf {
             base: Base::Followed(base),
         });
     }
     let text = containerd_document(random, version + 1);
-    let Ok(main) = Main::read(&text, Version::V2) else {
+    let Ok(main) = MainFile::read(&text, ConfigVersion::V2) else {
         return drop_in(random);
     };
-    let is_copied = main.version == Version::V2 && random.flip();
-    Box::new(Config {
+    let is_copied = main.version == ConfigVersion::V2 && random.flip();
+    Box::new(ConfigToml {
         new: main.version,
         base: Base::Followed(main.base.unwrap_or_else(|| main.version.plain())),
         copied: is_copied.then(|| main.cri.unwrap_or_default()),
@@ -240,16 +195,16 @@ const KINDS: usize = 11;
 /// A document that its engine takes, and that engine.
 fn case(kind: usize, random: &mut Random) -> (Box<dyn Configuration>, String) {
     match kind {
-        0 => (Box::new(Daemon), json_document(random)),
+        0 => (Box::new(DaemonJson), json_document(random)),
         1 => {
-            let conf = Conf { base: Base::Own };
+            let conf = CrioConf { base: Base::Own };
             (
                 Box::new(conf),
                 toml_document(random, CRIO_ROOT, CRIO_TABLES),
             )
         }
         2 => {
-            let containers = Containers {
+            let containers = ContainersConf {
                 hooks_dir: "/usr/share/containers/oci/hooks.d".into(),
                 default_dirs: vec!["/etc/containers/oci/hooks.d".into()],
             };
@@ -261,15 +216,15 @@ fn case(kind: usize, random: &mut Random) -> (Box<dyn Configuration>, String) {
         kind => {
             let text = containerd_document(random, kind / 2);
             if kind % 2 == 1 {
-                let config = Config {
-                    new: Version::V2,
+                let config = ConfigToml {
+                    new: ConfigVersion::V2,
                     base: Base::Own,
                     copied: None,
                 };
                 (Box::new(config), text)
             } else {
-                let imports = Imports {
-                    new: Version::V2,
+                let imports = ImportingMain {
+                    new: ConfigVersion::V2,
                     pattern: "/etc/containerd/conf.d/*.toml".into(),
                 };
                 (Box::new(imports), text)
@@ -279,7 +234,7 @@ fn case(kind: usize, random: &mut Random) -> (Box<dyn Configuration>, String) {
 }
 
 /// The data of a document, to compare what is spelled in different ways.
-pub(super) fn data(text: &str) -> Value {
+pub(in crate::engine) fn data(text: &str) -> Value {
     fn value(item: &Item) -> Value {
         if let Some(table) = item.as_table_like() {
             return table.iter().map(|(key, item)| (key, value(item))).collect();

@@ -1,8 +1,8 @@
-use super::super::undo;
 use super::*;
+use crate::engine::configuration::undo;
 
-fn containers(default_dirs: &[&str]) -> Containers {
-    Containers {
+fn containers(default_dirs: &[&str]) -> ContainersConf {
+    ContainersConf {
         hooks_dir: "/hooks".into(),
         default_dirs: default_dirs.iter().map(|&it| it.to_owned()).collect(),
     }

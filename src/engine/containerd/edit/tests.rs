@@ -1,13 +1,19 @@
-use super::super::tests::data;
-use super::super::undo;
 use super::*;
+use crate::engine::configuration::tests::data;
+use crate::engine::configuration::undo;
 
 /// The table of runtimes in each version's form.
-const PREFIXES: [(Version, &str); 4] = [
-    (Version::V1, "plugins.cri"),
-    (Version::V2, "plugins.\"io.containerd.grpc.v1.cri\""),
-    (Version::V3, "plugins.\"io.containerd.cri.v1.runtime\""),
-    (Version::V4, "plugins.\"io.containerd.cri.v1.runtime\""),
+const PREFIXES: [(ConfigVersion, &str); 4] = [
+    (ConfigVersion::V1, "plugins.cri"),
+    (ConfigVersion::V2, "plugins.\"io.containerd.grpc.v1.cri\""),
+    (
+        ConfigVersion::V3,
+        "plugins.\"io.containerd.cri.v1.runtime\"",
+    ),
+    (
+        ConfigVersion::V4,
+        "plugins.\"io.containerd.cri.v1.runtime\"",
+    ),
 ];
 
 fn handler(is_default: bool, cdi: bool) -> Handler {
@@ -19,32 +25,32 @@ fn handler(is_default: bool, cdi: bool) -> Handler {
     }
 }
 
-fn in_place() -> Config {
-    Config {
-        new: Version::V2,
+fn in_place() -> ConfigToml {
+    ConfigToml {
+        new: ConfigVersion::V2,
         base: Base::Own,
         copied: None,
     }
 }
 
 /// A drop-in beside `main`, as for containerd 2.x or, with a copy, 1.x.
-fn beside(main: &str, is_copied: bool) -> Config {
-    let main = Main::read(main, Version::V2).unwrap();
-    Config {
+fn beside(main: &str, is_copied: bool) -> ConfigToml {
+    let main = MainFile::read(main, ConfigVersion::V2).unwrap();
+    ConfigToml {
         new: main.version,
         base: Base::Followed(main.base.unwrap_or_else(|| main.version.plain())),
         copied: is_copied.then(|| main.cri.unwrap_or_default()),
     }
 }
 
-fn add(config: &Config, text: &str, handler: &Handler) -> String {
+fn add(config: &ConfigToml, text: &str, handler: &Handler) -> String {
     let added = config.add(text, handler).unwrap();
     assert_eq!(config.add(&added, handler).unwrap(), added);
     assert_eq!(undo(config, &added, Some(text), "test").unwrap(), text);
     added
 }
 
-fn number(version: Version) -> String {
+fn number(version: ConfigVersion) -> String {
     format!("version = {}\n", version.number())
 }
 
@@ -78,7 +84,7 @@ fn an_empty_document_gets_the_runtime_and_its_version() {
 fn settings_come_from_the_default_runtime_or_a_usual_one() {
     let kind = RUNC;
     for (version, prefix) in PREFIXES {
-        let old = version <= Version::V2;
+        let old = version <= ConfigVersion::V2;
         let settings =
             |name: &str| format!("pod_annotations = [\"{name}\"]\nruntime_root = \"/{name}\"\n");
         let kept = |name: &str| {
@@ -103,12 +109,12 @@ fn settings_come_from_the_default_runtime_or_a_usual_one() {
         ] {
             let main = number(version) + &runtimes;
             let mut entry = runtime(prefix, "test", kind, &kept(from));
-            if version == Version::V1 {
+            if version == ConfigVersion::V1 {
                 entry.push_str("Runtime = \"/usr/bin/test\"\n");
             }
             let added = add(&in_place(), &main, &handler(false, false));
             assert_eq!(data(&added), data(&format!("{main}{entry}")), "{main}");
-            if version > Version::V1 {
+            if version > ConfigVersion::V1 {
                 let added = add(&beside(&main, false), "", &handler(false, false));
                 assert_eq!(data(&added), data(&(number(version) + &entry)));
                 let added = add(&beside(&main, true), "", &handler(false, false));
@@ -127,7 +133,11 @@ fn the_cases_of_the_toolkit() {
         let entry = |name: &str, bare: bool, root: &str, kind: &str, systemd: Option<bool>| {
             let engine = root.replace("root", "engine");
             let old = format!("runtime_engine = \"{engine}\"\nruntime_root = \"{root}\"\n");
-            let root = if version <= Version::V2 { &old } else { "" };
+            let root = if version <= ConfigVersion::V2 {
+                &old
+            } else {
+                ""
+            };
             let mut text = format!(
                 "[{prefix}.containerd.runtimes.{name}]\nprivileged_without_host_devices = {bare}\n{root}runtime_type = \"{kind}\"\n\
                  [{prefix}.containerd.runtimes.{name}.options]\nBinaryName = \"/usr/bin/{name}\"\n"
@@ -137,7 +147,7 @@ fn the_cases_of_the_toolkit() {
                 Some(false) => text += "SystemdCgroup = false\n",
                 None => {}
             }
-            if name == "test" && version == Version::V1 {
+            if name == "test" && version == ConfigVersion::V1 {
                 text += "Runtime = \"/usr/bin/test\"\n";
             }
             text
@@ -192,7 +202,7 @@ fn it_is_no_longer_the_default_if_that_is_not_asked_for() {
     for (version, prefix) in PREFIXES {
         let default = format!("[{prefix}.containerd]\ndefault_runtime_name = \"test\"\n");
         let mut entry = runtime(prefix, "test", RUNC, "");
-        if version == Version::V1 {
+        if version == ConfigVersion::V1 {
             entry.push_str("Runtime = \"/usr/bin/test\"\n");
         }
         let before = number(version) + &default + &entry;
@@ -254,8 +264,8 @@ fn a_commented_document_gains_lines_only() {
 
 #[test]
 fn imports_are_one_line() {
-    let imports = Imports {
-        new: Version::V3,
+    let imports = ImportingMain {
+        new: ConfigVersion::V3,
         pattern: "/etc/x/*.toml".into(),
     };
     for (before, after) in [
@@ -345,11 +355,11 @@ fn bad_documents_are_refused_with_their_place() {
     ] {
         let found = in_place().add(text, &handler(true, true)).unwrap_err();
         assert_eq!(found.to_string(), error, "{text}");
-        let found = Main::read(text, Version::V2).unwrap_err();
+        let found = MainFile::read(text, ConfigVersion::V2).unwrap_err();
         assert_eq!(found.to_string(), error, "{text}");
     }
-    let imports = Imports {
-        new: Version::V2,
+    let imports = ImportingMain {
+        new: ConfigVersion::V2,
         pattern: "x".into(),
     };
     let error = imports.add("imports = 'x'\n", &handler(false, false));

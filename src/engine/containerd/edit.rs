@@ -1,15 +1,12 @@
-//! containerd: `config.toml`, or a file that it imports.
-//!
-//! containerd 1.x replaces the whole section of a plugin by that of an imported file; 2.x merges the two.
+//! Edits of `config.toml`, or of a file that it imports.
 
 use toml_edit::{Item, Table};
 
-use super::{Base, Configuration, Handler, inherited, restore_default};
+use super::{BINARY_NAME, ConfigVersion, IMPORTS, VERSION};
 use crate::document::Invalid;
 use crate::document::toml::{Document, copy};
+use crate::engine::configuration::{Base, Configuration, Handler, inherited, restore_default};
 
-const VERSION: &[&str] = &["version"];
-const IMPORTS: &[&str] = &["imports"];
 const DISABLED: &[&str] = &["disabled_plugins"];
 const RUNC: &str = "io.containerd.runc.v2";
 
@@ -18,93 +15,11 @@ const COPY: &str = "# Written by nvidia-ctk. containerd 1.x takes the CRI settin
 # copy of them: after an edit of the main file run `nvidia-ctk runtime configure` again.
 ";
 
-/// The version of a document's form.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Version {
-    /// The form of containerd 1.0, without imports.
-    V1,
-    /// The form of containerd 1.3 and later.
-    V2,
-    /// The form of containerd 2.0.
-    V3,
-    /// The form of containerd 2.3.
-    V4,
-}
-
-impl Version {
-    /// The version of a document; `new` if it is blank.
-    pub fn read(text: &str, new: Self) -> Result<Self, Invalid> {
-        Self::of(&Document::parse(text)?, new)
-    }
-
-    /// The version of the document; `new` if it is blank. Refuses those that are not known.
-    fn of(document: &Document, new: Self) -> Result<Self, Invalid> {
-        let Some(item) = document.get(VERSION)? else {
-            let is_blank = document.has_only(&[]);
-            return Ok(if is_blank { new } else { Self::V1 });
-        };
-        match item.as_integer() {
-            Some(1) => Ok(Self::V1),
-            Some(2) => Ok(Self::V2),
-            Some(3) => Ok(Self::V3),
-            Some(4) => Ok(Self::V4),
-            _ => Err(document.error(VERSION, "the version is not 1, 2, 3 or 4")),
-        }
-    }
-
-    fn number(self) -> i64 {
-        match self {
-            Self::V1 => 1,
-            Self::V2 => 2,
-            Self::V3 => 3,
-            Self::V4 => 4,
-        }
-    }
-
-    /// The section of the CRI plugin.
-    fn cri(self) -> [&'static str; 2] {
-        let plugin = match self {
-            Self::V1 => "cri",
-            Self::V2 => "io.containerd.grpc.v1.cri",
-            Self::V3 | Self::V4 => "io.containerd.cri.v1.runtime",
-        };
-        ["plugins", plugin]
-    }
-
-    fn below_cri<'a>(self, rest: &[&'a str]) -> Vec<&'a str> {
-        [&self.cri()[..], rest].concat()
-    }
-
-    fn runtimes(self) -> Vec<&'static str> {
-        self.below_cri(&["containerd", "runtimes"])
-    }
-
-    fn default(self) -> Vec<&'static str> {
-        self.below_cri(&["containerd", "default_runtime_name"])
-    }
-
-    fn cdi(self) -> Vec<&'static str> {
-        self.below_cri(&["enable_cdi"])
-    }
-
-    /// The settings of a runtime for which there are none to take over.
-    #[must_use]
-    pub fn plain(self) -> Table {
-        let mut table = Table::new();
-        table.insert("privileged_without_host_devices", toml_edit::value(false));
-        if self <= Self::V2 {
-            table.insert("runtime_engine", toml_edit::value(""));
-            table.insert("runtime_root", toml_edit::value(""));
-        }
-        table
-    }
-}
-
 /// What there is to know of the main file, or of what containerd says that its settings are.
 #[derive(Debug)]
-pub struct Main {
+pub struct MainFile {
     /// The version of its form.
-    pub version: Version,
+    pub version: ConfigVersion,
     /// The settings that a new runtime takes over.
     pub base: Option<Table>,
     /// The section of the CRI plugin.
@@ -113,11 +28,11 @@ pub struct Main {
     pub imports: Vec<String>,
 }
 
-impl Main {
+impl MainFile {
     /// Reads it; a blank one has the version `new`. Refuses one in which the CRI plugin is off: nothing would read the runtime.
-    pub fn read(text: &str, new: Version) -> Result<Self, Invalid> {
+    pub fn read(text: &str, new: ConfigVersion) -> Result<Self, Invalid> {
         let document = Document::parse(text)?;
-        let version = Version::of(&document, new)?;
+        let version = ConfigVersion::of(&document, new)?;
         check_enabled(&document, version)?;
         let cri = document.table(&version.cri())?;
         Ok(Self {
@@ -138,9 +53,9 @@ fn own(texts: Option<Vec<&str>>) -> Vec<String> {
 }
 
 /// Since version 3 the runtimes are settings of another plugin than the one that Kubernetes talks to: it takes both.
-fn check_enabled(document: &Document, version: Version) -> Result<(), Invalid> {
+fn check_enabled(document: &Document, version: ConfigVersion) -> Result<(), Invalid> {
     let disabled = document.strings(DISABLED)?.unwrap_or_default();
-    let plugins = ["cri", Version::V2.cri()[1], version.cri()[1]];
+    let plugins = ["cri", ConfigVersion::V2.cri()[1], version.cri()[1]];
     match disabled.into_iter().find(|name| plugins.contains(name)) {
         None => Ok(()),
         Some(name) => Err(document.error(
@@ -150,7 +65,7 @@ fn check_enabled(document: &Document, version: Version) -> Result<(), Invalid> {
     }
 }
 
-fn base_in(document: &Document, version: Version) -> Result<Option<Table>, Invalid> {
+fn base_in(document: &Document, version: ConfigVersion) -> Result<Option<Table>, Invalid> {
     let default = document.get_str(&version.default())?;
     let base = inherited(document, &version.runtimes(), default, |table| {
         let kind = table.get("runtime_type").and_then(Item::as_str);
@@ -160,7 +75,7 @@ fn base_in(document: &Document, version: Version) -> Result<Option<Table>, Inval
         )
     })?;
     Ok(base.map(|mut base| {
-        if version >= Version::V3 {
+        if version >= ConfigVersion::V3 {
             base.remove("runtime_engine");
             base.remove("runtime_root");
         }
@@ -170,18 +85,18 @@ fn base_in(document: &Document, version: Version) -> Result<Option<Table>, Inval
 
 /// A file with our runtime in it: the main file, or one that it imports.
 #[derive(Debug)]
-pub struct Config {
+pub struct ConfigToml {
     /// The version of a new file.
-    pub new: Version,
+    pub new: ConfigVersion,
     /// Where the settings of the runtime come from.
     pub base: Base,
     /// The section of the CRI plugin that the file has to repeat.
     pub copied: Option<Table>,
 }
 
-impl Config {
+impl ConfigToml {
     /// The document to edit, and its version.
-    fn open(&self, text: &str) -> Result<(Document, Version), Invalid> {
+    fn open(&self, text: &str) -> Result<(Document, ConfigVersion), Invalid> {
         let mut document = match &self.copied {
             Some(section) if text.is_empty() || text.starts_with(COPY) => {
                 let head = format!("{COPY}version = {}\n", self.new.number());
@@ -199,15 +114,15 @@ impl Config {
             }
             None => Document::parse(text)?,
         };
-        let version = Version::of(&document, self.new)?;
-        if document.get(VERSION)?.is_none() && version > Version::V1 {
+        let version = ConfigVersion::of(&document, self.new)?;
+        if document.get(VERSION)?.is_none() && version > ConfigVersion::V1 {
             document.set(VERSION, version.number())?;
         }
         Ok((document, version))
     }
 }
 
-impl Configuration for Config {
+impl Configuration for ConfigToml {
     fn add(&self, text: &str, handler: &Handler) -> Result<String, Invalid> {
         let (mut document, version) = self.open(text)?;
         check_enabled(&document, version)?;
@@ -220,8 +135,8 @@ impl Configuration for Config {
         if document.get_str(&kind)?.unwrap_or_default().is_empty() {
             document.set(&kind, RUNC)?;
         }
-        document.set(&below(&["options", "BinaryName"]), &handler.path)?;
-        if version == Version::V1 {
+        document.set(&below(&BINARY_NAME), &handler.path)?;
+        if version == ConfigVersion::V1 {
             document.set(&below(&["options", "Runtime"]), &handler.path)?;
         }
         let default = version.default();
@@ -238,12 +153,12 @@ impl Configuration for Config {
 
     fn find(&self, text: &str, name: &str) -> Result<Option<Handler>, Invalid> {
         let document = Document::parse(text)?;
-        let version = Version::of(&document, self.new)?;
+        let version = ConfigVersion::of(&document, self.new)?;
         let entry = [&version.runtimes()[..], &[name]].concat();
         if document.table(&entry)?.is_none() {
             return Ok(None);
         }
-        let path = document.get_str(&[&entry[..], &["options", "BinaryName"]].concat())?;
+        let path = document.get_str(&[&entry[..], &BINARY_NAME].concat())?;
         Ok(Some(Handler {
             name: name.to_owned(),
             path: path.unwrap_or_default().to_owned(),
@@ -257,7 +172,7 @@ impl Configuration for Config {
             return Ok(String::new());
         }
         let mut document = Document::parse(text)?;
-        let version = Version::of(&document, self.new)?;
+        let version = ConfigVersion::of(&document, self.new)?;
         let runtimes = version.runtimes();
         document.remove(&[&runtimes[..], &[name]].concat())?;
         restore_default(&mut document, backup, &runtimes, &version.default(), name)?;
@@ -277,14 +192,14 @@ impl Configuration for Config {
 
 /// The main file, which imports others.
 #[derive(Debug)]
-pub struct Imports {
+pub struct ImportingMain {
     /// The version of a new file.
-    pub new: Version,
+    pub new: ConfigVersion,
     /// The pattern of the files to import.
     pub pattern: String,
 }
 
-impl Configuration for Imports {
+impl Configuration for ImportingMain {
     fn add(&self, text: &str, _: &Handler) -> Result<String, Invalid> {
         let mut document = Document::parse(text)?;
         let is_blank = document.has_only(&[]);

@@ -2,13 +2,30 @@
 
 use std::path::Path;
 
-use serde_json::Value;
+use anyhow::Result;
+use oci_spec::runtime::{Hook, HookBuilder};
+use serde::Serialize;
 
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+const STAGE: &str = "prestart";
 
-/// The document of oci-hooks(5) 1.0.0 that runs `program`, an absolute path, before each container starts.
-#[must_use]
-pub fn document(program: &str) -> String {
+/// The members in the order of the manual.
+#[derive(Serialize)]
+struct Document {
+    version: &'static str,
+    hook: Hook,
+    when: When,
+    stages: [&'static str; 1],
+}
+
+#[derive(Serialize)]
+struct When {
+    always: bool,
+    commands: [&'static str; 1],
+}
+
+/// The document of oci-hooks(5) that runs `program`, an absolute path, before each container starts.
+pub fn document(program: &str) -> Result<String> {
     let path = Path::new(program);
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let folder = path.parent().unwrap_or(path).to_string_lossy();
@@ -17,38 +34,26 @@ pub fn document(program: &str) -> String {
     } else {
         format!("{PATH}:{folder}")
     };
-    let [program, name, search] = [program, &*name, &format!("PATH={search}")].map(Value::from);
-    // Written out because the order of the members is that of the manual.
-    format!(
-        r#"{{
-  "version": "1.0.0",
-  "hook": {{
-    "path": {program},
-    "args": [
-      {name},
-      "prestart"
-    ],
-    "env": [
-      {search}
-    ]
-  }},
-  "when": {{
-    "always": true,
-    "commands": [
-      ".*"
-    ]
-  }},
-  "stages": [
-    "prestart"
-  ]
-}}
-"#
-    )
+    let hook = HookBuilder::default()
+        .path(program)
+        .args([name.into_owned(), STAGE.to_owned()])
+        .env([format!("PATH={search}")])
+        .build()?;
+    let document = Document {
+        version: super::VERSION,
+        hook,
+        when: When {
+            always: true,
+            commands: [".*"],
+        },
+        stages: [STAGE],
+    };
+    Ok(serde_json::to_string_pretty(&document)? + "\n")
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 
@@ -59,7 +64,7 @@ mod tests {
             ("/opt/x/hook", format!("{PATH}:/opt/x")),
             ("/opt/\"x\"/hook", format!("{PATH}:/opt/\"x\"")),
         ] {
-            let hook: Value = serde_json::from_str(&document(program)).unwrap();
+            let hook: Value = serde_json::from_str(&document(program).unwrap()).unwrap();
             let expected = json!({
                 "path": program,
                 "args": ["hook", "prestart"],

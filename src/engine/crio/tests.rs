@@ -1,6 +1,6 @@
-use super::super::tests::data;
-use super::super::undo;
 use super::*;
+use crate::engine::configuration::tests::data;
+use crate::engine::configuration::undo;
 
 fn handler(is_default: bool) -> Handler {
     Handler {
@@ -14,7 +14,7 @@ fn handler(is_default: bool) -> Handler {
 /// The document that is added beside `main`.
 fn drop_in(main: &str, is_default: bool) -> String {
     let base = Base::Followed(base(main).unwrap().unwrap_or_default());
-    let conf = Conf { base };
+    let conf = CrioConf { base };
     let added = conf.add("", &handler(is_default)).unwrap();
     assert_eq!(conf.add(&added, &handler(is_default)).unwrap(), added);
     assert_eq!(undo(&conf, &added, Some(""), "test").unwrap(), "");
@@ -49,7 +49,7 @@ fn settings_come_from_the_default_runtime_or_a_usual_one() {
 
 #[test]
 fn the_file_itself_keeps_its_other_runtimes() {
-    let conf = Conf { base: Base::Own };
+    let conf = CrioConf { base: Base::Own };
     let before = format!("# mine\n{DEFAULT}# more\n{RUNC}");
     let after = conf.add(&before, &handler(true)).unwrap();
     assert_eq!(
@@ -68,7 +68,7 @@ fn the_file_itself_keeps_its_other_runtimes() {
 
 #[test]
 fn it_is_no_longer_the_default_if_that_is_not_asked_for() {
-    let conf = Conf { base: Base::Own };
+    let conf = CrioConf { base: Base::Own };
     let before = "[crio.runtime]\ndefault_runtime = \"test\"\n\n[crio.runtime.runtimes.test]\nruntime_path = \"/usr/bin/test\"\nruntime_type = \"oci\"\n";
     assert_eq!(conf.add(before, &handler(true)).unwrap(), before);
     assert_eq!(
@@ -79,7 +79,7 @@ fn it_is_no_longer_the_default_if_that_is_not_asked_for() {
 
 #[test]
 fn bad_documents_are_refused_with_their_place() {
-    let conf = Conf { base: Base::Own };
+    let conf = CrioConf { base: Base::Own };
     for (text, error) in [
         ("[crio]\nruntime = 1\n", "2:11: crio.runtime is not a table"),
         ("x\n", "1:2: key with no value, expected `=`"),

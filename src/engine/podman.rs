@@ -1,20 +1,20 @@
 //! podman: `containers.conf`. podman needs no runtime of another name: it calls the hooks of the directories listed there.
 
-use super::{Configuration, Handler};
+use super::configuration::{Configuration, Handler};
 use crate::document::Invalid;
 use crate::document::toml::Document;
 
 const HOOKS_DIR: &[&str] = &["engine", "hooks_dir"];
 
 /// `containers.conf`, with a directory in its list of hook directories.
-pub struct Containers {
+pub struct ContainersConf {
     /// The directory with our hooks.
     pub hooks_dir: String,
     /// The directories that podman reads as long as the file lists none; the list replaces them.
     pub default_dirs: Vec<String>,
 }
 
-impl Configuration for Containers {
+impl Configuration for ContainersConf {
     fn add(&self, text: &str, _: &Handler) -> Result<String, Invalid> {
         let mut document = Document::parse(text)?;
         if document.strings(HOOKS_DIR)?.is_none() {

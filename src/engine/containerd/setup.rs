@@ -1,0 +1,97 @@
+//! containerd's `config.toml` and what it imports.
+
+use std::collections::VecDeque;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use toml_edit::Item;
+
+use super::{BINARY_NAME, ConfigVersion, DEFAULT_RUNTIME, ENABLE_CDI, IMPORTS, RUNTIMES};
+use crate::document::toml::Document;
+use crate::engine::Engine;
+use crate::engine::setup::{MAX_CONFIGS, Setup, item_at, members};
+use crate::host::allowance::Allowance;
+use crate::rootfs::Root;
+
+const SYSTEMD_CGROUP: [&str; 2] = ["options", "SystemdCgroup"];
+/// Most patterns and files that are imported in all.
+const MAX_IMPORTS: usize = 256;
+
+pub(in crate::engine) fn read(root: &Root) -> Setup {
+    let mut setup = Setup::new(Engine::Containerd);
+    let mut bytes = Allowance::new(MAX_CONFIGS);
+    let mut left = MAX_IMPORTS;
+    let mut queue = VecDeque::<PathBuf>::from([Engine::Containerd.default_config().into()]);
+    while let Some(path) = queue.pop_front() {
+        if setup.configs.contains(&path) {
+            continue;
+        }
+        setup.read_config((root, &mut bytes), &path, |setup, text| {
+            let document = Document::parse(text)?;
+            read_config(setup, &document)?;
+            let patterns = document.strings(IMPORTS)?.unwrap_or_default();
+            let folder = path.parent().unwrap_or(Path::new("/"));
+            for pattern in patterns {
+                let files = expand(root, &folder.join(pattern));
+                left = left.checked_sub(1 + files.len()).ok_or_else(too_many)?;
+                queue.extend(files);
+            }
+            Ok(())
+        });
+    }
+    setup
+}
+
+fn read_config(setup: &mut Setup, config: &Document) -> Result<()> {
+    for version in [ConfigVersion::V3, ConfigVersion::V2, ConfigVersion::V1] {
+        let Some(cri) = config.get(&version.cri())? else {
+            continue;
+        };
+        for (name, runtime) in members(cri, &RUNTIMES) {
+            let program = item_at(runtime, &BINARY_NAME).and_then(Item::as_str);
+            if let Some(path) = program {
+                setup.note_runtime(name, path);
+            }
+            let systemd = item_at(runtime, &SYSTEMD_CGROUP).and_then(Item::as_bool);
+            setup.systemd_cgroup = setup.systemd_cgroup.max(systemd);
+        }
+        let default = item_at(cri, &DEFAULT_RUNTIME).and_then(Item::as_str);
+        setup.default_runtime = default.map(str::to_owned).or(setup.default_runtime.take());
+        setup.cdi = cri.get(ENABLE_CDI).and_then(Item::as_bool).or(setup.cdi);
+    }
+    Ok(())
+}
+
+fn too_many() -> io::Error {
+    let message = format!("it leads to more than {MAX_IMPORTS} imports");
+    io::Error::new(io::ErrorKind::FileTooLarge, message)
+}
+
+/// The files that a pattern means; a star stands for any part of a name.
+fn expand(root: &Root, pattern: &Path) -> Vec<PathBuf> {
+    let (Some(folder), Some(name)) = (
+        pattern.parent(),
+        pattern.file_name().and_then(|it| it.to_str()),
+    ) else {
+        return Vec::new();
+    };
+    let Some((start, end)) = name.split_once('*') else {
+        return vec![pattern.to_owned()];
+    };
+    let entries = root
+        .directory(folder)
+        .and_then(|it| it.entries())
+        .unwrap_or_default();
+    let mut paths: Vec<_> = entries
+        .iter()
+        .filter_map(|entry| entry.name.to_str())
+        .filter(|name| {
+            name.strip_prefix(start)
+                .is_some_and(|rest| rest.ends_with(end))
+        })
+        .map(|name| folder.join(name))
+        .collect();
+    paths.sort();
+    paths
+}

@@ -1,0 +1,57 @@
+//! CRI-O's `crio.conf` and its drop-ins.
+
+use std::path::Path;
+
+use anyhow::{Error, Result};
+use toml_edit::Item;
+
+use crate::document::toml::Document;
+use crate::engine::Engine;
+use crate::engine::setup::{MAX_CONFIGS, Setup, members};
+use crate::host::allowance::Allowance;
+use crate::rootfs::{Kind, Root};
+
+pub(in crate::engine) fn read(root: &Root) -> Setup {
+    let mut setup = Setup {
+        cdi: Some(true),
+        ..Setup::new(Engine::Crio)
+    };
+    let mut bytes = Allowance::new(MAX_CONFIGS);
+    let mut look = |path: &Path| setup.read_config((root, &mut bytes), path, read_config);
+    let config = Path::new(Engine::Crio.default_config());
+    look(config);
+    let drop_in_folder = config.with_file_name(Engine::Crio.drop_in_folder().unwrap_or_default());
+    let entries = root.directory(&drop_in_folder).map(|it| it.entries());
+    let mut drop_ins = match entries {
+        Ok(Ok(entries)) => entries,
+        Ok(Err(err)) => {
+            let err = Error::new(err).context(drop_in_folder.display().to_string());
+            setup.error.get_or_insert(err);
+            return setup;
+        }
+        Err(_) => Vec::new(),
+    };
+    drop_ins.retain(|entry| matches!(entry.kind, Kind::File | Kind::Link));
+    drop_ins.sort_by(|a, b| a.name.cmp(&b.name));
+    for drop_in in drop_ins {
+        look(&drop_in_folder.join(drop_in.name));
+    }
+    setup
+}
+
+fn read_config(setup: &mut Setup, text: &str) -> Result<()> {
+    let document = Document::parse(text)?;
+    let Some(runtime) = document.get(&["crio", "runtime"])? else {
+        return Ok(());
+    };
+    for (name, entry) in members(runtime, &["runtimes"]) {
+        if let Some(path) = entry.get("runtime_path").and_then(Item::as_str) {
+            setup.note_runtime(name, path);
+        }
+    }
+    let default = runtime.get("default_runtime").and_then(Item::as_str);
+    setup.default_runtime = default.map(str::to_owned).or(setup.default_runtime.take());
+    let manager = runtime.get("cgroup_manager").and_then(Item::as_str);
+    setup.systemd_cgroup = manager.map(|it| it == "systemd").or(setup.systemd_cgroup);
+    Ok(())
+}

@@ -1,0 +1,246 @@
+//! How the engines of a host are set up: which programs and configuration files there are, and what these say of NVIDIA's runtime
+//! and of CDI.
+
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Error, Result};
+use toml_edit::Item;
+
+use super::{Engine, containerd, crio, docker};
+use crate::host::allowance::Allowance;
+use crate::rootfs::Root;
+
+/// Largest configuration file that is read, and most bytes of all files of an engine: TOML takes 140 times as much memory.
+const MAX_CONFIG: u64 = 512 << 10;
+pub(super) const MAX_CONFIGS: u64 = 2 << 20;
+/// Where engines are installed.
+const PROGRAM_DIRECTORIES: [&str; 4] = [
+    "/usr/bin",
+    "/usr/local/bin",
+    "/usr/sbin",
+    "/usr/libexec/crio",
+];
+/// How names of NVIDIA's runtime and its modes begin.
+const RUNTIME: &str = "nvidia-container-runtime";
+
+/// How an engine is set up.
+#[derive(Debug)]
+pub struct Setup {
+    /// Which one.
+    pub engine: Engine,
+    /// Its program.
+    pub program: Option<PathBuf>,
+    /// Its configuration files, in the order in which they are read.
+    pub configs: Vec<PathBuf>,
+    /// What is wrong with one of them, if so.
+    pub error: Option<Error>,
+    /// The program of NVIDIA's runtime, if the engine knows that.
+    pub nvidia_runtime: Option<PathBuf>,
+    /// The default runtime, if it is configured.
+    pub default_runtime: Option<String>,
+    /// Whether CDI is on; none if the engine's version decides.
+    pub cdi: Option<bool>,
+    /// Whether systemd manages the containers' cgroups; none if the engine decides.
+    pub systemd_cgroup: Option<bool>,
+}
+
+/// Those engines below `root` that are installed or configured.
+#[must_use]
+pub fn read_all(root: &Root) -> Vec<Setup> {
+    let read = |engine: Engine| match engine {
+        Engine::Docker => docker::setup::read(root),
+        Engine::Containerd => containerd::setup::read(root),
+        Engine::Crio => crio::setup::read(root),
+        Engine::Podman => Setup {
+            cdi: Some(true),
+            ..Setup::new(engine)
+        },
+    };
+    let setups = Engine::ALL.into_iter().map(|engine| Setup {
+        program: program(root, engine.program()),
+        ..read(engine)
+    });
+    setups
+        .filter(|setup| setup.program.is_some() || !setup.configs.is_empty())
+        .collect()
+}
+
+fn program(root: &Root, name: &str) -> Option<PathBuf> {
+    PROGRAM_DIRECTORIES
+        .iter()
+        .map(|directory| Path::new(directory).join(name))
+        .find(|path| root.stat(path).is_ok())
+}
+
+impl Setup {
+    /// An engine of which nothing is known yet.
+    pub(super) fn new(engine: Engine) -> Self {
+        Self {
+            engine,
+            program: None,
+            configs: Vec::new(),
+            error: None,
+            nvidia_runtime: None,
+            default_runtime: None,
+            cdi: None,
+            systemd_cgroup: None,
+        }
+    }
+
+    /// Reads a configuration file, of which `read` takes what counts; the first error of all files stays.
+    pub(super) fn read_config(
+        &mut self,
+        (root, bytes): (&Root, &mut Allowance),
+        path: &Path,
+        read: impl FnOnce(&mut Self, &str) -> Result<()>,
+    ) {
+        let text = match bytes.read(root, path, MAX_CONFIG) {
+            Ok(bytes) => String::from_utf8(bytes).map_err(Error::from),
+            Err(err) if err.kind() == ErrorKind::NotFound => return,
+            Err(err) => Err(err.into()),
+        };
+        self.configs.push(path.to_owned());
+        let read = text.and_then(|text| read(self, &text));
+        if let Err(err) = read.with_context(|| path.display().to_string()) {
+            self.error.get_or_insert(err);
+        }
+    }
+
+    /// Notes `path` as NVIDIA's runtime if the runtime's name or the program's says so.
+    pub(super) fn note_runtime(&mut self, name: &str, path: &str) {
+        let program = Path::new(path).file_name().unwrap_or_default();
+        if name == "nvidia" || program.to_string_lossy().starts_with(RUNTIME) {
+            self.nvidia_runtime = Some(path.into());
+        }
+    }
+}
+
+/// The item at `path` below `item`.
+pub(super) fn item_at<'i>(item: &'i Item, path: &[&str]) -> Option<&'i Item> {
+    path.iter().try_fold(item, |item, name| item.get(name))
+}
+
+/// The members of the table at `path` below `item`.
+pub(super) fn members<'i>(
+    item: &'i Item,
+    path: &[&str],
+) -> impl Iterator<Item = (&'i str, &'i Item)> {
+    item_at(item, path)
+        .and_then(Item::as_table_like)
+        .into_iter()
+        .flat_map(|table| table.iter())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn engines(files: &[(&str, &str)]) -> Vec<Setup> {
+        let folder = tempfile::tempdir().unwrap();
+        for (path, text) in files {
+            let path = folder.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        read_all(&Root::open(folder.path()).unwrap())
+    }
+
+    fn only(files: &[(&str, &str)]) -> Setup {
+        let mut engines = engines(files);
+        assert_eq!(engines.len(), 1, "{engines:?}");
+        engines.pop().unwrap()
+    }
+
+    #[test]
+    fn docker() {
+        let engine = only(&[(
+            "etc/docker/daemon.json",
+            r#"{"runtimes": {"gpu": {"path": "/opt/nvidia-container-runtime.cdi"}}, "default-runtime": "gpu",
+                "features": {"cdi": false}, "exec-opts": ["native.cgroupdriver=cgroupfs"]}"#,
+        )]);
+        assert_eq!(engine.engine, Engine::Docker);
+        assert_eq!(
+            engine.nvidia_runtime,
+            Some("/opt/nvidia-container-runtime.cdi".into())
+        );
+        assert_eq!(engine.default_runtime.as_deref(), Some("gpu"));
+        assert_eq!(
+            (engine.cdi, engine.systemd_cgroup),
+            (Some(false), Some(false))
+        );
+        for (text, wrong) in [
+            ("", false),
+            (" \n", false),
+            ("null", true),
+            ("[]", true),
+            ("{} x", true),
+            ("// c\n{}", true),
+        ] {
+            let engine = only(&[("etc/docker/daemon.json", text)]);
+            assert_eq!(engine.error.is_some(), wrong, "{text}");
+            assert_eq!((engine.cdi, engine.nvidia_runtime), (None, None));
+        }
+    }
+
+    #[test]
+    fn containerd_with_imports() {
+        let engine = only(&[
+            (
+                "etc/containerd/config.toml",
+                "version = 2\nimports = [\"conf.d/*.toml\", \"/etc/containerd/config.toml\"]\n",
+            ),
+            (
+                "etc/containerd/conf.d/99-nvidia.toml",
+                "[plugins.'io.containerd.grpc.v1.cri']\nenable_cdi = true\n\
+                 [plugins.'io.containerd.grpc.v1.cri'.containerd]\ndefault_runtime_name = 'runc'\n\
+                 [plugins.'io.containerd.grpc.v1.cri'.containerd.runtimes.nvidia.options]\n\
+                 BinaryName = '/usr/bin/nvidia-container-runtime'\nSystemdCgroup = true\n",
+            ),
+            ("etc/containerd/conf.d/ignored.conf", "["),
+        ]);
+        assert_eq!(
+            engine.nvidia_runtime,
+            Some("/usr/bin/nvidia-container-runtime".into())
+        );
+        assert_eq!(engine.default_runtime.as_deref(), Some("runc"));
+        assert_eq!(
+            (engine.cdi, engine.systemd_cgroup),
+            (Some(true), Some(true))
+        );
+        assert_eq!(engine.configs.len(), 2);
+        let engine = only(&[("etc/containerd/config.toml", "a = [")]);
+        assert!(
+            engine
+                .error
+                .unwrap()
+                .to_string()
+                .starts_with("/etc/containerd/config.toml")
+        );
+    }
+
+    #[test]
+    fn crio_and_podman() {
+        let engines = engines(&[
+            (
+                "etc/crio/crio.conf",
+                "[crio.runtime]\ncgroup_manager = 'cgroupfs'\n",
+            ),
+            (
+                "etc/crio/crio.conf.d/99-nvidia.toml",
+                "[crio.runtime]\ndefault_runtime = 'nvidia'\n[crio.runtime.runtimes.nvidia]\nruntime_path = '/x'\n",
+            ),
+            ("usr/bin/podman", ""),
+        ]);
+        let [crio, podman] = engines.as_slice() else {
+            panic!("{engines:?}")
+        };
+        assert_eq!(crio.nvidia_runtime, Some("/x".into()));
+        assert_eq!(crio.default_runtime.as_deref(), Some("nvidia"));
+        assert_eq!(crio.systemd_cgroup, Some(false));
+        assert_eq!(podman.program, Some("/usr/bin/podman".into()));
+        assert_eq!(podman.cdi, Some(true));
+    }
+}
