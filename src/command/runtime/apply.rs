@@ -1,13 +1,11 @@
 //! Edits are worked out for all files first, and only then printed or written.
 
 use std::ffi::OsString;
-use std::io;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, ensure};
 
-use super::plan::{Request, Target};
-use crate::document::Invalid;
+use super::plan::{Current, Request, Target, advise};
 use crate::document::lines::unified_diff;
 use crate::engine::Engine;
 use crate::engine::configuration::undo;
@@ -35,10 +33,9 @@ impl Mode {
     }
 }
 
-/// A file as it is and as it shall be; none stands for a file that is not there.
+/// A file as it is and as it shall be; none for a file that shall not be there.
 struct Edit {
-    path: PathBuf,
-    before: Option<String>,
+    current: Current,
     after: Option<String>,
     backup: Backup,
 }
@@ -54,43 +51,45 @@ enum Backup {
 }
 
 /// Puts the runtime into the documents.
-pub(super) fn add(targets: &[Target], request: &Request, mode: Mode) -> Result<()> {
-    let edits: Result<Vec<Edit>> = targets.iter().map(|it| edit_to_add(it, request)).collect();
-    carry_out(&edits?, request.engine, mode)
+pub(super) fn add(targets: Vec<Target>, request: &Request, mode: Mode) -> Result<()> {
+    let edits = targets.into_iter().map(|it| edit_to_add(it, request));
+    let edits: Vec<_> = edits.collect::<Result<_>>()?;
+    carry_out(&edits, request.engine, mode)
 }
 
 /// Takes the runtime out of the documents.
-pub(super) fn remove(targets: &[Target], request: &Request, mode: Mode) -> Result<()> {
+pub(super) fn remove(targets: Vec<Target>, request: &Request, mode: Mode) -> Result<()> {
     let name = &request.handler.name;
-    let edits: Result<Vec<Edit>> = targets.iter().map(|it| edit_to_remove(it, name)).collect();
-    carry_out(&edits?, request.engine, mode)
+    let edits = targets.into_iter().map(|it| edit_to_remove(it, name));
+    let edits: Vec<_> = edits.collect::<Result<_>>()?;
+    carry_out(&edits, request.engine, mode)
 }
 
-fn edit_to_add(target: &Target, request: &Request) -> Result<Edit> {
-    let before = read(&target.path)?;
-    let text = before.clone().unwrap_or_default();
-    let after = target
-        .document
-        .add(&text, &request.handler)
-        .map_err(|err| target.invalid(&err))?;
+fn edit_to_add(target: Target, request: &Request) -> Result<Edit> {
+    let text = target.current.text();
+    let after = target.document.add(text, &request.handler);
+    let after = after.map_err(|err| target.current.invalid(&err))?;
     // CRI-O reads every file in the directory of a drop-in, whatever its name is.
     let backup = if target.is_drop_in || after == text {
         None
     } else {
-        backup_to_make(target, &text, &request.handler.name)?
+        backup_to_make(&target, &request.handler.name)?
     };
     Ok(Edit {
-        path: target.path.clone(),
-        before,
+        current: target.current,
         after: Some(after),
         backup: backup.map_or(Backup::Leave, Backup::Make),
     })
 }
 
 /// Where a copy is kept. It is made once, before our first edit, and never over a file that may be the admin's.
-fn backup_to_make(target: &Target, text: &str, name: &str) -> Result<Option<PathBuf>> {
-    let [usual, other] = backups_of(&target.path);
-    let there = read(&usual)?;
+fn backup_to_make(target: &Target, name: &str) -> Result<Option<PathBuf>> {
+    let text = target.current.text();
+    let [usual, other] = backups_of(&target.current.path);
+    let Current {
+        path: usual,
+        text: there,
+    } = Current::read(usual)?;
     let is_configured = target
         .document
         .find(text, name)
@@ -110,37 +109,37 @@ fn backup_to_make(target: &Target, text: &str, name: &str) -> Result<Option<Path
 fn backup_made(path: &Path) -> Result<Option<(PathBuf, String)>> {
     let [usual, other] = backups_of(path);
     for backup in [other, usual] {
-        if let Some(text) = read(&backup)? {
-            return Ok(Some((backup, text)));
+        let backup = Current::read(backup)?;
+        if let Some(text) = backup.text {
+            return Ok(Some((backup.path, text)));
         }
     }
     Ok(None)
 }
 
-fn edit_to_remove(target: &Target, name: &str) -> Result<Edit> {
-    let before = read(&target.path)?;
-    let text = before.as_deref().unwrap_or_default();
+fn edit_to_remove(target: Target, name: &str) -> Result<Edit> {
+    let text = target.current.text();
     let backup = if target.is_drop_in {
         None
     } else {
-        backup_made(&target.path)?.filter(|(_, copy)| copy != text)
+        backup_made(&target.current.path)?.filter(|(_, copy)| copy != text)
     };
     let copy = match &backup {
         Some((_, copy)) => Some(copy.as_str()),
         None => target.is_drop_in.then_some(""),
     };
-    let undone = undo(&*target.document, text, copy, name).map_err(|err| target.invalid(&err))?;
+    let undone =
+        undo(&*target.document, text, copy, name).map_err(|err| target.current.invalid(&err))?;
     let has_changed = undone != text;
     let is_void = undone.is_empty() && backup.is_none();
     let is_left_over = target.is_drop_in && target.document.is_blank(&undone);
     let after = if has_changed && (is_void || is_left_over) {
         None
     } else {
-        before.is_some().then_some(undone)
+        target.current.text.is_some().then_some(undone)
     };
     Ok(Edit {
-        path: target.path.clone(),
-        before,
+        current: target.current,
         after,
         backup: match backup {
             Some((path, _)) if has_changed => Backup::Remove(path),
@@ -152,8 +151,7 @@ fn edit_to_remove(target: &Target, name: &str) -> Result<Edit> {
 /// Writes the file of a hook, or prints it.
 pub(super) fn write_hook(path: &Path, document: &str, mode: Mode) -> Result<()> {
     let edit = Edit {
-        path: path.to_owned(),
-        before: read(path)?,
+        current: Current::read(path.to_owned())?,
         after: Some(document.to_owned()),
         backup: Backup::Leave,
     };
@@ -162,15 +160,14 @@ pub(super) fn write_hook(path: &Path, document: &str, mode: Mode) -> Result<()> 
 
 /// Removes the file of a hook. Refuses one that somebody edited.
 pub(super) fn remove_hook(path: &Path, document: &str, mode: Mode) -> Result<()> {
-    let before = read(path)?;
+    let current = Current::read(path.to_owned())?;
     ensure!(
-        before.as_deref().is_none_or(|text| text == document),
+        current.text.as_deref().is_none_or(|text| text == document),
         "{} is not as it was written, for this program; it stays",
         path.display()
     );
     let edit = Edit {
-        path: path.to_owned(),
-        before,
+        current,
         after: None,
         backup: Backup::Leave,
     };
@@ -188,22 +185,16 @@ fn carry_out(edits: &[Edit], engine: Engine, mode: Mode) -> Result<()> {
     Ok(())
 }
 
-impl Target {
-    fn invalid(&self, err: &Invalid) -> anyhow::Error {
-        anyhow!("{}:{err}", self.path.display())
-    }
-}
-
 impl Edit {
     /// Returns whether the file changes.
     fn carry_out(&self, mode: Mode) -> Result<bool> {
-        let has_changed = self.before != self.after;
+        let has_changed = self.current.text != self.after;
         match mode {
             Mode::Write if has_changed => self.write()?,
-            Mode::Write if self.before.is_some() => {
-                log::info!("{} is unchanged", self.path.display());
+            Mode::Write if self.current.text.is_some() => {
+                log::info!("{} is unchanged", self.current.path.display());
             }
-            Mode::Write => log::info!("{} is not there", self.path.display()),
+            Mode::Write => log::info!("{} is not there", self.current.path.display()),
             Mode::Print => self.print()?,
             Mode::Diff => output_document(&self.diff())?,
         }
@@ -211,22 +202,22 @@ impl Edit {
     }
 
     fn write(&self) -> Result<()> {
-        let path = self.path.display();
+        let path = self.current.path.display();
         if let Backup::Make(backup) = &self.backup
-            && self.before.is_some()
+            && self.current.text.is_some()
         {
-            file::copy(&self.path, backup)
+            file::copy(&self.current.path, backup)
                 .map_err(advise)
                 .with_context(|| format!("cannot copy {path} to {}", backup.display()))?;
             log::info!("Kept the old config as {}", backup.display());
         }
         if let Some(text) = &self.after {
-            file::replace(&self.path, text.as_bytes())
+            file::replace(&self.current.path, text.as_bytes())
                 .map_err(advise)
                 .with_context(|| format!("cannot write {path}, which is as it was"))?;
             log::info!("Wrote updated config to {path}");
         } else {
-            file::remove(&self.path)
+            file::remove(&self.current.path)
                 .map_err(advise)
                 .with_context(|| format!("cannot remove {path}"))?;
             log::info!("Removed {path}");
@@ -240,7 +231,7 @@ impl Edit {
     fn print(&self) -> Result<()> {
         match &self.after {
             Some(text) => {
-                log::info!("{}:", self.path.display());
+                log::info!("{}:", self.current.path.display());
                 let end = if text.ends_with('\n') || text.is_empty() {
                     ""
                 } else {
@@ -248,7 +239,9 @@ impl Edit {
                 };
                 output_document(&format!("{text}{end}"))?;
             }
-            None if self.before.is_some() => log::info!("{} would go", self.path.display()),
+            None if self.current.text.is_some() => {
+                log::info!("{} would go", self.current.path.display());
+            }
             None => {}
         }
         Ok(())
@@ -256,28 +249,12 @@ impl Edit {
 
     fn diff(&self) -> String {
         let name = |text: &Option<String>| match text {
-            Some(_) => self.path.to_string_lossy().into_owned(),
+            Some(_) => self.current.path.to_string_lossy().into_owned(),
             None => "/dev/null".to_owned(),
         };
         let text = |text: &Option<String>| text.clone().unwrap_or_default();
-        let (old, new) = (text(&self.before), text(&self.after));
-        unified_diff(&old, &new, &name(&self.before), &name(&self.after))
-    }
-}
-
-fn read(path: &Path) -> Result<Option<String>> {
-    file::read(path)
-        .map_err(advise)
-        .with_context(|| format!("cannot read {}", path.display()))
-}
-
-/// Says what to do about an error that the user can do something about.
-fn advise(err: io::Error) -> anyhow::Error {
-    match err.kind() {
-        io::ErrorKind::PermissionDenied => {
-            anyhow!("{err}: be root, or name a file of yours with --config")
-        }
-        _ => err.into(),
+        let (old, new) = (text(&self.current.text), text(&self.after));
+        unified_diff(&old, &new, &name(&self.current.text), &name(&self.after))
     }
 }
 

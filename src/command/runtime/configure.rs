@@ -135,9 +135,9 @@ impl Configure {
         }
         let request = self.request()?;
         if self.remove {
-            return apply::remove(&plan::remove(&request)?, &request, mode);
+            return apply::remove(plan::remove(&request)?, &request, mode);
         }
-        apply::add(&plan::add(&request)?, &request, mode)?;
+        apply::add(plan::add(&request)?, &request, mode)?;
         if self.engine != Engine::Podman {
             warn_if_missing(&request.handler.path);
         }
@@ -245,7 +245,7 @@ impl Unconfigure {
             executable: None,
             hook: self.oci_hook_path.as_deref().map(absolute).transpose()?,
         };
-        apply::remove(&plan::remove(&request)?, &request, mode)
+        apply::remove(plan::remove(&request)?, &request, mode)
     }
 }
 

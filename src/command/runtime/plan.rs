@@ -2,6 +2,7 @@
 
 mod containerd;
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, ensure};
@@ -9,10 +10,11 @@ use toml_edit::Table;
 
 use crate::document::Invalid;
 use crate::document::toml::unindent;
+use crate::engine::Engine;
 use crate::engine::configuration::{Base, Configuration, Handler};
+use crate::engine::crio::{self, CrioConf};
 use crate::engine::docker::DaemonJson;
 use crate::engine::podman::ContainersConf;
-use crate::engine::{Engine, crio};
 use crate::hooks_dir;
 use crate::host::{file, program};
 
@@ -52,28 +54,62 @@ pub(super) enum Source {
     Command,
 }
 
+/// A file of an engine as it is, read once.
+pub(super) struct Current {
+    pub(super) path: PathBuf,
+    /// None if it is not there.
+    pub(super) text: Option<String>,
+}
+
+impl Current {
+    pub(super) fn read(path: PathBuf) -> Result<Self> {
+        let text = file::read(&path)
+            .map_err(advise)
+            .with_context(|| format!("cannot read {}", path.display()))?;
+        Ok(Self { path, text })
+    }
+
+    /// A file that is not there is taken as empty.
+    pub(super) fn text(&self) -> &str {
+        self.text.as_deref().unwrap_or_default()
+    }
+
+    pub(super) fn invalid(&self, err: &Invalid) -> anyhow::Error {
+        anyhow!("{}:{err}", self.path.display())
+    }
+}
+
+/// Says what to do about an error that the user can do something about.
+pub(super) fn advise(err: io::Error) -> anyhow::Error {
+    match err.kind() {
+        io::ErrorKind::PermissionDenied => {
+            anyhow!("{err}: be root, or name a file of yours with --config")
+        }
+        _ => err.into(),
+    }
+}
+
 /// A file, and what is to be edited in it.
 pub(super) struct Target {
-    pub(super) path: PathBuf,
+    pub(super) current: Current,
     pub(super) document: Box<dyn Configuration>,
     /// Whether it is a file of ours beside the engine's own.
     pub(super) is_drop_in: bool,
 }
 
 impl Target {
-    fn main(request: &Request, document: impl Configuration + 'static) -> Self {
+    fn main(current: Current, document: impl Configuration + 'static) -> Self {
         Self {
-            path: request.config.clone(),
+            current,
             document: Box::new(document),
             is_drop_in: false,
         }
     }
 
-    fn drop_in(path: PathBuf, document: impl Configuration + 'static) -> Self {
+    fn drop_in(current: Current, document: impl Configuration + 'static) -> Self {
         Self {
-            path,
-            document: Box::new(document),
             is_drop_in: true,
+            ..Self::main(current, document)
         }
     }
 }
@@ -99,29 +135,26 @@ impl Request {
         self.executable.as_deref().unwrap_or(default)
     }
 
-    fn read_config(&self) -> Result<String> {
-        let text = file::read(&self.config)
-            .with_context(|| format!("cannot read {}", self.config.display()))?;
-        if text.is_none() {
+    /// The engine's configuration file.
+    fn read_config(&self) -> Result<Current> {
+        let config = Current::read(self.config.clone())?;
+        if config.text.is_none() {
             log::debug!(
                 "{} does not exist: it is taken as empty",
                 self.config.display()
             );
         }
-        Ok(text.unwrap_or_default())
-    }
-
-    fn invalid(&self, err: &Invalid) -> anyhow::Error {
-        anyhow!("{}:{err}", self.config.display())
+        Ok(config)
     }
 }
 
 /// The edits that put the runtime in, in their order: nothing names a file that is not there yet.
 pub(super) fn add(request: &Request) -> Result<Vec<Target>> {
+    let main = request.read_config()?;
     match request.engine {
-        Engine::Docker => Ok(vec![Target::main(request, DaemonJson)]),
-        Engine::Containerd => containerd::add(request),
-        Engine::Crio => add_to_crio(request),
+        Engine::Docker => Ok(vec![Target::main(main, DaemonJson)]),
+        Engine::Containerd => containerd::add(request, main),
+        Engine::Crio => Ok(vec![add_to_crio(request, main)?]),
         Engine::Podman => {
             let containers = containers(request);
             ensure!(
@@ -129,60 +162,61 @@ pub(super) fn add(request: &Request) -> Result<Vec<Target>> {
                 "{} is not there: `nvidia-ctk install` puts the hooks there",
                 containers.hooks_dir
             );
-            Ok(vec![Target::main(request, containers)])
+            Ok(vec![Target::main(main, containers)])
         }
     }
 }
 
 /// The edits that take it out of the file that it is in, in the opposite order.
 pub(super) fn remove(request: &Request) -> Result<Vec<Target>> {
+    let main = request.read_config()?;
     match request.engine {
-        Engine::Docker => Ok(vec![Target::main(request, DaemonJson)]),
-        Engine::Podman => Ok(vec![Target::main(request, containers(request))]),
+        Engine::Docker => Ok(vec![Target::main(main, DaemonJson)]),
+        Engine::Podman => Ok(vec![Target::main(main, containers(request))]),
         Engine::Crio => {
-            let conf = || crio::CrioConf { base: Base::Own };
-            let main = Target::main(request, conf());
-            Ok(match request.drop_in_file() {
-                Some(path) if is_in(request, &path, &conf())? => {
-                    vec![Target::drop_in(path, conf())]
-                }
-                _ => vec![main],
-            })
+            let conf = CrioConf { base: Base::Own };
+            Ok(vec![match drop_in_with_runtime(request, &conf)? {
+                Some(drop_in) => Target::drop_in(drop_in, conf),
+                None => Target::main(main, conf),
+            }])
         }
-        Engine::Containerd => containerd::remove(request),
+        Engine::Containerd => containerd::remove(request, main),
     }
 }
 
-/// Whether the runtime is in this file: then one of the same name elsewhere is not ours.
-fn is_in(request: &Request, path: &Path, document: &impl Configuration) -> Result<bool> {
-    let text = file::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let found = document.find(&text.unwrap_or_default(), &request.handler.name);
-    let found = found.map_err(|err| anyhow!("{}:{err}", path.display()))?;
-    Ok(found.is_some())
+/// The drop-in, if the runtime is in it: then one of the same name elsewhere is not ours.
+fn drop_in_with_runtime(
+    request: &Request,
+    document: &impl Configuration,
+) -> Result<Option<Current>> {
+    let Some(path) = request.drop_in_file() else {
+        return Ok(None);
+    };
+    let drop_in = Current::read(path)?;
+    let found = document.find(drop_in.text(), &request.handler.name);
+    let found = found.map_err(|err| drop_in.invalid(&err))?;
+    Ok(found.map(|_| drop_in))
 }
 
-fn add_to_crio(request: &Request) -> Result<Vec<Target>> {
-    let text = match request.source {
-        Source::File => request.read_config()?,
-        Source::Command => ask_crio(request)?,
-    };
-    let base = crio::base(&text).map_err(|err| match request.source {
-        Source::File => request.invalid(&err),
-        Source::Command => anyhow!("the answer of {}: {err}", request.program()),
-    })?;
+fn add_to_crio(request: &Request, main: Current) -> Result<Target> {
+    let base = match request.source {
+        Source::File => crio::base(main.text()).map_err(|err| main.invalid(&err)),
+        Source::Command => crio::base(&ask_crio(request)?)
+            .map_err(|err| anyhow!("the answer of {}: {err}", request.program())),
+    }?;
     let mut base = settings(base, Table::new);
-    Ok(vec![match (request.drop_in_file(), request.source) {
+    Ok(match (request.drop_in_file(), request.source) {
         (Some(path), _) => {
             unindent(&mut base);
             let base = Base::Followed(base);
-            Target::drop_in(path, crio::CrioConf { base })
+            Target::drop_in(Current::read(path)?, CrioConf { base })
         }
         (None, Source::Command) => {
             let base = Base::Other(base);
-            Target::main(request, crio::CrioConf { base })
+            Target::main(main, CrioConf { base })
         }
-        (None, Source::File) => Target::main(request, crio::CrioConf { base: Base::Own }),
-    }])
+        (None, Source::File) => Target::main(main, CrioConf { base: Base::Own }),
+    })
 }
 
 fn ask_crio(request: &Request) -> Result<String> {

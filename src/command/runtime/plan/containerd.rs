@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use toml_edit::Table;
 
-use super::{DropIn, Request, Source, Target, is_in, settings};
+use super::{Current, DropIn, Request, Source, Target, drop_in_with_runtime, settings};
 use crate::document::toml::unindent;
 use crate::engine::Engine;
 use crate::engine::configuration::Base;
@@ -13,15 +13,14 @@ use crate::engine::containerd::{ConfigToml, ConfigVersion, ImportingMain, MainFi
 use crate::host::program;
 
 /// Which of the two depends on the version of the file and on the containerd that is installed.
-pub(super) fn add(request: &Request) -> Result<Vec<Target>> {
-    let text = request.read_config()?;
+pub(super) fn add(request: &Request, file: Current) -> Result<Vec<Target>> {
     let installed = installed_version(request);
     let new = if installed >= Some(2) {
         ConfigVersion::V3
     } else {
         ConfigVersion::V2
     };
-    let main = MainFile::read(&text, new).map_err(|err| request.invalid(&err))?;
+    let main = MainFile::read(file.text(), new).map_err(|err| file.invalid(&err))?;
     ensure!(
         main.version > ConfigVersion::V1 || installed < Some(2),
         "{} has version 1, from which containerd 2.x takes no runtimes; bring it to version 2 or 3 first",
@@ -29,20 +28,20 @@ pub(super) fn add(request: &Request) -> Result<Vec<Target>> {
     );
     let base = match request.source {
         Source::File => main.base.clone(),
-        Source::Command => ask_containerd(request, text.is_empty(), new)?.base,
+        Source::Command => ask_containerd(request, file.text().is_empty(), new)?.base,
     };
     let base = settings(base, || main.version.plain());
     let is_merged = main.version >= ConfigVersion::V3 || installed >= Some(2);
     match drop_in(request, main.version, is_merged)? {
-        Some(path) if is_merged => merged(request, &main, base, path),
-        Some(path) => copied(request, main, base, path),
+        Some(path) if is_merged => merged(file, &main, base, path),
+        Some(path) => copied(file, main, base, path),
         None => {
             let base = match request.source {
                 Source::File => Base::Own,
                 Source::Command => Base::Other(base),
             };
             let config = config(main.version, base, None);
-            Ok(vec![Target::main(request, config)])
+            Ok(vec![Target::main(file, config)])
         }
     }
 }
@@ -62,36 +61,26 @@ fn drop_in(request: &Request, version: ConfigVersion, is_merged: bool) -> Result
     }
 }
 
-fn merged(
-    request: &Request,
-    main: &MainFile,
-    mut base: Table,
-    path: PathBuf,
-) -> Result<Vec<Target>> {
+fn merged(file: Current, main: &MainFile, mut base: Table, path: PathBuf) -> Result<Vec<Target>> {
     unindent(&mut base);
     let config = config(main.version, Base::Followed(base), None);
-    beside(request, main, path, config)
+    beside(file, main, path, config)
 }
 
-fn copied(
-    request: &Request,
-    mut main: MainFile,
-    base: Table,
-    path: PathBuf,
-) -> Result<Vec<Target>> {
+fn copied(file: Current, mut main: MainFile, base: Table, path: PathBuf) -> Result<Vec<Target>> {
     log::warn!(
         "containerd 1.x takes the CRI settings from {0} and not from {1}: they are copied, so run this again after each edit of {1}",
         path.display(),
-        request.config.display()
+        file.path.display()
     );
     let section = main.cri.take().unwrap_or_default();
     let config = config(main.version, Base::Followed(base), Some(section));
-    beside(request, &main, path, config)
+    beside(file, &main, path, config)
 }
 
 /// The drop-in first, and then the main file that imports it, unless it does.
 fn beside(
-    request: &Request,
+    file: Current,
     main: &MainFile,
     path: PathBuf,
     config: ConfigToml,
@@ -101,10 +90,10 @@ fn beside(
         pattern: pattern(&path)?,
     };
     let mut patterns = main.imports.iter();
-    let is_imported = patterns.any(|it| covers(it, &request.config, &path));
-    let mut targets = vec![Target::drop_in(path, config)];
+    let is_imported = patterns.any(|it| covers(it, &file.path, &path));
+    let mut targets = vec![Target::drop_in(Current::read(path)?, config)];
     if !is_imported {
-        targets.push(Target::main(request, imports));
+        targets.push(Target::main(file, imports));
     }
     Ok(targets)
 }
@@ -144,17 +133,17 @@ fn ask_containerd(request: &Request, is_blank: bool, new: ConfigVersion) -> Resu
 }
 
 /// The file that the runtime is in, and with a drop-in the main file, from which it is imported.
-pub(super) fn remove(request: &Request) -> Result<Vec<Target>> {
-    let text = request.read_config()?;
-    let new = ConfigVersion::read(&text, ConfigVersion::V2).map_err(|err| request.invalid(&err))?;
-    let config = || config(new, Base::Own, None);
-    Ok(match request.drop_in_file() {
-        Some(path) if is_in(request, &path, &config())? => {
-            let pattern = pattern(&path)?;
-            let main = Target::main(request, ImportingMain { new, pattern });
-            vec![main, Target::drop_in(path, config())]
+pub(super) fn remove(request: &Request, file: Current) -> Result<Vec<Target>> {
+    let new = ConfigVersion::read(file.text(), ConfigVersion::V2);
+    let new = new.map_err(|err| file.invalid(&err))?;
+    let config = config(new, Base::Own, None);
+    Ok(match drop_in_with_runtime(request, &config)? {
+        Some(drop_in) => {
+            let pattern = pattern(&drop_in.path)?;
+            let main = Target::main(file, ImportingMain { new, pattern });
+            vec![main, Target::drop_in(drop_in, config)]
         }
-        _ => vec![Target::main(request, config())],
+        None => vec![Target::main(file, config)],
     })
 }
 
