@@ -51,6 +51,13 @@ impl Version {
     }
 }
 
+/// Whether it is the version of a driver as file names and the kernel module have it: numbers with dots between.
+#[must_use]
+pub fn is_driver_version(text: &[u8]) -> bool {
+    let is_number = |part: &[u8]| !part.is_empty() && part.iter().all(u8::is_ascii_digit);
+    text.contains(&b'.') && text.split(|&byte| byte == b'.').all(is_number)
+}
+
 impl Compatibility {
     /// Reads the text of the note.
     pub fn parse(text: &[u8]) -> Result<Self> {

@@ -10,7 +10,8 @@ use oci_spec::runtime::Hook;
 use serde::Deserialize;
 
 use crate::host::allowance::{Allowance, Unusable};
-use crate::rootfs::{Kind, Root};
+use crate::host::program::is_program;
+use crate::rootfs::Root;
 
 /// Where engines look; a file in a later directory takes the place of one with the same name in an earlier.
 pub const DIRECTORIES: [&str; 2] = [
@@ -101,14 +102,4 @@ fn program(root: &Root, bytes: &[u8]) -> Result<PathBuf, String> {
     }
     is_program(root, program).map_err(|reason| format!("{}: {reason}", program.display()))?;
     Ok(program.clone())
-}
-
-/// Refuses what cannot be executed.
-pub fn is_program(root: &Root, path: &Path) -> Result<(), String> {
-    let stat = root.stat(path).map_err(|err| err.to_string())?;
-    match Kind::of(&stat) {
-        Kind::File if stat.st_mode & 0o111 != 0 => Ok(()),
-        Kind::File => Err("nobody may execute it".to_owned()),
-        _ => Err("it is no file".to_owned()),
-    }
 }

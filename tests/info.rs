@@ -215,6 +215,7 @@ fn versions_of_crun() {
         let host = Host::empty();
         let program = format!("\x7fELF\0crun\0{version}\0commit: %s\n\0");
         host.write("/usr/local/bin/crun", program);
+        host.chmod("/usr/local/bin/crun", 0o755);
         let report = text(&host, &["doctor"], if is_affected { 2 } else { 1 });
         let finding = format!(
             "error: crun-hooks-before-mounts\n  /usr/local/bin/crun is version {version}, which"

@@ -74,7 +74,7 @@ impl Config {
                 "config default takes neither --set nor --in-place"
             );
             let path = default.output.as_deref().or(self.output.as_deref());
-            return write(path, &config::default_document(&host::look())?);
+            return write(path, &config::default_document(&host::values())?);
         }
         ensure!(
             !(self.in_place && self.output.is_some()),
@@ -119,7 +119,7 @@ fn load(path: &Path) -> Result<String> {
                 "{} is not there: the default stands in for it",
                 path.display()
             );
-            return config::default_document(&host::look());
+            return config::default_document(&host::values());
         }
         Err(err) => {
             let context = format!("cannot read the configuration {}", path.display());

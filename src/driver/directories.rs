@@ -5,12 +5,8 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use crate::ldcache::order::compare_names;
-use crate::ldcache::{self, SearchPath, is_failure};
+use crate::ldcache::{self, SearchPath, driver_names, is_failure};
 use crate::rootfs::{Directory, FileId, Kind, Root};
-
-/// Libraries of which every driver has one, and whose file names tell its version.
-const WITNESSES: [&str; 2] = ["libcuda.so.", "libnvidia-ml.so."];
 
 /// Where driver libraries are put beside the loader's own directories: by Kubernetes' device plugins, distributions, WSL,
 /// Jetson, and by CDI specs that keep the host's paths.
@@ -68,7 +64,7 @@ impl DriverDirectory {
 
 /// Finds the directories with driver libraries: those of the cache, of the search path, and the usual places.
 pub(crate) fn find(root: &Root, search_path: &SearchPath<'_>) -> Vec<DriverDirectory> {
-    let cached = ldcache::cached_directories(root, is_witness);
+    let cached = ldcache::cached_directories(root, driver_names::is_witness);
     let searched = search_path.directories().map(Path::to_owned);
     let mut seen: Vec<FileId> = Vec::new();
     let mut found = Vec::new();
@@ -109,49 +105,7 @@ fn look_into(
 
 fn driver_version(directory: &Directory) -> io::Result<Option<OsString>> {
     let entries = directory.entries()?;
-    Ok(entries
-        .iter()
-        .filter(|entry| entry.kind == Kind::File)
-        .filter_map(|entry| version_of(&entry.name))
-        .max_by(|a, b| compare_names(a.as_bytes(), b.as_bytes(), false))
-        .map(OsStr::to_owned))
-}
-
-fn is_witness(name: &OsStr) -> bool {
-    WITNESSES
-        .iter()
-        .any(|start| name.as_bytes().starts_with(start.as_bytes()))
-}
-
-/// The version at the end of a witness's file name; `libcuda.so.1` has none.
-fn version_of(name: &OsStr) -> Option<&OsStr> {
-    let version = WITNESSES
-        .iter()
-        .find_map(|start| name.as_bytes().strip_prefix(start.as_bytes()))?;
-    let is_version = version.contains(&b'.')
-        && version
-            .split(|&byte| byte == b'.')
-            .all(|number| !number.is_empty() && number.iter().all(u8::is_ascii_digit));
-    is_version.then(|| OsStr::from_bytes(version))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn versions_are_numbers_with_dots() {
-        let version = |name| version_of(OsStr::new(name)).map(|it| it.to_str().unwrap());
-        assert_eq!(version("libcuda.so.575.57.08"), Some("575.57.08"));
-        assert_eq!(version("libnvidia-ml.so.1.1"), Some("1.1"));
-        for name in [
-            "libcuda.so",
-            "libcuda.so.1",
-            "libcuda.so.1.",
-            "libcuda.so.5.x",
-            "libc.so.6.1",
-        ] {
-            assert_eq!(version(name), None, "{name}");
-        }
-    }
+    let files = entries.iter().filter(|entry| entry.kind == Kind::File);
+    let version = driver_names::driver_version(files.map(|file| file.name.as_os_str()));
+    Ok(version.map(OsStr::to_owned))
 }

@@ -1,6 +1,7 @@
 //! The kernel modules.
 
 use super::read_text;
+use crate::cuda::is_driver_version;
 use crate::rootfs::Root;
 
 const VERSION: &str = "/proc/driver/nvidia/version";
@@ -43,17 +44,13 @@ fn parse_version(text: &str) -> Option<KernelModule> {
         .lines()
         .find(|line| line.starts_with("NVRM version:"))?;
     let (before, after) = line.split_once("Kernel Module")?;
-    let version = after.split_whitespace().find(|word| is_version(word))?;
+    let version = after
+        .split_whitespace()
+        .find(|word| is_driver_version(word.as_bytes()))?;
     Some(KernelModule {
         version: version.to_owned(),
         open: before.trim_end().ends_with("Open"),
     })
-}
-
-/// Whether it is numbers with dots between.
-pub(super) fn is_version(text: &str) -> bool {
-    let is_number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-    text.contains('.') && text.split('.').all(is_number)
 }
 
 pub(super) fn modules(root: &Root) -> Vec<Module> {

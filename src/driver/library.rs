@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::directories;
-use super::kernel::is_version;
+use crate::cuda::is_driver_version;
 use crate::elf::{Class, Head, Object, OpenFile};
 use crate::ldcache::{self, SearchPath};
 use crate::rootfs::{Kind, Root};
@@ -111,5 +111,5 @@ fn read_library(root: &Root, path: PathBuf) -> Option<Library> {
 #[must_use]
 pub fn version(name: &OsStr) -> Option<String> {
     let (_, version) = name.to_str()?.split_once(".so.")?;
-    is_version(version).then(|| version.to_owned())
+    is_driver_version(version.as_bytes()).then(|| version.to_owned())
 }

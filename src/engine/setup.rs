@@ -9,18 +9,12 @@ use toml_edit::Item;
 
 use super::{Engine, containerd, crio, docker};
 use crate::host::allowance::Allowance;
+use crate::host::program;
 use crate::rootfs::Root;
 
 /// Largest configuration file that is read, and most bytes of all files of an engine: TOML takes 140 times as much memory.
 const MAX_CONFIG: u64 = 512 << 10;
 pub(super) const MAX_CONFIGS: u64 = 2 << 20;
-/// Where engines are installed.
-const PROGRAM_DIRECTORIES: [&str; 4] = [
-    "/usr/bin",
-    "/usr/local/bin",
-    "/usr/sbin",
-    "/usr/libexec/crio",
-];
 /// How names of NVIDIA's runtime and its modes begin.
 const RUNTIME: &str = "nvidia-container-runtime";
 
@@ -58,19 +52,12 @@ pub fn read_all(root: &Root) -> Vec<Setup> {
         },
     };
     let setups = Engine::ALL.into_iter().map(|engine| Setup {
-        program: program(root, engine.program()),
+        program: program::find(root, engine.program().as_ref()),
         ..read(engine)
     });
     setups
         .filter(|setup| setup.program.is_some() || !setup.configs.is_empty())
         .collect()
-}
-
-fn program(root: &Root, name: &str) -> Option<PathBuf> {
-    PROGRAM_DIRECTORIES
-        .iter()
-        .map(|directory| Path::new(directory).join(name))
-        .find(|path| root.stat(path).is_ok())
 }
 
 impl Setup {
@@ -134,7 +121,8 @@ pub(super) fn members<'i>(
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::PermissionsExt;
 
     use super::*;
 
@@ -143,7 +131,8 @@ mod tests {
         for (path, text) in files {
             let path = folder.path().join(path);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, text).unwrap();
+            fs::write(&path, text).unwrap();
+            fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
         }
         read_all(&Root::open(folder.path()).unwrap())
     }

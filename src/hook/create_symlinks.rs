@@ -196,7 +196,7 @@ fn is_in_cache(root: &ContainerRoot, link: &Path) -> bool {
         let files = entries.iter().filter(|entry| entry.kind == Kind::File);
         let files: Vec<_> = files.map(|file| file.name.as_os_str()).collect();
         let version = driver_names::driver_version(files.iter().copied())?;
-        let library = [start.as_bytes(), b".", version].concat();
+        let library = [start.as_bytes(), b".", version.as_bytes()].concat();
         Some(files.iter().any(|file| file.as_bytes() == library))
     };
     has_library().unwrap_or(false)

@@ -1,6 +1,8 @@
-//! Programs of the host that are asked a question.
+//! Programs of the host: where they are, and what they answer.
 
+use std::env;
 use std::io::{self, Read};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
@@ -8,10 +10,60 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+use crate::rootfs::{Kind, Root};
+
+/// Where programs are, in the order in which they are looked up; the last one is CRI-O's own.
+const DIRECTORIES: [&str; 7] = [
+    "/usr/local/sbin",
+    "/usr/local/bin",
+    "/usr/sbin",
+    "/usr/bin",
+    "/sbin",
+    "/bin",
+    "/usr/libexec/crio",
+];
 /// How long a program may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How often is looked whether it ended.
 const PAUSE: Duration = Duration::from_millis(5);
+
+/// The path of a program below `root`. A name without a slash is looked up in the usual directories.
+#[must_use]
+pub fn find(root: &Root, program: &Path) -> Option<PathBuf> {
+    find_in(root, program, DIRECTORIES.map(PathBuf::from))
+}
+
+/// The path of a program of this host. A name without a slash is looked up in PATH, and then in the usual directories.
+#[must_use]
+pub fn find_here(program: &Path) -> Option<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let directories = env::split_paths(&path).filter(|directory| directory.is_absolute());
+    let directories = directories.chain(DIRECTORIES.map(PathBuf::from));
+    find_in(&Root::host().ok()?, program, directories)
+}
+
+fn find_in(
+    root: &Root,
+    program: &Path,
+    directories: impl IntoIterator<Item = PathBuf>,
+) -> Option<PathBuf> {
+    let is_there = |path: &PathBuf| is_program(root, path).is_ok();
+    if program.components().count() > 1 {
+        return Some(program.to_owned()).filter(is_there);
+    }
+    let mut paths = directories.into_iter().map(|it| it.join(program));
+    paths.find(is_there)
+}
+
+/// Refuses what cannot be executed, with the reason.
+pub fn is_program(root: &Root, path: &Path) -> Result<(), String> {
+    let stat = root.stat(path).map_err(|err| err.to_string())?;
+    match Kind::of(&stat) {
+        Kind::File if stat.st_mode & 0o111 != 0 => Ok(()),
+        Kind::File => Err("nobody may execute it".to_owned()),
+        _ => Err("it is no file".to_owned()),
+    }
+}
 
 /// What the program prints to its standard output. Refuses failure, silence for too long, and what is not UTF-8.
 pub fn ask(program: &str, args: &[&str]) -> Result<String> {

@@ -23,7 +23,7 @@ pub(super) fn aliases(
     let Some(version) = driver_names::driver_version(files) else {
         return Vec::new();
     };
-    let suffix = [b".so.", version].concat();
+    let suffix = [b".so.", version.as_bytes()].concat();
     let is_file = |it: &&Candidate<'_>| !it.is_link && it.name.as_bytes().ends_with(&suffix);
     let aliases: Vec<_> = libraries
         .iter()

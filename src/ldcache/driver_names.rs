@@ -5,8 +5,11 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
-/// How the name of the library begins of which every driver has one; its version follows.
-const LIBCUDA: &[u8] = b"libcuda.so.";
+use super::order::compare_names;
+use crate::cuda::is_driver_version;
+
+/// How the names of libraries begin of which every driver has one; its version follows.
+const WITNESSES: [&str; 2] = ["libcuda.so.", "libnvidia-ml.so."];
 
 /// Where the link of a name points to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -70,9 +73,42 @@ pub fn soname_of(name: &OsStr) -> Option<&'static str> {
     entry.map(|(_, soname, _)| *soname)
 }
 
-/// The version of the driver whose libraries lie in a directory with these files, as the name of libcuda's has it.
-pub fn driver_version<'f>(files: impl IntoIterator<Item = &'f OsStr>) -> Option<&'f [u8]> {
-    let names = files.into_iter().map(OsStr::as_bytes);
-    let mut versions = names.filter_map(|name| name.strip_prefix(LIBCUDA));
-    versions.find(|version| version.contains(&b'.'))
+/// Whether it may be the name of a library of which every driver has one.
+#[must_use]
+pub fn is_witness(name: &OsStr) -> bool {
+    witness_suffix(name).is_some()
+}
+
+/// The version of the driver whose libraries lie in a directory with these files, as at the end of their names; the newest one if
+/// there are several.
+pub fn driver_version<'f>(files: impl IntoIterator<Item = &'f OsStr>) -> Option<&'f OsStr> {
+    let versions = files.into_iter().filter_map(witness_suffix);
+    versions
+        .filter(|version| is_driver_version(version))
+        .max_by(|a, b| compare_names(a, b, false))
+        .map(OsStr::from_bytes)
+}
+
+fn witness_suffix(name: &OsStr) -> Option<&[u8]> {
+    let mut starts = WITNESSES.iter().map(|start| start.as_bytes());
+    starts.find_map(|start| name.as_bytes().strip_prefix(start))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_is_in_the_names() {
+        for (files, version) in [
+            ("libc.so.6.1 libcuda.so.575.57.08", Some("575.57.08")),
+            ("libnvidia-ml.so.550.9 libcuda.so.550.10", Some("550.10")),
+            ("libnvidia-ml.so.1.1", Some("1.1")),
+            ("libcuda.so libcuda.so.1 libcuda.so.1. libcuda.so.5.x", None),
+            ("libc.so.6.1", None),
+        ] {
+            let found = driver_version(files.split(' ').map(OsStr::new));
+            assert_eq!(found, version.map(OsStr::new), "{files}");
+        }
+    }
 }

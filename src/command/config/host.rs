@@ -1,24 +1,20 @@
 //! What the default configuration takes from the host.
 #![expect(
     clippy::disallowed_methods,
-    reason = "looks at the host's own programs and /etc"
+    reason = "looks at the host's own /etc and /sbin"
 )]
 
-use std::env;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::config::HostValues;
+use crate::host::program;
 
 const OS_RELEASE: [&str; 2] = ["/etc/os-release", "/usr/lib/os-release"];
 /// Where Debian's ldconfig is, behind a wrapper script.
 const LDCONFIG_REAL: &str = "/sbin/ldconfig.real";
-/// Where programs are besides the directories of PATH.
-const USUAL_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-
 /// Looks at this host.
-pub(super) fn look() -> HostValues {
+pub(super) fn values() -> HostValues {
     let os_release = OS_RELEASE
         .iter()
         .find_map(|path| fs::read_to_string(path).ok());
@@ -46,18 +42,8 @@ fn is_suse(os_release: &str) -> bool {
 
 /// The path of an installed program.
 fn program(name: &str) -> Option<String> {
-    let path = env::var_os("PATH").unwrap_or_default();
-    let is_program = |path: &PathBuf| {
-        fs::metadata(path).is_ok_and(|it| it.is_file() && it.permissions().mode() & 0o111 != 0)
-    };
-    env::split_paths(&path)
-        .chain(env::split_paths(USUAL_PATH))
-        .filter(|directory| directory.is_absolute())
-        .map(|directory| directory.join(name))
-        .find(is_program)?
-        .into_os_string()
-        .into_string()
-        .ok()
+    let path = program::find_here(name.as_ref())?;
+    path.into_os_string().into_string().ok()
 }
 
 #[cfg(test)]

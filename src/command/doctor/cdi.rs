@@ -7,8 +7,8 @@ use super::{Finding, few};
 use crate::cdi::{DeviceNode, Mount, Spec, SpecFile};
 use crate::driver::device;
 use crate::driver::library::version;
-use crate::hooks_dir::is_program;
 use crate::host::allowance::Unusable;
+use crate::host::program::is_program;
 use crate::inventory::Inventory;
 
 const REWRITE: &str = "write the spec again with the program that wrote it";

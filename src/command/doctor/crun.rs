@@ -1,12 +1,11 @@
 //! crun, whose version decides what hooks see.
 
 use std::ops::RangeInclusive;
-use std::path::Path;
 
 use memchr::memmem;
 
 use super::Finding;
-use super::engine::PATH;
+use crate::host::program;
 use crate::inventory::Inventory;
 
 /// Largest program that is read. A static crun has less than 4 MiB.
@@ -19,8 +18,7 @@ const AFFECTED: RangeInclusive<u32> = 43..=111;
 
 /// The version is read in the program, not asked of it, so that `--root` can be any host's.
 pub(super) fn calls_hooks_after_mounting(host: &Inventory) -> Vec<Finding> {
-    let mut paths = PATH.iter().map(|folder| Path::new(folder).join("crun"));
-    let program = paths.find_map(|path| {
+    let program = program::find(&host.root, "crun".as_ref()).and_then(|path| {
         let bytes = host.root.read(&path, MAX_PROGRAM).ok()?;
         Some((path, bytes))
     });

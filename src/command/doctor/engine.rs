@@ -1,23 +1,13 @@
 //! Container engines.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::{Finding, few};
 use crate::driver::device;
 use crate::engine::setup::Setup;
-use crate::hooks_dir::is_program;
+use crate::host::program;
 use crate::inventory::Inventory;
-
-/// Where programs without a directory are looked up.
-pub(super) const PATH: [&str; 6] = [
-    "/usr/local/sbin",
-    "/usr/local/bin",
-    "/usr/sbin",
-    "/usr/bin",
-    "/sbin",
-    "/bin",
-];
 
 pub(super) fn configs_are_valid(host: &Inventory) -> Vec<Finding> {
     let errors = host
@@ -52,24 +42,12 @@ pub(super) fn configs_are_valid(host: &Inventory) -> Vec<Finding> {
 }
 
 pub(super) fn runtimes_are_there(host: &Inventory) -> Vec<Finding> {
-    let is_there = |path: &Path| {
-        let candidates: Vec<PathBuf> = if path.components().count() > 1 {
-            vec![path.to_owned()]
-        } else {
-            PATH.iter()
-                .map(|directory| Path::new(directory).join(path))
-                .collect()
-        };
-        candidates
-            .iter()
-            .any(|path| is_program(&host.root, path).is_ok())
-    };
     let runtimes = host
         .engines
         .iter()
         .filter_map(|engine| Some((engine, engine.nvidia_runtime.as_ref()?)));
     runtimes
-        .filter(|(_, path)| !is_there(path))
+        .filter(|(_, path)| program::find(&host.root, path).is_none())
         .map(|(engine, path)| {
             Finding::error(
                 "engine-runtime-missing",

@@ -10,6 +10,7 @@ use super::plan::{self, DropIn, Request, Source};
 use crate::engine::Engine;
 use crate::engine::configuration::Handler;
 use crate::hooks_dir::nvidia_runtime_hook;
+use crate::host::program;
 
 const PROGRAM: &str = "nvidia-container-runtime";
 const PROGRAM_PATH: &str = "/usr/bin/nvidia-container-runtime";
@@ -305,15 +306,8 @@ fn drop_in(path: Option<&str>, engine: Engine) -> Result<DropIn> {
 }
 
 /// The engine would only say so when the first container starts.
-#[expect(clippy::disallowed_methods, reason = "a program of the host")]
 fn warn_if_missing(program: &str) {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let is_there = if program.contains('/') {
-        Path::new(program).is_file()
-    } else {
-        std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
-    };
-    if !is_there {
+    if program::find_here(program.as_ref()).is_none() {
         log::warn!("{program} is not there: containers that ask for it will not start");
     }
 }
