@@ -55,9 +55,7 @@ pub fn read_all(root: &Root) -> Vec<Setup> {
         program: program::find(root, engine.program().as_ref()),
         ..read(engine)
     });
-    setups
-        .filter(|setup| setup.program.is_some() || !setup.configs.is_empty())
-        .collect()
+    setups.filter(Setup::is_there).collect()
 }
 
 impl Setup {
@@ -73,6 +71,10 @@ impl Setup {
             cdi: None,
             systemd_cgroup: None,
         }
+    }
+
+    fn is_there(&self) -> bool {
+        self.program.is_some() || !self.configs.is_empty() || self.error.is_some()
     }
 
     /// Reads a configuration file, of which `read` takes what counts; the first error of all files stays.
