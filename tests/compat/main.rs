@@ -28,18 +28,20 @@
 //!
 //! `$ROOT`, `$HOST` and `$BUNDLE` stand for these directories everywhere; a path may begin with `$INSIDE`,
 //! which has the path of `$HOST` in the root.
-#![allow(clippy::disallowed_methods)]
 #![allow(
+    clippy::disallowed_methods,
     clippy::expect_used,
     clippy::unwrap_used,
-    reason = "also outside of the test functions"
+    reason = "also outside of the test functions: they work on files that they made"
 )]
 
-#[path = "../common/bundle.rs"]
-mod bundle;
-#[path = "../common/machine.rs"]
-#[allow(dead_code, reason = "no test program needs all of it")]
-mod machine;
+/// Of what the suite has in common, as much as is needed here.
+#[path = "../suite/common"]
+#[allow(dead_code, reason = "all of it is used in the suite")]
+mod common {
+    pub(crate) mod bundle;
+    pub(crate) mod machine;
+}
 mod thing;
 
 use std::collections::BTreeMap;
@@ -50,7 +52,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use bundle::{Bundle, READ_ONLY, Ran, end, has, with_mounts, words};
+use crate::common::bundle::{Bundle, READ_ONLY, Ran, end, has, with_mounts, words};
 use nvidia_ctk::ldcache::cached_paths;
 use nvidia_ctk::rootfs::ContainerRoot;
 use serde::Deserialize;

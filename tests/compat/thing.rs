@@ -1,15 +1,10 @@
 //! What stands under a path, in one word or two.
-#![allow(
-    clippy::disallowed_methods,
-    clippy::expect_used,
-    reason = "test code, on files that it made itself"
-)]
 
 use std::fs;
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
-use super::bundle::{Bundle, compat_libcuda, library};
+use crate::common::bundle::{Bundle, compat_libcuda, library};
 
 /// | text | what |
 /// |---|---|

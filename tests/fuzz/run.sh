@@ -2,7 +2,7 @@
 # Feeds damaged input to whole hooks, for twice as many SECONDS, and to everything that reads what others wrote, SECONDS for each
 # target, and stops at the first finding:
 #   tests/fuzz/run.sh SECONDS
-# Of whole hooks, the seed of a finding is told, and runs again with FUZZ_SEED=SEED cargo test --test random_roots.
+# Of whole hooks, the seed of a finding is told, and runs again with FUZZ_SEED=SEED cargo test --test suite random_roots::.
 # One of a target lies in tests/fuzz/artifacts/TARGET; once more with it:
 #   RUSTC_WRAPPER= cargo +nightly fuzz run --fuzz-dir tests/fuzz TARGET FILE
 set -euo pipefail
@@ -11,7 +11,7 @@ cd "$(dirname "$0")/../.."
 export PATH=$PATH:$HOME/.cargo/bin
 
 printf '\n== whole hooks: %s s\n' $((2 * seconds))
-FUZZ_SECONDS=$((2 * seconds)) cargo test --locked --test random_roots
+FUZZ_SECONDS=$((2 * seconds)) cargo test --locked --test suite random_roots::
 
 cargo +nightly --version >/dev/null || { echo 'a nightly toolchain is needed: rustup toolchain install nightly' >&2; exit 1; }
 # Built outside of this folder, whose settings would link it statically; cargo keeps it for the next time.

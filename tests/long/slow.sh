@@ -5,4 +5,4 @@
 set -eu
 cd "$(dirname "$0")/../.."
 PATH=$PATH:$HOME/.cargo/bin
-cargo test --locked --test watchdog -- --ignored
+cargo test --locked --test suite watchdog:: -- --ignored

@@ -1,0 +1,11 @@
+//! What tests share: the machine, trees and bundles, the outcome of a program, real containers.
+
+pub(crate) mod bundle;
+pub(crate) mod cdi_spec;
+pub(crate) mod container;
+pub(crate) mod engine;
+pub(crate) mod gpu_host;
+pub(crate) mod host;
+pub(crate) mod machine;
+pub(crate) mod nvidia_host;
+pub(crate) mod random;

@@ -1,0 +1,87 @@
+//! Container engines that are daemons, started with data of their own in namespaces that end with them.
+
+use std::fs;
+use std::process::Command;
+
+use super::container::{Container, Runtime, id, private, remove_cgroups};
+use super::machine::{Ended, can_run, fixture, missing, skip};
+
+/// The engines.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Engine {
+    /// docker
+    Docker,
+    /// containerd, by `ctr`
+    Containerd,
+}
+
+impl Engine {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Docker => "docker",
+            Self::Containerd => "containerd",
+        }
+    }
+
+    /// Its daemon, its client, and the first version that knows CDI.
+    fn programs(self) -> (&'static str, &'static str, u32) {
+        match self {
+            Self::Docker => ("dockerd", "docker", 25),
+            Self::Containerd => ("containerd", "ctr", 2),
+        }
+    }
+
+    /// Whether it is here and knows CDI.
+    pub(crate) fn usable(self) -> bool {
+        let (daemon, client, first) = self.programs();
+        if !can_run(missing(&[daemon, client])) {
+            return false;
+        }
+        let version = major_version(daemon);
+        if version < first {
+            skip(&format!(
+                "{daemon} {version} knows nothing of CDI, {first} does"
+            ));
+        }
+        version >= first
+    }
+
+    /// Runs a shell command in one container for each device, on a host that a script makes. Returns what it said in each.
+    pub(crate) fn run(
+        self,
+        runtime: Runtime,
+        host: &str,
+        devices: &[&str],
+        command: &str,
+    ) -> (Ended, Vec<String>) {
+        let container = Container::new();
+        let cgroup = id(container.path());
+        let script = format!("set -e; {host}; exec sh \"$@\"");
+        let ended = private("unshare")
+            .args("--net --pid --fork --kill-child --mount-proc sh -c".split(' '))
+            .args([&script, "sh"])
+            .arg(fixture("engine.sh"))
+            .args([self.name(), runtime.name()])
+            .args([
+                container.path().as_os_str(),
+                cgroup.as_ref(),
+                command.as_ref(),
+            ])
+            .args(devices)
+            .output();
+        remove_cgroups(&cgroup);
+        let said = devices.iter().map(|device| {
+            let said = fs::read_to_string(container.path().join("said").join(device));
+            said.unwrap_or_default()
+        });
+        (ended.expect("sh starts").into(), said.collect())
+    }
+}
+
+/// The first number in what a program says of its version.
+pub(crate) fn major_version(program: &str) -> u32 {
+    let version = Command::new(program).arg("--version").output();
+    let ended = Ended::from(version.expect("the program starts"));
+    let number = |word: &str| word.split('.').next()?.parse().ok();
+    ended.text.split(' ').find_map(number).expect("a version")
+}

@@ -1,0 +1,413 @@
+//! `nvidia-ctk info` and `doctor`: the real binary on prepared trees.
+
+use crate::common::gpu_host::{Host, LIBRARIES, SPEC};
+use crate::common::machine;
+use serde_json::Value;
+
+fn text(host: &Host, args: &[&str], code: i32) -> String {
+    let output = host.run(args);
+    let stdout = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(code), "{stdout}");
+    assert!(output.stderr.is_empty());
+    stdout
+}
+
+fn json(host: &Host, args: &[&str], code: i32) -> Value {
+    serde_json::from_str(&text(host, args, code)).unwrap()
+}
+
+/// The codes of what doctor finds; it must exit with `exit`.
+fn codes(host: &Host, exit: i32) -> Vec<String> {
+    let report = json(host, &["doctor", "--json"], exit);
+    let findings = report["findings"].as_array().unwrap();
+    for finding in findings {
+        for part in ["finding", "cause", "fix"] {
+            assert!(!finding[part].as_str().unwrap().is_empty(), "{finding}");
+        }
+    }
+    let code = |finding: &Value| finding["code"].as_str().unwrap().to_owned();
+    findings.iter().map(code).collect()
+}
+
+#[test]
+fn a_host_where_all_is_well() {
+    let Some(host) = Host::healthy() else { return };
+    assert_eq!(text(&host, &["doctor"], 0), "all is well\n");
+    let version = env!("CARGO_PKG_VERSION");
+    let expected = format!(
+        "nvidia-ctk {version}
+Programs   /usr/bin/nvidia-cdi-hook -> nvidia-ctk
+           /usr/bin/nvidia-container-runtime
+           /usr/bin/nvidia-ctk
+           /usr/libexec/nvidia-ctk-ldcache -> ../bin/nvidia-ctk
+Driver     575.57.08, open kernel module
+Modules    nvidia, nvidia_uvm
+GPUs       /dev/nvidia0: NVIDIA L4, GPU-11111111-1111-4111-8111-111111111111, 0000:01:00.0
+Devices    /dev/nvidia0 195:0, /dev/nvidiactl 195:255, /dev/nvidia-uvm 508:0,
+           /dev/nvidia-uvm-tools 508:1
+Libraries  libcuda.so.1 64-bit {LIBRARIES}/libcuda.so.575.57.08
+           libnvidia-ml.so.1 64-bit {LIBRARIES}/libnvidia-ml.so.575.57.08
+Engines    docker: nvidia runtime nvidia-container-runtime, CDI on
+CDI specs  /etc/cdi/nvidia.yaml: nvidia.com/gpu
+             0, all
+Hooks      /usr/share/containers/oci/hooks.d/30-nvidia-ctk-ldcache.json -> /usr/libexec/nvidia-ctk-ldcache
+"
+    );
+    assert_eq!(text(&host, &["info"], 0), expected);
+
+    let info = json(&host, &["info", "--json"], 0);
+    assert_eq!(info["driver"]["version"], "575.57.08");
+    assert_eq!(info["gpus"][0]["minor"], 0);
+    assert_eq!(info["deviceNodes"][1]["expectedMinor"], 255);
+    assert_eq!(info["libraries"][0]["version"], "575.57.08");
+    assert_eq!(info["cdiSpecs"][0]["devices"][1], "nvidia.com/gpu=all");
+    assert_eq!(info["engines"][0]["defaultRuntime"], Value::Null);
+}
+
+#[test]
+fn a_host_without_a_driver() {
+    let host = Host::empty();
+    let info = text(&host, &["info"], 0);
+    assert!(
+        info.contains("Driver     no NVIDIA kernel module is loaded"),
+        "{info}"
+    );
+    assert_eq!(codes(&host, 1), ["driver-not-loaded"]);
+    let report = text(&host, &["doctor"], 1);
+    assert!(
+        report.starts_with("warning: driver-not-loaded\n  the NVIDIA kernel"),
+        "{report}"
+    );
+    assert!(report.ends_with("\nerrors: 0, warnings: 1\n"), "{report}");
+    host.write("/sys/bus/pci/devices/0000:01:00.0/vendor", "0x10de\n");
+    host.write("/sys/bus/pci/devices/0000:01:00.0/class", "0x030000\n");
+    assert_eq!(codes(&host, 2), ["driver-not-loaded"]);
+}
+
+#[test]
+fn each_fault_has_its_code() {
+    type Fault = fn(&Host);
+    let faults: [(&str, i32, Fault); 20] = [
+        ("driver-version-mismatch", 2, |host| {
+            let version = "NVRM version: NVIDIA UNIX x86_64 Kernel Module  570.1.2  Thu\n";
+            host.write("/proc/driver/nvidia/version", version);
+            host.remove("/etc/cdi/nvidia.yaml");
+        }),
+        ("ldcache-lacks-libcuda", 1, |host| {
+            host.remove("/etc/ld.so.cache");
+        }),
+        ("libcuda-missing", 1, |host| {
+            for name in ["libcuda.so", "libnvidia-ml.so"] {
+                host.remove(&format!("{LIBRARIES}/{name}.1"));
+                host.remove(&format!("{LIBRARIES}/{name}.575.57.08"));
+            }
+            host.remove("/etc/ld.so.cache");
+            host.remove("/etc/cdi/nvidia.yaml");
+        }),
+        ("library-link-dangling", 1, |host| {
+            host.link(
+                "libnvidia-x.so.1.2",
+                &format!("{LIBRARIES}/libnvidia-x.so.1"),
+            );
+        }),
+        ("device-node-missing", 2, |host| {
+            host.remove("/dev/nvidiactl");
+            host.remove("/dev/char/195:255");
+        }),
+        ("device-node-wrong", 2, |host| {
+            host.remove("/dev/nvidia-uvm-tools");
+            host.make_node("/dev/nvidia-uvm-tools", 509, 1).unwrap();
+            host.link("../nvidia-uvm-tools", "/dev/char/509:1");
+        }),
+        ("dev-char-links-missing", 1, |host| {
+            host.remove("/dev/char/508:0");
+        }),
+        ("engine-config-invalid", 2, |host| {
+            host.write("/etc/docker/daemon.json", "{\n// no\n}");
+        }),
+        ("engine-config-invalid", 2, |host| {
+            host.write("/etc/containerd/config.toml", "a = \n");
+        }),
+        ("engine-runtime-missing", 2, |host| {
+            host.remove("/usr/bin/nvidia-container-runtime");
+        }),
+        ("cdi-spec-invalid", 2, |host| {
+            host.write("/etc/cdi/other.json", "{");
+        }),
+        ("cdi-spec-invalid", 2, |host| {
+            host.write("/etc/cdi/nvidia.yaml", SPEC.replace("0.5.0", "9.0.0"));
+        }),
+        ("cdi-spec-unreadable", 1, |host| {
+            host.chmod("/etc/cdi/nvidia.yaml", 0o600);
+        }),
+        ("cdi-path-missing", 2, |host| {
+            host.write(
+                "/etc/cdi/nvidia.yaml",
+                SPEC.replace("/libcuda.so.5", "/libcuda.so.4"),
+            );
+            host.write("/proc/driver/nvidia/version", "");
+            host.remove("/sys/bus/pci/devices/0000:01:00.0/vendor");
+        }),
+        ("cdi-device-number", 2, |host| {
+            host.write("/etc/cdi/nvidia.yaml", SPEC.replace("508", "510"));
+        }),
+        ("cdi-driver-version", 2, |host| {
+            host.write(&format!("{LIBRARIES}/old/libcuda.so.470.1"), "");
+            host.write(
+                "/etc/cdi/nvidia.yaml",
+                SPEC.replace("/libcuda.so.575.57.08", "/old/libcuda.so.470.1"),
+            );
+        }),
+        ("cdi-hook-missing", 2, |host| {
+            host.write(
+                "/etc/cdi/nvidia.yaml",
+                SPEC.replace("/usr/bin/nvidia-cdi-hook", "/usr/bin/gone"),
+            );
+        }),
+        ("cdi-device-duplicate", 2, |host| {
+            host.write("/etc/cdi/zeta.yaml", SPEC);
+        }),
+        ("cdi-device-overridden", 1, |host| {
+            host.write("/var/run/cdi/nvidia.yaml", SPEC);
+        }),
+        ("hooks-dir-invalid", 2, |host| {
+            host.write(
+                "/etc/containers/oci/hooks.d/x.json",
+                r#"{"version": "1.0.0", "hook": {"path": "/gone"}, "stages": []}"#,
+            );
+        }),
+    ];
+    for (code, exit, fault) in faults {
+        let Some(host) = Host::healthy() else { return };
+        fault(&host);
+        let mut found = codes(&host, exit);
+        // Another fault of the same tree.
+        found.retain(|found| found != "driver-not-loaded");
+        assert_eq!(found, [code]);
+    }
+}
+
+/// No release of crun has the fault. Guard: the bounds of the development versions.
+#[test]
+fn versions_of_crun() {
+    for (version, is_affected) in [
+        ("1.28", false),
+        ("1.28.0.0.0.42-0123", false),
+        ("1.28.0.0.0.43-d2ae", true),
+        ("1.28.0.0.0.111-c3a4-dirty", true),
+        ("1.28.0.0.0.113-a437", false),
+        ("1.29", false),
+        ("1.29.0.0.0.50-0123", false),
+        ("1.28.0.0.0.4294967296-0123", false),
+        ("1.28.0.0.0.", false),
+        ("UNKNOWN", false),
+    ] {
+        let host = Host::empty();
+        let program = format!("\x7fELF\0crun\0{version}\0commit: %s\n\0");
+        host.write("/usr/local/bin/crun", program);
+        host.chmod("/usr/local/bin/crun", 0o755);
+        let report = text(&host, &["doctor"], if is_affected { 2 } else { 1 });
+        let finding = format!(
+            "error: crun-hooks-before-mounts\n  /usr/local/bin/crun is version {version}, which"
+        );
+        assert_eq!(report.contains(&finding), is_affected, "{report}");
+    }
+}
+
+#[test]
+fn a_program_that_was_moved() {
+    let Some(host) = Host::healthy() else { return };
+    host.remove("/usr/bin/nvidia-ctk");
+    assert_eq!(
+        codes(&host, 2),
+        [
+            "cdi-hook-missing",
+            "hooks-dir-invalid",
+            "program-link-dangling"
+        ]
+    );
+    let info = text(&host, &["info"], 0);
+    assert!(
+        info.contains("/usr/bin/nvidia-cdi-hook -> nvidia-ctk, which is not there\n"),
+        "{info}"
+    );
+    assert!(
+        info.contains("30-nvidia-ctk-ldcache.json: broken: /usr/libexec/nvidia-ctk-ldcache: "),
+        "{info}"
+    );
+}
+
+/// A process without privileges must not call a file damaged that it may not read.
+#[test]
+fn a_configuration_that_may_not_be_read() {
+    let host = Host::empty();
+    host.write("/etc/docker/daemon.json", "{}");
+    host.chmod("/etc/docker/daemon.json", 0o000);
+    let output = host.run_unprivileged(&["doctor"]);
+    let stdout = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{stdout}");
+    for part in [
+        "warning: engine-config-unreadable\n",
+        "/etc/docker/daemon.json: Permission denied (os error 13)\n",
+        "fix:   run this as root\n",
+    ] {
+        assert!(stdout.contains(part), "{stdout}");
+    }
+}
+
+#[test]
+fn garbage_everywhere() {
+    let garbage: [&[u8]; 6] = [
+        b"",
+        b"\0",
+        b"\xff\xfe:\n\xff",
+        b": - [ { \"",
+        b"[[[[\n=\n",
+        &[b'['; 10_000],
+    ];
+    let files = [
+        "/proc/driver/nvidia/version",
+        "/proc/driver/nvidia/gpus/x/information",
+        "/proc/devices",
+        "/sys/module/nvidia/version",
+        "/sys/bus/pci/devices/x/vendor",
+        "/dev/nvidia0",
+        "/dev/nvidia-caps/x",
+        "/etc/ld.so.cache",
+        "/usr/lib/libcuda.so.1.2",
+        "/etc/docker/daemon.json",
+        "/etc/containerd/config.toml",
+        "/etc/crio/crio.conf.d/x",
+        "/etc/cdi/a.yaml",
+        "/etc/cdi/a.json",
+        "/usr/share/containers/oci/hooks.d/a.json",
+        "/usr/bin/nvidia-ctk",
+    ];
+    for bytes in garbage {
+        let host = Host::empty();
+        for file in files {
+            host.write(file, bytes);
+        }
+        host.link("loop", "/var/run/cdi");
+        json(&host, &["info", "--json"], 0);
+        text(&host, &["info"], 0);
+        assert!(codes(&host, 2).contains(&"cdi-spec-invalid".to_owned()));
+    }
+    // A directory in the place of each file.
+    let host = Host::empty();
+    for file in files {
+        host.write(&format!("{file}/x"), "");
+    }
+    text(&host, &["info"], 0);
+    codes(&host, 2);
+}
+
+/// Characters that steer a terminal, hide, or turn the order of reading around.
+const UNPRINTABLE: [char; 18] = [
+    '\u{7}',
+    '\u{1b}',
+    '\u{7f}',
+    '\u{9b}',
+    '\u{ad}',
+    '\u{61c}',
+    '\u{200b}',
+    '\u{200d}',
+    '\u{200f}',
+    '\u{2028}',
+    '\u{2029}',
+    '\u{202e}',
+    '\u{2060}',
+    '\u{2066}',
+    '\u{feff}',
+    '\u{fff9}',
+    '\u{e0001}',
+    '\u{e0041}',
+];
+
+#[test]
+fn what_files_say_reaches_no_terminal() {
+    let odd: String = UNPRINTABLE.iter().collect();
+    let spec = SPEC.replace("/usr/bin/nvidia-cdi-hook", &format!("/gone{odd}"));
+    let spec = spec.replace("575.57.08", &odd);
+    for (path, text) in [
+        (format!("/etc/cdi/{odd}.yaml"), "{".to_owned()),
+        (
+            "/etc/cdi/kind.yaml".to_owned(),
+            SPEC.replace("nvidia.com/gpu", &odd),
+        ),
+        (
+            "/etc/cdi/name.json".to_owned(),
+            json_spec(&format!("x{odd}"), "/gone"),
+        ),
+        (
+            "/etc/cdi/paths.json".to_owned(),
+            json_spec("x", &format!("/{odd}")),
+        ),
+        ("/etc/cdi/paths.yaml".to_owned(), spec),
+        ("/etc/docker/daemon.json".to_owned(), runtime(&odd)),
+        (format!("/etc/crio/crio.conf.d/{odd}"), format!("a{odd}")),
+        (
+            format!("/usr/share/containers/oci/hooks.d/{odd}.json"),
+            "{}".to_owned(),
+        ),
+        (format!("/usr/bin/nvidia-ctk-{odd}"), String::new()),
+        (
+            "/proc/driver/nvidia/version".to_owned(),
+            format!("NVRM version: x Module  {odd}  T"),
+        ),
+        (format!("{LIBRARIES}/libcuda.so.1.{odd}"), String::new()),
+    ] {
+        let host = Host::empty();
+        host.write(&path, text);
+        for args in [
+            &["info"][..],
+            &["info", "--json"],
+            &["doctor"],
+            &["doctor", "--json"],
+        ] {
+            let output = String::from_utf8(host.run(args).stdout).unwrap();
+            let is_odd = |c: &char| c.is_control() && *c != '\n' || UNPRINTABLE.contains(c);
+            assert_eq!(
+                output.chars().find(is_odd),
+                None,
+                "{path}, {args:?}: {output:?}"
+            );
+        }
+    }
+    // What is escaped in JSON says the same.
+    let host = Host::empty();
+    host.write(&format!("/etc/cdi/{odd}.yaml"), "{");
+    let info = json(&host, &["info", "--json"], 0);
+    assert_eq!(info["cdiSpecs"][0]["path"], format!("/etc/cdi/{odd}.yaml"));
+}
+
+fn json_spec(name: &str, path: &str) -> String {
+    serde_json::json!({
+        "cdiVersion": "0.5.0",
+        "kind": "nvidia.com/gpu",
+        "devices": [{"name": name, "containerEdits": {"deviceNodes": [{"path": path}]}}],
+    })
+    .to_string()
+}
+
+fn runtime(path: &str) -> String {
+    serde_json::json!({"runtimes": {"nvidia": {"path": path}}, "default-runtime": path}).to_string()
+}
+
+#[test]
+fn no_such_root() {
+    let output = Host::empty().run(&["info", "--root", "/nonexistent"]);
+    assert!(output.status.success(), "the last --root counts");
+    for command in ["info", "doctor"] {
+        let output = std::process::Command::new(machine::binary())
+            .args([command, "--root", "/nonexistent"])
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(
+            stderr.contains("cannot open the root directory /nonexistent: No such file"),
+            "{stderr}"
+        );
+    }
+}

@@ -1,0 +1,7 @@
+//! `ld.so.cache`: what the real binary writes and prints, and the format itself.
+
+mod format;
+mod identity;
+mod live;
+mod print;
+mod root;

@@ -1,0 +1,287 @@
+//! The manual pages and the shells' completions say what the program takes. After a change of its options
+//!
+//!     UPDATE=1 cargo test --test suite manual::
+//!
+//! writes the completions, and in the pages what stands between `.\" begin` and `.\" end`. The rest of a page is prose.
+
+use std::collections::BTreeMap;
+use std::env;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::common::machine;
+use argh::{CommandInfoWithArgs, FlagInfo, FlagInfoKind, Optionality};
+use argh_complete::Generator;
+use argh_complete::{bash::Bash, fish::Fish, zsh::Zsh};
+use nvidia_ctk::applet;
+use nvidia_ctk::names::APPLETS;
+
+const BEGIN: &str = ".\\\" begin ";
+const END: &str = ".\\\" end";
+
+/// A page for a command that has none yet.
+const NEW_PAGE: &str = r#".Dd $Mdocdate$
+.Dt NVIDIA-CTK-@COMMAND@ 8
+.Os
+.Sh NAME
+.Nm nvidia-ctk-@command@
+.Nd tell here what it is for
+.Sh SYNOPSIS
+.\" begin synopsis @command@
+.\" end
+.Sh DESCRIPTION
+.\" begin commands @command@
+.\" end
+.Sh SEE ALSO
+.Xr nvidia-ctk 1
+"#;
+
+fn packaging(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("packaging")
+        .join(name)
+}
+
+/// All manual pages, by file name.
+fn pages() -> BTreeMap<String, String> {
+    let entries = fs::read_dir(packaging("man")).unwrap();
+    entries
+        .map(|entry| entry.unwrap().path())
+        .map(|path| {
+            let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+            (name, fs::read_to_string(&path).unwrap())
+        })
+        .collect()
+}
+
+/// Fails if a file does not hold this text; with `UPDATE` in the environment, writes it.
+fn is_up_to_date(path: &Path, text: &str) {
+    if fs::read_to_string(path).is_ok_and(|there| there == text) {
+        return;
+    }
+    assert!(
+        env::var_os("UPDATE").is_some(),
+        "{} is not up to date: UPDATE=1 cargo test --test suite manual::",
+        path.display()
+    );
+    fs::write(path, text).unwrap();
+}
+
+fn subcommands(command: &CommandInfoWithArgs) -> impl Iterator<Item = &CommandInfoWithArgs> {
+    command.commands.iter().map(|it| &it.command)
+}
+
+/// `--help` is the same everywhere: the first page tells of it.
+fn own_flags(command: &CommandInfoWithArgs) -> Vec<&'static FlagInfo<'static>> {
+    let is_own = |flag: &&FlagInfo| command.name == "nvidia-ctk" || flag.long != "--help";
+    command.flags.iter().filter(is_own).collect()
+}
+
+fn names(flag: &FlagInfo, between: &str) -> String {
+    let short = flag
+        .short
+        .map_or_else(String::new, |short| format!("{short}{between}"));
+    let mut value = match flag.kind {
+        FlagInfoKind::Option { arg_name } => format!(" Ar {arg_name}"),
+        FlagInfoKind::Switch => String::new(),
+    };
+    if flag.optionality == Optionality::Repeating {
+        value += " ...";
+    }
+    format!(
+        "Fl {short}{}{value}",
+        flag.long.trim_start_matches('-').replacen("", "-", 1)
+    )
+}
+
+/// Prose in mdoc: each sentence on a line of its own.
+fn prose(text: &str) -> String {
+    let text = text.replace('\\', "\\e").replace(". ", ".\n");
+    let guard = |line: &str| {
+        let is_request = line.starts_with(['.', '\'']);
+        format!("{}{line}\n", if is_request { "\\&" } else { "" })
+    };
+    text.lines().map(guard).collect()
+}
+
+/// How a command is called, and below it each of its subcommands.
+fn synopsis(name: &str, command: &CommandInfoWithArgs) -> String {
+    let mut text = String::new();
+    let flags = own_flags(command);
+    if !flags.is_empty() || command.commands.is_empty() {
+        writeln!(text, ".Nm {name}").unwrap();
+        for flag in flags {
+            let macros = names(flag, " | Fl ");
+            match flag.optionality {
+                Optionality::Required => writeln!(text, ".{macros}").unwrap(),
+                _ => writeln!(text, ".Op {macros}").unwrap(),
+            }
+        }
+        if !command.commands.is_empty() {
+            text.push_str(".Op Ar command ...\n");
+        }
+    }
+    for subcommand in subcommands(command) {
+        text += &synopsis(&format!("{name} {}", subcommand.name), subcommand);
+    }
+    text
+}
+
+fn options(command: &CommandInfoWithArgs) -> String {
+    let mut text = String::new();
+    let flags = own_flags(command);
+    if !flags.is_empty() {
+        text.push_str(".Bl -tag -width Ds\n");
+        for flag in flags {
+            writeln!(text, ".It {}", names(flag, " , Fl ")).unwrap();
+            text += &prose(flag.description);
+        }
+        text.push_str(".El\n");
+    }
+    text
+}
+
+/// What a command does, its options and remarks, and below it the same of each of its subcommands.
+fn commands(command: &CommandInfoWithArgs) -> String {
+    let mut text = prose(command.description) + &options(command);
+    for note in command.notes {
+        text.push_str(".Pp\n");
+        text += &prose(note);
+    }
+    for subcommand in subcommands(command) {
+        writeln!(text, ".Ss {}", subcommand.name).unwrap();
+        text += &commands(subcommand);
+    }
+    text
+}
+
+/// What stands in a page between `.\" begin KIND [COMMAND]` and the end.
+fn block(root: &CommandInfoWithArgs, words: &str) -> String {
+    let (kind, name) = words.split_once(' ').unwrap_or((words, ""));
+    let command = subcommands(root).find(|it| it.name == name);
+    match (kind, command) {
+        ("options", None) => options(root),
+        ("commands", None) => subcommands(root)
+            .flat_map(|it| [format!(".It Cm {}\n", it.name), prose(it.description)])
+            .collect(),
+        ("commands", Some(command)) => commands(command),
+        ("synopsis", Some(command)) => {
+            let applet = APPLETS.iter().find(|it| it.path == [name]);
+            let called = applet.map_or_else(|| format!("nvidia-ctk {name}"), |it| it.name.into());
+            synopsis(&called, command)
+        }
+        _ => panic!("\"begin {words}\": there is no such command"),
+    }
+}
+
+/// A page with its blocks as they should be.
+fn updated(page: &str, root: &CommandInfoWithArgs) -> String {
+    let mut text = String::new();
+    let mut lines = page.lines();
+    while let Some(line) = lines.next() {
+        writeln!(text, "{line}").unwrap();
+        if let Some(words) = line.strip_prefix(BEGIN) {
+            text += &block(root, words);
+            let end = lines.find(|line| *line == END);
+            writeln!(text, "{}", end.expect("a block that has no end")).unwrap();
+        }
+    }
+    text
+}
+
+/// Fails if mandoc or groff have anything to complain of.
+fn are_sound(pages: &BTreeMap<String, String>) {
+    if !machine::can_run(machine::missing(&["mandoc", "groff"])) {
+        return;
+    }
+    for (name, _) in pages.iter().filter(|(_, page)| !page.starts_with(".so ")) {
+        for line in ["mandoc -T lint -W warning", "groff -ww -z -mandoc -Tutf8"] {
+            let mut words = line.split(' ');
+            let output = Command::new(words.next().unwrap())
+                .args(words)
+                .arg(format!("man/{name}"))
+                .current_dir(packaging(""))
+                .output();
+            let ended = machine::Ended::from(output.unwrap());
+            assert!(
+                ended.success && ended.text.is_empty(),
+                "{line}: {}",
+                ended.text
+            );
+        }
+    }
+}
+
+#[test]
+fn pages_tell_of_every_command_and_are_sound() {
+    let root = applet::info();
+    let mut pages = pages();
+    for command in subcommands(&root) {
+        for kind in ["synopsis", "commands"] {
+            let begin = format!("{BEGIN}{kind} {}\n", command.name);
+            if !pages.values().any(|page| page.contains(&begin)) {
+                let page = NEW_PAGE
+                    .replace("@command@", command.name)
+                    .replace("@COMMAND@", &command.name.to_uppercase());
+                pages.insert(format!("nvidia-ctk-{}.8", command.name), page);
+            }
+        }
+    }
+    for (name, page) in &pages {
+        is_up_to_date(&packaging("man").join(name), &updated(page, &root));
+    }
+    are_sound(&pages);
+}
+
+#[test]
+fn every_name_has_a_page() {
+    let pages = pages();
+    for applet in APPLETS {
+        let is_its = |page: &&String| page.rsplit_once('.').unwrap().0 == applet.name;
+        assert!(pages.keys().any(|page| is_its(&page)), "{}", applet.name);
+    }
+    for (name, page) in &pages {
+        if let Some(target) = page.strip_prefix(".so ") {
+            let (folder, target) = target.trim_end().split_once('/').unwrap();
+            assert!(pages.contains_key(target), "{name}");
+            assert!(
+                folder.ends_with(target.rsplit_once('.').unwrap().1),
+                "{name}"
+            );
+        }
+    }
+}
+
+/// bash offers the options of the subcommand that the line has.
+#[test]
+fn bash_completes() {
+    let file = packaging("completions/nvidia-ctk.bash");
+    let script = format!(
+        "source {}; COMP_WORDS=(nvidia-ctk runtime configure --d); COMP_CWORD=3; _nvidia-ctk; echo \"${{COMPREPLY[@]}}\"",
+        file.display()
+    );
+    let output = Command::new("bash").args(["-c", &script]).output();
+    let ended = machine::Ended::from(output.unwrap());
+    assert_eq!(ended.text, "--drop-in-config --dry-run --diff\n");
+}
+
+#[test]
+fn completions_know_every_command() {
+    let root = applet::info();
+    for applet in APPLETS.iter().filter(|it| it.path.len() < 2) {
+        let command = applet.path.iter().fold(root.clone(), |command, word| {
+            let found = subcommands(&command).find(|it| it.name == *word);
+            found.unwrap().clone()
+        });
+        let name = applet.name;
+        for (file, text) in [
+            (format!("{name}.bash"), Bash::generate(name, &command)),
+            (format!("_{name}"), Zsh::generate(name, &command)),
+            (format!("{name}.fish"), Fish::generate(name, &command)),
+        ] {
+            is_up_to_date(&packaging("completions").join(file), &text);
+        }
+    }
+}
