@@ -27,7 +27,7 @@
 //!         ldcache  rootfs                                     caches; files below a root
 //!           elf  document  cuda                               bytes in, values out
 //!             watchdog  sys  diagnostics  stdout              the process and its messages
-//!               names  printable  spelling                    words
+//!               names  printable  spelling  glob              words
 //! ```
 //!
 //! # In another container runtime
@@ -74,6 +74,7 @@ pub mod document;
 pub mod driver;
 pub mod elf;
 pub mod engine;
+pub mod glob;
 pub mod hook;
 pub mod hooks_dir;
 pub mod host;

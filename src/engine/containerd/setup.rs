@@ -11,6 +11,7 @@ use super::{BINARY_NAME, ConfigVersion, DEFAULT_RUNTIME, ENABLE_CDI, IMPORTS, RU
 use crate::document::toml::Document;
 use crate::engine::Engine;
 use crate::engine::setup::{MAX_CONFIGS, Setup, item_at, members};
+use crate::glob;
 use crate::host::allowance::Allowance;
 use crate::rootfs::Root;
 
@@ -68,29 +69,22 @@ fn too_many() -> io::Error {
     io::Error::new(io::ErrorKind::FileTooLarge, message)
 }
 
-/// The files that a pattern means; a star stands for any part of a name.
+/// The files that a pattern stands for; only the last part of the path may be one.
 fn expand(root: &Root, pattern: &Path) -> Vec<PathBuf> {
-    let (Some(folder), Some(name)) = (
-        pattern.parent(),
-        pattern.file_name().and_then(|it| it.to_str()),
-    ) else {
+    let (Some(folder), Some(name)) = (pattern.parent(), pattern.file_name()) else {
         return Vec::new();
     };
-    let Some((start, end)) = name.split_once('*') else {
+    if !glob::is_pattern(name) {
         return vec![pattern.to_owned()];
-    };
+    }
     let entries = root
         .directory(folder)
         .and_then(|it| it.entries())
         .unwrap_or_default();
     let mut paths: Vec<_> = entries
         .iter()
-        .filter_map(|entry| entry.name.to_str())
-        .filter(|name| {
-            name.strip_prefix(start)
-                .is_some_and(|rest| rest.ends_with(end))
-        })
-        .map(|name| folder.join(name))
+        .filter(|entry| glob::matches(name, &entry.name))
+        .map(|entry| folder.join(&entry.name))
         .collect();
     paths.sort();
     paths

@@ -8,6 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::{SearchPath, entries};
+use crate::glob;
 use crate::ldcache::conf::{self, Line};
 use crate::ldcache::is_failure;
 
@@ -148,7 +149,7 @@ impl SearchPath<'_> {
     fn glob(&mut self, pattern: &Path) -> Vec<PathBuf> {
         let mut found = vec![PathBuf::new()];
         for component in pattern {
-            if conf::is_pattern(component) {
+            if glob::is_pattern(component) {
                 found = self.list_all(&found, component);
             } else {
                 for path in &mut found {

@@ -5,7 +5,8 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
 use libfuzzer_sys::fuzz_target;
-use nvidia_ctk::ldcache::conf::{Line, is_pattern, matches, parse_line, split_type, trim_directory, words};
+use nvidia_ctk::glob::is_pattern;
+use nvidia_ctk::ldcache::conf::{Line, matches, parse_line, split_type, trim_directory, words};
 
 fuzz_target!(|text: &[u8]| {
     let name = text.rsplit(|&byte| byte == b'\n').next().unwrap_or_default();

@@ -10,6 +10,7 @@ use crate::document::toml::unindent;
 use crate::engine::Engine;
 use crate::engine::configuration::Base;
 use crate::engine::containerd::{ConfigToml, ConfigVersion, ImportingMain, MainFile};
+use crate::glob;
 use crate::host::program;
 
 /// Which of the two depends on the version of the file and on the containerd that is installed.
@@ -154,20 +155,12 @@ fn pattern(drop_in: &Path) -> Result<String> {
     Ok(format!("{}/*.toml", folder.trim_end_matches('/')))
 }
 
-/// Whether a pattern of the main file's imports matches the drop-in. One star is understood, in the file's name.
+/// Whether a pattern of the main file's imports matches the drop-in. Only the file's name is understood as a pattern.
 fn covers(pattern: &str, main: &Path, drop_in: &Path) -> bool {
     let pattern = main.parent().unwrap_or(main).join(pattern);
-    let (Some(wanted), Some(name)) = (pattern.file_name(), drop_in.file_name()) else {
-        return false;
-    };
-    let (wanted, name) = (wanted.to_string_lossy(), name.to_string_lossy());
-    let matches = match wanted.split_once('*') {
-        Some((head, tail)) => {
-            name.len() >= head.len() + tail.len() && name.starts_with(head) && name.ends_with(tail)
-        }
-        None => wanted == name,
-    };
-    matches && pattern.parent() == drop_in.parent()
+    let names = pattern.file_name().zip(drop_in.file_name());
+    names.is_some_and(|(pattern, name)| glob::matches(pattern, name))
+        && pattern.parent() == drop_in.parent()
 }
 
 #[cfg(test)]

@@ -1,0 +1,114 @@
+//! Patterns for names of files.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+
+/// Whether the path component is a pattern for [`matches()`] and not just a name.
+#[must_use]
+pub fn is_pattern(component: &OsStr) -> bool {
+    component
+        .as_bytes()
+        .iter()
+        .any(|byte| b"*?[\\".contains(byte))
+}
+
+/// fnmatch(3) for one path component in the C locale: `*`, `?`, `[…]`, `\`.
+///
+/// Goes back to the last `*` only, so that time is at most the product of both lengths.
+#[must_use]
+pub fn matches(pattern: &OsStr, name: &OsStr) -> bool {
+    let (mut pattern, mut name) = (pattern.as_bytes(), name.as_bytes());
+    let mut star = None;
+    loop {
+        if let [b'*', rest @ ..] = pattern {
+            pattern = rest;
+            star = Some((rest, name));
+            continue;
+        }
+        match match_one(pattern, name) {
+            Some((behind, rest)) => (pattern, name) = (behind, rest),
+            None if pattern.is_empty() && name.is_empty() => return true,
+            None => {
+                let Some((behind, [_, shorter @ ..])) = star else {
+                    return false;
+                };
+                star = Some((behind, shorter));
+                (pattern, name) = (behind, shorter);
+            }
+        }
+    }
+}
+
+/// Matches one byte of the name; returns what is left of both.
+fn match_one<'p, 'n>(pattern: &'p [u8], name: &'n [u8]) -> Option<(&'p [u8], &'n [u8])> {
+    let [byte, rest @ ..] = name else { return None };
+    let behind = match pattern {
+        [b'?', behind @ ..] => Some(behind),
+        [b'[', set @ ..] => match match_set(set, *byte) {
+            Some((true, behind)) => Some(behind),
+            Some((false, _)) => None,
+            // No end of the set: an ordinary bracket.
+            None => (*byte == b'[').then_some(set),
+        },
+        [b'\\', escaped, behind @ ..] => (escaped == byte).then_some(behind),
+        [plain, behind @ ..] => (plain == byte).then_some(behind),
+        [] => None,
+    }?;
+    Some((behind, rest))
+}
+
+/// Looks a byte up in a set; returns what stands behind the set, or `None` where it has no end.
+fn match_set(set: &[u8], byte: u8) -> Option<(bool, &[u8])> {
+    let (negated, mut set) = match set {
+        [b'!' | b'^', rest @ ..] => (true, rest),
+        _ => (false, set),
+    };
+    let mut found = false;
+    let mut first = true;
+    loop {
+        set = match set {
+            [b']', behind @ ..] if !first => return Some((found != negated, behind)),
+            [from, b'-', to, rest @ ..] if *to != b']' => {
+                found |= (*from..=*to).contains(&byte);
+                rest
+            }
+            [b'\\', one, rest @ ..] | [one, rest @ ..] => {
+                found |= *one == byte;
+                rest
+            }
+            [] => return None,
+        };
+        first = false;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_match_as_in_a_shell() {
+        for (pattern, name, expected) in [
+            ("*.conf", "a.conf", true),
+            ("*.conf", ".conf", true),
+            ("*", "", true),
+            ("a*b*c", "aXbYbZc", true),
+            ("a*b*c", "aXbY", false),
+            ("[ab]*.conf", "abc.conf", true),
+            ("[ab]*.conf", "c.conf", false),
+            ("[!a-c]x", "dx", true),
+            ("[^a-c]x", "bx", false),
+            ("[]]", "]", true),
+            ("[a", "[a", true),
+            ("\\*", "*", true),
+            ("\\*", "a", false),
+            ("?", "a", true),
+            ("?", "ab", false),
+        ] {
+            let result = matches(OsStr::new(pattern), OsStr::new(name));
+            assert_eq!(result, expected, "{pattern} {name}");
+        }
+        let many = "*a".repeat(1000);
+        assert!(!matches(OsStr::new(&many), OsStr::new(&"a".repeat(500))));
+    }
+}
