@@ -1,0 +1,143 @@
+//! Where everything goes: the program, its names, and the hooks.d files.
+
+use std::iter::once;
+use std::path::{Component, Path, PathBuf};
+
+use anyhow::{Result, ensure};
+
+use crate::names::APPLETS;
+use crate::rootfs::Root;
+
+/// Where the hooks.d files of the source tree say that the hooks are.
+const LIBEXEC_IN_HOOKS: &str = "/usr/libexec";
+
+pub(super) const PROGRAM: &str = "nvidia-ctk";
+/// The applet that lies beside the program; the links of all others are in libexec.
+const CDI_HOOK: &str = "nvidia-cdi-hook";
+const HOOKS: [(&str, &str); 3] = [
+    (
+        "10-nvidia-ctk-chmod.json",
+        include_str!("../../../hooks.d/10-nvidia-ctk-chmod.json"),
+    ),
+    (
+        "20-nvidia-ctk-symlinks.json",
+        include_str!("../../../hooks.d/20-nvidia-ctk-symlinks.json"),
+    ),
+    (
+        "30-nvidia-ctk-ldcache.json",
+        include_str!("../../../hooks.d/30-nvidia-ctk-ldcache.json"),
+    ),
+];
+
+/// All paths are below the root that is installed into.
+pub(super) struct Layout {
+    bin: PathBuf,
+    libexec: PathBuf,
+    /// The same without links: from there relative links lead on.
+    real_libexec: PathBuf,
+    hooks: PathBuf,
+}
+
+impl Layout {
+    pub(super) fn new(root: &Root, bin: &str, libexec: &str, hooks: &str) -> Result<Self> {
+        for directory in [bin, libexec, hooks] {
+            let is_plain = |it| matches!(it, Component::RootDir | Component::Normal(_));
+            ensure!(
+                directory.starts_with('/') && Path::new(directory).components().all(is_plain),
+                "\"{directory}\" is not an absolute path without \"..\""
+            );
+        }
+        Ok(Self {
+            bin: bin.into(),
+            libexec: libexec.into(),
+            real_libexec: root
+                .real_path(Path::new(libexec))
+                .unwrap_or_else(|_| libexec.into()),
+            hooks: hooks.into(),
+        })
+    }
+
+    pub(super) fn program(&self) -> PathBuf {
+        self.bin.join(PROGRAM)
+    }
+
+    /// Each link and its relative target.
+    pub(super) fn links(&self) -> impl Iterator<Item = (PathBuf, PathBuf)> {
+        let target = relative(&self.real_libexec, &self.program());
+        let in_bin = (self.bin.join(CDI_HOOK), PROGRAM.into());
+        let in_libexec = move |name| (self.libexec.join(name), target.clone());
+        once(in_bin).chain(names_in_libexec().map(in_libexec))
+    }
+
+    /// Each hooks.d file and its text.
+    pub(super) fn hooks(&self) -> impl Iterator<Item = (PathBuf, String)> {
+        HOOKS.into_iter().map(|(name, text)| {
+            (
+                self.hooks.join(name),
+                with_libexec(text, &self.libexec.to_string_lossy()),
+            )
+        })
+    }
+}
+
+/// Names of the program in libexec: those that hooks.d files and scripts call.
+pub(super) fn names_in_libexec() -> impl Iterator<Item = &'static str> {
+    let names = APPLETS.iter().map(|applet| applet.name);
+    names.filter(|name| ![PROGRAM, CDI_HOOK].contains(name))
+}
+
+/// The way from one directory to a file, both absolute.
+fn relative(from: &Path, to: &Path) -> PathBuf {
+    let common = from
+        .components()
+        .zip(to.components())
+        .take_while(|(a, b)| a == b)
+        .count();
+    let up = from.components().skip(common).map(|_| Component::ParentDir);
+    up.chain(to.components().skip(common)).collect()
+}
+
+/// Puts another libexec directory into a hooks.d file.
+fn with_libexec(text: &str, libexec: &str) -> String {
+    let quoted = serde_json::Value::from(libexec).to_string();
+    let open = quoted.strip_suffix('"').unwrap_or(&quoted);
+    text.replace(&format!("\"{LIBEXEC_IN_HOOKS}/"), &format!("{open}/"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::install::HOOKS_DIRECTORY;
+
+    #[test]
+    fn links_are_relative() {
+        for (from, to, expected) in [
+            ("/usr/libexec", "/usr/bin/nvidia-ctk", "../bin/nvidia-ctk"),
+            ("/a/b/c", "/d/e", "../../../d/e"),
+            ("/usr/bin", "/usr/bin/x", "x"),
+        ] {
+            assert_eq!(
+                relative(Path::new(from), Path::new(to)),
+                Path::new(expected)
+            );
+        }
+    }
+
+    #[test]
+    fn hooks_call_what_is_installed() {
+        let root = tempfile::tempdir().unwrap();
+        let root = Root::open(root.path()).unwrap();
+        let layout = Layout::new(&root, "/usr/bin", "/opt/a \"b\"", HOOKS_DIRECTORY).unwrap();
+        let called: Vec<_> = layout
+            .hooks()
+            .map(|(_, text)| {
+                let file: serde_json::Value = serde_json::from_str(&text).unwrap();
+                PathBuf::from(file["hook"]["path"].as_str().unwrap())
+            })
+            .collect();
+        let links: Vec<_> = layout.links().map(|(link, _)| link).collect();
+        assert_eq!(called, links[1..=HOOKS.len()]);
+        assert!(Layout::new(&root, "usr/bin", "/a", "/b").is_err());
+        assert!(Layout::new(&root, "/usr/../bin", "/a", "/b").is_err());
+    }
+}
