@@ -46,7 +46,7 @@ pub struct Hook {
     pub strict: bool,
     #[argh(subcommand)]
     /// which hook
-    pub command: Command,
+    pub command: HookCommand,
 }
 
 /// Whether a variable of this name and with this value counts.
@@ -55,7 +55,7 @@ pub type Counts<'c> = &'c dyn Fn(&str, &str) -> bool;
 /// Every hook, under the name that CDI specs use.
 #[derive(FromArgs, ArgsInfo)]
 #[argh(subcommand)]
-pub enum Command {
+pub enum HookCommand {
     /// `update-ldcache`
     UpdateLdcache(update_ldcache::UpdateLdcache),
     /// `create-symlinks`
@@ -101,15 +101,15 @@ impl Hook {
 
     fn run_command(&self, caller: &Caller<'_>) -> Result<()> {
         match &self.command {
-            Command::UpdateLdcache(hook) => caller.call(hook),
-            Command::CreateSymlinks(hook) => caller.call(hook),
-            Command::Chmod(hook) => caller.call(hook),
-            Command::EnableCudaCompat(hook) => caller.call(hook),
-            Command::DisableDeviceNodeModification(hook) => caller.call(hook),
-            Command::UpdateApplicationProfile(hook) => caller.call(hook),
-            Command::CreateSonameSymlinks(hook) => caller.call(hook),
-            Command::Apply(hook) => caller.call(hook),
-            Command::Noop(Noop {}) => Ok(()),
+            HookCommand::UpdateLdcache(hook) => caller.call(hook),
+            HookCommand::CreateSymlinks(hook) => caller.call(hook),
+            HookCommand::Chmod(hook) => caller.call(hook),
+            HookCommand::EnableCudaCompat(hook) => caller.call(hook),
+            HookCommand::DisableDeviceNodeModification(hook) => caller.call(hook),
+            HookCommand::UpdateApplicationProfile(hook) => caller.call(hook),
+            HookCommand::CreateSonameSymlinks(hook) => caller.call(hook),
+            HookCommand::Apply(hook) => caller.call(hook),
+            HookCommand::Noop(Noop {}) => Ok(()),
         }
     }
 }

@@ -45,13 +45,13 @@ pub struct Config {
     pub output: Option<PathBuf>,
     #[argh(subcommand)]
     /// what else to do
-    pub command: Option<Command>,
+    pub command: Option<ConfigCommand>,
 }
 
 /// What `config` does beside its own action.
 #[derive(FromArgs, ArgsInfo)]
 #[argh(subcommand)]
-pub enum Command {
+pub enum ConfigCommand {
     /// `default`
     Default(PrintDefault),
 }
@@ -68,7 +68,7 @@ pub struct PrintDefault {
 impl Config {
     /// Prints or writes the configuration. Nothing is written if any option is wrong.
     pub fn run(&self) -> Result<()> {
-        if let Some(Command::Default(default)) = &self.command {
+        if let Some(ConfigCommand::Default(default)) = &self.command {
             ensure!(
                 self.set.is_empty() && !self.in_place,
                 "config default takes neither --set nor --in-place"

@@ -14,12 +14,12 @@ use configure::{Configure, Unconfigure};
 #[argh(subcommand, name = "runtime", help_triggers("-h", "--help"))]
 pub struct Runtime {
     #[argh(subcommand)]
-    command: Command,
+    command: RuntimeCommand,
 }
 
 #[derive(FromArgs, ArgsInfo)]
 #[argh(subcommand)]
-enum Command {
+enum RuntimeCommand {
     Configure(Configure),
     Unconfigure(Unconfigure),
 }
@@ -28,8 +28,8 @@ impl Runtime {
     /// Edits the configuration of an engine.
     pub fn run(&self) -> Result<()> {
         match &self.command {
-            Command::Configure(configure) => configure.run(),
-            Command::Unconfigure(unconfigure) => unconfigure.run(),
+            RuntimeCommand::Configure(configure) => configure.run(),
+            RuntimeCommand::Unconfigure(unconfigure) => unconfigure.run(),
         }
     }
 }

@@ -11,13 +11,13 @@ use super::print_ldcache::PrintLdcache;
 pub struct System {
     #[argh(subcommand)]
     /// which command
-    pub command: Command,
+    pub command: SystemCommand,
 }
 
 /// Every command of the group.
 #[derive(FromArgs, ArgsInfo)]
 #[argh(subcommand)]
-pub enum Command {
+pub enum SystemCommand {
     /// `print-ldcache`
     PrintLdcache(PrintLdcache),
 }
@@ -26,7 +26,7 @@ impl System {
     /// Runs the command.
     pub fn run(&self) -> Result<()> {
         match &self.command {
-            Command::PrintLdcache(command) => command.run(),
+            SystemCommand::PrintLdcache(command) => command.run(),
         }
     }
 }

@@ -20,7 +20,7 @@ pub struct Majors(Vec<(String, u64)>);
 
 /// A device node of the driver.
 #[derive(Debug)]
-pub struct DeviceNode {
+pub struct DeviceFile {
     /// Its path.
     pub path: PathBuf,
     /// Its numbers; none if it is no character device.
@@ -84,7 +84,7 @@ impl Majors {
     }
 }
 
-impl DeviceNode {
+impl DeviceFile {
     /// Whether the kernel would find the device by it.
     #[must_use]
     pub fn is_right(&self) -> bool {
@@ -102,7 +102,7 @@ pub fn number(stat: &FileStat) -> Option<(u64, u64)> {
     (Kind::of(stat) == Kind::CharacterDevice).then(|| (major(stat.st_rdev), minor(stat.st_rdev)))
 }
 
-pub(super) fn nodes(root: &Root, majors: &Majors) -> Vec<DeviceNode> {
+pub(super) fn nodes(root: &Root, majors: &Majors) -> Vec<DeviceFile> {
     let mut paths = names(root, Path::new(""));
     paths.extend(
         SUBDIRECTORIES
@@ -112,7 +112,7 @@ pub(super) fn nodes(root: &Root, majors: &Majors) -> Vec<DeviceNode> {
     let node = |path: PathBuf| {
         let full = Path::new(DEV).join(&path);
         let stat = root.stat(&full).ok()?;
-        (Kind::of(&stat) != Kind::Directory).then(|| DeviceNode {
+        (Kind::of(&stat) != Kind::Directory).then(|| DeviceFile {
             number: number(&stat),
             expected: majors.expected(&path),
             mode: stat.st_mode & 0o7777,

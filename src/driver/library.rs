@@ -28,7 +28,7 @@ const NAMES: [&str; 10] = [
 #[derive(Debug)]
 pub struct Libraries {
     /// Those that the loader finds through `ld.so.cache`.
-    pub cached: Vec<Library>,
+    pub cached: Vec<DriverLibrary>,
     /// Directories where libraries of the driver lie, in the cache or not, with the driver's version.
     pub directories: Vec<(PathBuf, String)>,
     /// Entries of the cache and links beside the libraries that lead nowhere.
@@ -37,7 +37,7 @@ pub struct Libraries {
 
 /// A library that the loader finds.
 #[derive(Debug)]
-pub struct Library {
+pub struct DriverLibrary {
     /// The file, with all links followed.
     pub path: PathBuf,
     /// The name that programs ask for.
@@ -51,7 +51,7 @@ pub struct Library {
 impl Libraries {
     pub(super) fn read(root: &Root) -> Self {
         let paths = ldcache::cached_paths(root);
-        let (mut cached, mut dangling) = (Vec::<Library>::new(), Vec::new());
+        let (mut cached, mut dangling) = (Vec::<DriverLibrary>::new(), Vec::new());
         for path in paths.into_iter().filter(|path| is_driver_name(path)) {
             match root.real_path(&path) {
                 Ok(real) if cached.iter().any(|it| it.path == real) => {}
@@ -82,8 +82,8 @@ impl Libraries {
     }
 
     /// The cached libraries whose SONAME begins so.
-    pub fn named<'s>(&'s self, start: &'s str) -> impl Iterator<Item = &'s Library> {
-        let is_meant = move |library: &&Library| library.soname.starts_with(start);
+    pub fn named<'s>(&'s self, start: &'s str) -> impl Iterator<Item = &'s DriverLibrary> {
+        let is_meant = move |library: &&DriverLibrary| library.soname.starts_with(start);
         self.cached.iter().filter(is_meant)
     }
 }
@@ -93,13 +93,13 @@ fn is_driver_name(path: &Path) -> bool {
     NAMES.iter().any(|start| name.starts_with(start.as_bytes()))
 }
 
-fn read_library(root: &Root, path: PathBuf) -> Option<Library> {
+fn read_library(root: &Root, path: PathBuf) -> Option<DriverLibrary> {
     let (file, stat) = root.open_file(&path).ok()?;
     let file = OpenFile::new(file, &stat);
     let mut head = Head::default();
     let object = Object::read(&file, &mut head).ok()?;
     let soname = object.soname(&object.dynamic().ok()?).ok()??;
-    Some(Library {
+    Some(DriverLibrary {
         soname: String::from_utf8_lossy(&soname).into_owned(),
         class: object.class(),
         version: path.file_name().and_then(version),

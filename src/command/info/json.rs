@@ -4,9 +4,9 @@ use serde_json::{Value, json};
 
 use crate::cdi::SpecFile;
 use crate::driver::Driver;
-use crate::driver::device::DeviceNode;
+use crate::driver::device::DeviceFile;
 use crate::driver::gpu::Gpu;
-use crate::driver::library::Library;
+use crate::driver::library::DriverLibrary;
 use crate::elf::Class;
 use crate::engine::setup::Setup;
 use crate::hooks_dir::HookFile;
@@ -59,7 +59,7 @@ fn gpu(gpu: &Gpu) -> Value {
     })
 }
 
-fn node(node: &DeviceNode) -> Value {
+fn node(node: &DeviceFile) -> Value {
     json!({
         "path": node.path.to_string_lossy(),
         "major": node.number.map(|(major, _)| major),
@@ -70,7 +70,7 @@ fn node(node: &DeviceNode) -> Value {
     })
 }
 
-fn library(library: &Library) -> Value {
+fn library(library: &DriverLibrary) -> Value {
     json!({
         "soname": library.soname,
         "path": library.path.to_string_lossy(),

@@ -4,9 +4,9 @@ use std::fmt::Write;
 
 use crate::cdi::SpecFile;
 use crate::driver::Driver;
-use crate::driver::device::DeviceNode;
+use crate::driver::device::DeviceFile;
 use crate::driver::gpu::Gpu;
-use crate::driver::library::{Libraries, Library};
+use crate::driver::library::{DriverLibrary, Libraries};
 use crate::elf::Class;
 use crate::engine::setup::Setup;
 use crate::hooks_dir::HookFile;
@@ -113,7 +113,7 @@ fn gpu(gpu: &Gpu) -> String {
     )
 }
 
-fn node(node: &DeviceNode) -> String {
+fn node(node: &DeviceFile) -> String {
     let path = node.path.display();
     let Some((major, minor)) = node.number else {
         return format!("{path} (no device)");
@@ -128,7 +128,8 @@ fn node(node: &DeviceNode) -> String {
 }
 
 fn libraries(libraries: &Libraries) -> Vec<String> {
-    let is_shown = |library: &&Library| SHOWN.iter().any(|name| library.soname.starts_with(name));
+    let is_shown =
+        |library: &&DriverLibrary| SHOWN.iter().any(|name| library.soname.starts_with(name));
     let (shown, others): (Vec<_>, Vec<_>) = libraries.cached.iter().partition(is_shown);
     let mut lines: Vec<_> = shown.into_iter().map(library).collect();
     if !others.is_empty() {
@@ -145,7 +146,7 @@ fn libraries(libraries: &Libraries) -> Vec<String> {
     lines
 }
 
-fn library(library: &Library) -> String {
+fn library(library: &DriverLibrary) -> String {
     let class = match library.class {
         Class::Bits32 => "32-bit",
         Class::Bits64 => "64-bit",
