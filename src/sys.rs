@@ -14,6 +14,10 @@ use nix::unistd::{ForkResult, Pid, alarm};
 
 use crate::diagnostics::say_last_words;
 
+/// The stack of a thread, in bytes: as much as std gives it, which otherwise asks `RUST_MIN_STACK`. A hook may have that variable
+/// from the container's image, and a thread for which it asks too much does not start.
+pub const STACK: usize = 2 << 20;
+
 /// Closes every descriptor above standard error. A runtime may leave some of its own open in a hook: runc does, and one of them
 /// leads out of the container. To be called before this program has opened any.
 pub fn close_inherited_descriptors() {

@@ -19,6 +19,7 @@ use super::profile::Profile;
 use super::search_path::LibraryDirectory;
 use crate::elf::Head;
 use crate::rootfs::{Entry, FileVersion, Kind};
+use crate::sys::STACK;
 
 /// Most names of libraries in all directories, SONAME links that are made included. Honest images have some thousands; all library
 /// packages of Debian that are no larger than 350 kB have ten thousand.
@@ -324,7 +325,10 @@ where
                 move_to(processor);
                 run()
             };
-            thread::Builder::new().spawn_scoped(scope, helper).ok()
+            thread::Builder::new()
+                .stack_size(STACK)
+                .spawn_scoped(scope, helper)
+                .ok()
         };
         let helpers: Vec<_> = processors.iter().map_while(start).collect();
         let mut done = run();

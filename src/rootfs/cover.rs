@@ -23,6 +23,7 @@ use rustix::mount::{
 use super::gate::MountNamespace;
 use super::mount_table::{MountId, is_private, mounts_of};
 use super::{ContainerRoot, Kind, itself, open_file, read_bounded};
+use crate::sys::STACK;
 
 /// The file in the file system that is mounted for it.
 const NAME: &str = "file";
@@ -80,7 +81,7 @@ struct Request {
 impl Mounter {
     fn start(prepare: impl FnOnce() + Send + 'static) -> io::Result<Self> {
         let (requests, received): (_, Receiver<Request>) = channel();
-        thread::Builder::new().spawn(move || {
+        thread::Builder::new().stack_size(STACK).spawn(move || {
             prepare();
             for request in received {
                 let _ = request
@@ -214,7 +215,9 @@ fn clone_mounted_file(tmpfs: &OwnedFd) -> nix::Result<OwnedFd> {
         open_tree(tmpfs, NAME, flags).map_err(errno)
     };
     thread::scope(|scope| {
-        let thread = thread::Builder::new().spawn_scoped(scope, mount_and_clone);
+        let thread = thread::Builder::new()
+            .stack_size(STACK)
+            .spawn_scoped(scope, mount_and_clone);
         let thread = thread.map_err(|_| Errno::EAGAIN)?;
         thread.join().unwrap_or(Err(Errno::EAGAIN))
     })

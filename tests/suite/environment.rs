@@ -3,7 +3,7 @@
 use std::fs;
 
 use crate::common::bundle;
-use crate::common::bundle::{Bundle, Ran, helper, words};
+use crate::common::bundle::{Bundle, READ_ONLY, Ran, has, helper, library, with_mounts, words};
 use crate::common::machine::hostile_cases;
 
 const CHMOD: &str = "chmod --mode 644 --path /f";
@@ -68,7 +68,7 @@ fn variables_of_the_container_make_no_warning_an_error() {
     let odd = |env: &str| {
         let bundle = bundle(env);
         // Not a library's name.
-        bundle.file("opt/lib/liba.so.1", bundle::library("a/b"));
+        bundle.file("opt/lib/liba.so.1", library("a/b"));
         bundle
     };
     let update = "update-ldcache --folder /opt/lib";
@@ -177,6 +177,29 @@ fn the_container_does_not_set_the_log() {
         }
     }
     hostile_cases(4);
+}
+
+/// std gives a thread the stack that a variable asks for, and starts none where there is not so much. Guard: `sys::STACK`.
+#[test]
+fn the_environment_keeps_no_thread_from_starting() {
+    if !has(&["unshare", "mount"]) {
+        return;
+    }
+    hostile_cases(2);
+    for size in ["18446744073709551615", "1099511627776"] {
+        let bundle = bundle(&with_env(&[]));
+        bundle
+            .file("opt/lib/liba.so.1", library("liba.so.1"))
+            .file("etc/ld.so.cache", "old");
+        // A thread mounts the new cache: it is there as long as the mounts are.
+        let stack = format!("export RUST_MIN_STACK={size} root");
+        let mounts = with_mounts(&bundle, &format!("{READ_ONLY}; {stack}"));
+        let hook = words(&["unshare", "--pid", "--fork"]);
+        let look = "\"$@\" && grep -c /opt/lib/liba.so.1 \"$root/etc/ld.so.cache\"";
+        let before = [mounts, words(&["sh", "-c", look, "sh"]), hook].concat();
+        let ran = bundle.hook_in(&before, "update-ldcache --folder /opt/lib");
+        assert_eq!((ran.code, ran.stdout.as_str()), (0, "1\n"), "{ran:?}");
+    }
 }
 
 /// Guard: the bounds in `oci::variables`. What cannot be a process's environment is none, and takes no memory.
