@@ -101,7 +101,7 @@ impl Reader<'_> {
 
     fn mode(&self, path: &Path) -> u32 {
         let stat = self.root.stat(path);
-        stat.map_or(0, |stat| stat.st_mode & 0o7777)
+        stat.map_or(0, |stat| stat.mode.bits())
     }
 
     fn spec(&mut self, path: &Path) -> Result<Spec, Unusable> {

@@ -15,7 +15,6 @@ use goblin::container::{Container, Ctx};
 use goblin::elf::dynamic::{DT_NEEDED, DT_NULL, DT_SONAME, DT_STRTAB};
 use goblin::elf::header::{EI_CLASS, EI_DATA, ELFMAG, ET_DYN, Header};
 use goblin::elf::program_header::{PT_DYNAMIC, PT_INTERP, PT_LOAD, ProgramHeader};
-use nix::sys::stat::FileStat;
 
 pub use goblin::container::Endian;
 
@@ -127,13 +126,10 @@ pub struct OpenFile {
 }
 
 impl OpenFile {
-    /// Takes the file and what fstat(2) told of it.
+    /// Takes the file and its size.
     #[must_use]
-    pub fn new(file: File, stat: &FileStat) -> Self {
-        Self {
-            file,
-            size: u64::try_from(stat.st_size).unwrap_or(0),
-        }
+    pub fn new(file: File, size: u64) -> Self {
+        Self { file, size }
     }
 }
 

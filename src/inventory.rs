@@ -73,9 +73,7 @@ fn programs(root: &Root) -> Vec<Program> {
             let path = folder.join(&entry.name);
             Program {
                 target: directory.read_link(&entry.name).ok(),
-                exists: root
-                    .stat(&path)
-                    .is_ok_and(|stat| Kind::of(&stat) == Kind::File),
+                exists: root.stat(&path).is_ok_and(|there| there.kind == Kind::File),
                 path,
             }
         }));

@@ -32,9 +32,9 @@ use std::rc::Rc;
 
 use anyhow::{Context, Result};
 use nix::errno::Errno;
-use nix::sys::stat::{FileStat, Mode};
+use nix::sys::stat::Mode;
 
-use crate::rootfs::{ContainerRoot, Covered, Root, is_not_there, is_read_only};
+use crate::rootfs::{ContainerRoot, Covered, Metadata, Root, is_not_there, is_read_only};
 use budget::Budget;
 use format::{CacheEntry, Hwcap, LdCache};
 use found::Library;
@@ -109,11 +109,11 @@ impl<'r> Ldconfig<'r> {
             .create_directory(Path::new(ETC))
             .with_context(|| format!("cannot open {ETC}"))?;
         let (root, profile) = (self.root, &self.profile);
-        if let Ok((mark, stat)) = etc.read_mark(name) {
+        if let Ok((mark, metadata)) = etc.read_mark(name) {
             let mut inputs = self.inputs(&search_path);
             let mut search_path = search_path.clone();
             if scan::identity(root, profile, &mut search_path, &mut inputs)
-                && mark == mark_of(&inputs, &stat)
+                && mark == mark_of(&inputs, &metadata)
             {
                 return Ok(false);
             }
@@ -124,7 +124,9 @@ impl<'r> Ldconfig<'r> {
         let bytes = self.cache(&found.libraries, search_path.hwcap_names())?;
         // What keeps the cache from being complete may be gone at the next run, which has to look again.
         let written = if found.is_complete() {
-            etc.write_marked(name, &bytes, CACHE_MODE, |stat| mark_of(&inputs, stat))
+            etc.write_marked(name, &bytes, CACHE_MODE, |metadata| {
+                mark_of(&inputs, metadata)
+            })
         } else {
             etc.write(name, &bytes, CACHE_MODE)
         };
@@ -178,9 +180,9 @@ fn is_fixed(err: &io::Error) -> bool {
 }
 
 /// The mark of a cache file: that of its inputs and of itself. Renaming and marking the file change its ctime only.
-fn mark_of(inputs: &DefaultHasher, stat: &FileStat) -> u64 {
+fn mark_of(inputs: &DefaultHasher, cache: &Metadata) -> u64 {
     let mut inputs = inputs.clone();
-    (stat.st_ino, stat.st_size, stat.st_mtime, stat.st_mtime_nsec).hash(&mut inputs);
+    (cache.id.inode, cache.size, cache.modified).hash(&mut inputs);
     inputs.finish()
 }
 

@@ -57,7 +57,7 @@
 //!     folders: vec!["/usr/lib64".into()],
 //!     ..Default::default()
 //! })?;
-//! assert!(root.stat("/etc/ld.so.cache".as_ref())?.st_size > 0);
+//! assert!(root.stat("/etc/ld.so.cache".as_ref())?.size > 0);
 //! # anyhow::Ok(())
 //! ```
 

@@ -11,9 +11,9 @@ mod cover;
 mod directory;
 mod gate;
 mod lookup;
+mod metadata;
 mod mount_table;
 mod replace;
-mod stat;
 mod walk;
 
 use std::fs::File;
@@ -25,12 +25,12 @@ use std::sync::Arc;
 
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, openat, readlinkat};
-use nix::sys::stat::{FchmodatFlags, FileStat, Mode, fchmodat, fstat};
+use nix::sys::stat::{FchmodatFlags, Mode, fchmodat};
 
 pub use cover::{Covered, Mounter};
 pub use directory::Directory;
 pub use gate::{MountNamespace, Surroundings};
-pub use stat::{Entry, FileId, FileVersion, Kind};
+pub use metadata::{Entry, FileId, FileVersion, Kind, Metadata};
 
 use gate::Gate;
 use mount_table::MountId;
@@ -81,15 +81,14 @@ impl ContainerRoot {
     pub fn read_own(&self, path: &Path, limit: u64) -> io::Result<Vec<u8>> {
         let handle = self.find(path)?;
         self.gate.permit(&handle)?;
-        let (file, stat) = open_file(&handle)?;
-        read_bounded(file, &stat, limit)
+        let (file, metadata) = open_file(&handle)?;
+        read_bounded(file, metadata.size, limit)
     }
 
     /// Sets the mode bits 07777 of what `path` leads to; returns whether they were different before.
     pub fn chmod(&self, path: &Path, mode: Mode) -> io::Result<bool> {
         let handle = self.find(path)?;
-        let stat = fstat(&handle)?;
-        if stat.st_mode & 0o7777 == mode.bits() {
+        if Metadata::of(&handle)?.mode == mode {
             return Ok(false);
         }
         self.gate.permit(&handle)?;
@@ -133,7 +132,7 @@ impl Root {
     /// Opens the directory `path` below this root as a root of its own.
     pub fn open_root(&self, path: &Path) -> io::Result<Self> {
         let handle = self.find(path)?;
-        require(&fstat(&handle)?, Kind::Directory)?;
+        require(Kind::Directory, Metadata::of(&handle)?.kind)?;
         Ok(Self {
             fd: Arc::new(handle),
             gate: self.gate.clone(),
@@ -152,13 +151,12 @@ impl Root {
 
     /// The identity of the root directory itself.
     pub fn id(&self) -> io::Result<FileId> {
-        Ok(FileId::of(&fstat(&self.fd)?))
+        Ok(Metadata::of(&self.fd)?.id)
     }
 
     /// What `path` leads to, with links followed inside the root.
-    pub fn stat(&self, path: &Path) -> io::Result<FileStat> {
-        let handle = self.find(path)?;
-        Ok(fstat(&handle)?)
+    pub fn stat(&self, path: &Path) -> io::Result<Metadata> {
+        Metadata::of(self.find(path)?)
     }
 
     /// The path without links of what `path` leads to, as seen from this root. To be shown, not to be opened: it may change.
@@ -205,14 +203,14 @@ impl Root {
     }
 
     /// Opens the regular file that `path` leads to, for reading. Anything else is refused without being opened.
-    pub fn open_file(&self, path: &Path) -> io::Result<(File, FileStat)> {
+    pub fn open_file(&self, path: &Path) -> io::Result<(File, Metadata)> {
         open_file(&self.find(path)?)
     }
 
     /// Reads the regular file that `path` leads to, refusing more than `limit` bytes.
     pub fn read(&self, path: &Path, limit: u64) -> io::Result<Vec<u8>> {
-        let (file, stat) = self.open_file(path)?;
-        read_bounded(file, &stat, limit)
+        let (file, metadata) = self.open_file(path)?;
+        read_bounded(file, metadata.size, limit)
     }
 }
 
@@ -290,12 +288,12 @@ pub(crate) fn is_root_of_mount(directory: &Path) -> bool {
 }
 
 /// Opens what a handle refers to, if it is a regular file.
-fn open_file(handle: &OwnedFd) -> io::Result<(File, FileStat)> {
-    let stat = fstat(handle)?;
-    require(&stat, Kind::File)?;
+fn open_file(handle: &OwnedFd) -> io::Result<(File, Metadata)> {
+    let metadata = Metadata::of(handle)?;
+    require(Kind::File, metadata.kind)?;
     let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
     let file = openat(AT_FDCWD, itself(handle).as_str(), flags, Mode::empty());
-    Ok((File::from(file.map_err(without_proc)?), stat))
+    Ok((File::from(file.map_err(without_proc)?), metadata))
 }
 
 /// The path under which the kernel opens what a handle refers to, wherever it has been moved to. Threads may have tables of open
@@ -325,9 +323,9 @@ fn inside(path: &Path) -> &Path {
     }
 }
 
-fn require(stat: &FileStat, kind: Kind) -> io::Result<()> {
-    match (kind, Kind::of(stat)) {
-        (expected, found) if expected == found => Ok(()),
+fn require(expected: Kind, found: Kind) -> io::Result<()> {
+    match (expected, found) {
+        _ if expected == found => Ok(()),
         (Kind::Directory, _) => Err(Errno::ENOTDIR.into()),
         (_, Kind::Directory) => Err(Errno::EISDIR.into()),
         _ => Err(io::Error::new(
@@ -337,9 +335,10 @@ fn require(stat: &FileStat, kind: Kind) -> io::Result<()> {
     }
 }
 
-fn read_bounded(file: File, stat: &FileStat, limit: u64) -> io::Result<Vec<u8>> {
-    let size = u64::try_from(stat.st_size).unwrap_or(0).min(limit);
-    let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0).saturating_add(1));
+/// Reads a file of about this size.
+fn read_bounded(file: File, size: u64, limit: u64) -> io::Result<Vec<u8>> {
+    let room = usize::try_from(size.min(limit)).unwrap_or(0);
+    let mut bytes = Vec::with_capacity(room.saturating_add(1));
     Noted(file)
         .take(limit.saturating_add(1))
         .read_to_end(&mut bytes)?;

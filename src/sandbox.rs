@@ -7,7 +7,7 @@ use landlock::{
     RulesetStatus,
 };
 use nix::sys::prctl::set_no_new_privs;
-use rustix::process::{Resource, Rlimit, setrlimit};
+use nix::sys::resource::{Resource, setrlimit};
 use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
 
 use crate::rootfs::ContainerRoot;
@@ -20,10 +20,10 @@ const KEPT: CapabilitySet = CapabilitySet::DAC_OVERRIDE
 
 /// Bounds far above what an honest image needs; a hook that reaches one is killed.
 const LIMITS: [(Resource, u64); 4] = [
-    (Resource::Fsize, 64 << 20),
-    (Resource::As, 1 << 30),
-    (Resource::Cpu, 20),
-    (Resource::Core, 0),
+    (Resource::RLIMIT_FSIZE, 64 << 20),
+    (Resource::RLIMIT_AS, 1 << 30),
+    (Resource::RLIMIT_CPU, 20),
+    (Resource::RLIMIT_CORE, 0),
 ];
 
 /// Whether the hook may have to mount something.
@@ -50,11 +50,7 @@ pub fn enter(root: &mut ContainerRoot, mounts: Mounts) {
     }
     tell("capabilities", drop_capabilities(KEPT));
     for (resource, maximum) in LIMITS {
-        let limit = Rlimit {
-            current: Some(maximum),
-            maximum: Some(maximum),
-        };
-        tell("resource limits", setrlimit(resource, limit));
+        tell("resource limits", setrlimit(resource, maximum, maximum));
     }
 }
 

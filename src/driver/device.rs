@@ -2,8 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use nix::sys::stat::{FileStat, major, minor};
-
 use super::read_text;
 use crate::rootfs::{Kind, Root};
 
@@ -96,12 +94,6 @@ impl DeviceFile {
     }
 }
 
-/// The numbers of a character device.
-#[must_use]
-pub fn number(stat: &FileStat) -> Option<(u64, u64)> {
-    (Kind::of(stat) == Kind::CharacterDevice).then(|| (major(stat.st_rdev), minor(stat.st_rdev)))
-}
-
 pub(super) fn nodes(root: &Root, majors: &Majors) -> Vec<DeviceFile> {
     let mut paths = names(root, Path::new(""));
     paths.extend(
@@ -111,11 +103,11 @@ pub(super) fn nodes(root: &Root, majors: &Majors) -> Vec<DeviceFile> {
     );
     let node = |path: PathBuf| {
         let full = Path::new(DEV).join(&path);
-        let stat = root.stat(&full).ok()?;
-        (Kind::of(&stat) != Kind::Directory).then(|| DeviceFile {
-            number: number(&stat),
+        let file = root.stat(&full).ok()?;
+        (file.kind != Kind::Directory).then(|| DeviceFile {
+            number: file.device_number,
             expected: majors.expected(&path),
-            mode: stat.st_mode & 0o7777,
+            mode: file.mode.bits(),
             path: full,
         })
     };

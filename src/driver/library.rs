@@ -94,8 +94,8 @@ fn is_driver_name(path: &Path) -> bool {
 }
 
 fn read_library(root: &Root, path: PathBuf) -> Option<DriverLibrary> {
-    let (file, stat) = root.open_file(&path).ok()?;
-    let file = OpenFile::new(file, &stat);
+    let (file, metadata) = root.open_file(&path).ok()?;
+    let file = OpenFile::new(file, metadata.size);
     let mut head = Head::default();
     let object = Object::read(&file, &mut head).ok()?;
     let soname = object.soname(&object.dynamic().ok()?).ok()??;

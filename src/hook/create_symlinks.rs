@@ -304,8 +304,8 @@ fn soname(driver: &DriverDirectory, library: &OsStr) -> Option<OsString> {
 }
 
 fn read_soname(driver: &DriverDirectory, library: &OsStr) -> Result<Option<Vec<u8>>, Error> {
-    let (file, stat) = driver.directory.open_file(library).map_err(Error::Io)?;
-    let source = OpenFile::new(file, &stat);
+    let (file, metadata) = driver.directory.open_file(library).map_err(Error::Io)?;
+    let source = OpenFile::new(file, metadata.size);
     let mut head = Head::default();
     let object = Object::read(&source, &mut head)?;
     object.soname(&object.dynamic()?)
@@ -313,7 +313,7 @@ fn read_soname(driver: &DriverDirectory, library: &OsStr) -> Result<Option<Vec<u
 
 fn link_in(driver: &DriverDirectory, target: &OsStr, name: &OsStr) -> io::Result<()> {
     let is_free = match driver.directory.stat(name) {
-        Ok(there) => Kind::of(&there) == Kind::Link,
+        Ok(there) => there.kind == Kind::Link,
         Err(_) => true,
     };
     if target != name && is_free && driver.directory.symlink(target, name)? {

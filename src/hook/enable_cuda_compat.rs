@@ -211,8 +211,8 @@ fn libcuda(directory: &Directory) -> Result<Option<OsString>> {
 }
 
 fn note(directory: &Directory, name: &OsStr) -> Result<Option<Compatibility>> {
-    let (file, stat) = directory.open_file(name)?;
-    let source = OpenFile::new(file, &stat);
+    let (file, metadata) = directory.open_file(name)?;
+    let source = OpenFile::new(file, metadata.size);
     let mut head = Head::default();
     let note = Object::read(&source, &mut head)
         .and_then(|object| object.note_in_section(SECTION, OWNER))

@@ -7,11 +7,11 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use argh::{ArgsInfo, FromArgs};
-use nix::sys::stat::{Mode, minor};
+use nix::sys::stat::Mode;
 
 use super::InContainer;
 use super::disabled::Disabled;
-use crate::rootfs::{ContainerRoot, Directory, Kind, is_not_there, is_obstacle};
+use crate::rootfs::{ContainerRoot, Directory, is_not_there, is_obstacle};
 
 /// Tell EGL in the container which of the host's GPUs it has, by a profile of the driver.
 #[derive(FromArgs, ArgsInfo)]
@@ -85,11 +85,9 @@ fn visible_gpus(dev: &Directory) -> io::Result<u64> {
             continue;
         }
         // Where a device is mounted over a file, the listing shows the file.
-        let stat = dev.stat(&entry.name)?;
-        if Kind::of(&stat) != Kind::CharacterDevice {
+        let Some((_, minor)) = dev.stat(&entry.name)?.device_number else {
             continue;
-        }
-        let minor = minor(stat.st_rdev);
+        };
         match u32::try_from(minor)
             .ok()
             .and_then(|it| 1_u64.checked_shl(it))

@@ -22,7 +22,7 @@ impl Allowance {
     /// Reads a regular file. Refuses, as `FileTooLarge`, more than `limit` bytes and what all files together may not have.
     pub fn read(&mut self, root: &Root, path: &Path, limit: u64) -> io::Result<Vec<u8>> {
         let most = limit.min(self.left);
-        let size = u64::try_from(root.stat(path)?.st_size).unwrap_or(0);
+        let size = root.stat(path)?.size;
         if size > most {
             return Err(self.too_large(size, limit));
         }

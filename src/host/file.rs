@@ -9,7 +9,9 @@ use std::io;
 use std::os::unix::fs::{MetadataExt, fchown};
 use std::path::Path;
 
+use nix::errno::Errno;
 use nix::sys::stat::Mode;
+use nix::unistd::fsync;
 use rustix::fs::{XattrFlags, fgetxattr, flistxattr, fsetxattr};
 
 use super::place::{Place, refuse_foreign};
@@ -146,9 +148,9 @@ fn attributes(file: &File) -> rustix::io::Result<Vec<u8>> {
 
 /// The name is on the disk, too.
 fn sync(directory: &Directory) -> io::Result<()> {
-    match rustix::fs::fsync(directory) {
+    match fsync(directory) {
         // Some file systems cannot say so.
-        Err(rustix::io::Errno::INVAL) => Ok(()),
+        Err(Errno::EINVAL) => Ok(()),
         result => Ok(result?),
     }
 }

@@ -12,10 +12,10 @@ use std::path::Path;
 
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, openat, readlinkat};
-use nix::sys::stat::{FileStat, Mode, fstat, mkdirat};
-use rustix::process::geteuid;
+use nix::sys::stat::{Mode, mkdirat};
+use nix::unistd::geteuid;
 
-use crate::rootfs::{Directory, Kind};
+use crate::rootfs::{Directory, Kind, Metadata};
 
 /// How many links are followed, as the kernel's own limit.
 const MAX_LINKS: usize = 40;
@@ -66,20 +66,20 @@ pub fn check_way(path: &Path) -> io::Result<()> {
 /// Refuses what another user put into a directory.
 pub fn refuse_foreign(directory: &Directory, name: &OsStr) -> io::Result<()> {
     let file = directory.stat(name)?;
-    if is_foreign(&fstat(directory)?, &file) {
+    if is_foreign(&Metadata::of(directory)?, &file) {
         return Err(io::Error::other(format!(
             "it belongs to user {} and lies in a directory that others may write to: remove it, or choose another place",
-            file.st_uid
+            file.owner
         )));
     }
     Ok(())
 }
 
-fn is_foreign(directory: &FileStat, file: &FileStat) -> bool {
-    let mode = Mode::from_bits_truncate(directory.st_mode);
+fn is_foreign(directory: &Metadata, file: &Metadata) -> bool {
+    let mode = directory.mode;
     let sticky_for_group = Mode::S_ISVTX | Mode::S_IWGRP;
     let is_shared = mode.contains(Mode::S_IWOTH) || mode.contains(sticky_for_group);
-    is_shared && ![0, geteuid().as_raw(), directory.st_uid].contains(&file.st_uid)
+    is_shared && ![0, geteuid().as_raw(), directory.owner].contains(&file.owner)
 }
 
 /// A walk along a path, one directory at a time.
@@ -149,16 +149,16 @@ impl Walk {
             Err(Errno::ENOENT) => return Ok(None),
             link => link?,
         };
-        let stat = fstat(&link)?;
-        if Kind::of(&stat) != Kind::Link {
+        let metadata = Metadata::of(&link)?;
+        if metadata.kind != Kind::Link {
             return Ok(None);
         }
-        if is_foreign(&fstat(&self.directory)?, &stat) {
+        if is_foreign(&Metadata::of(&self.directory)?, &metadata) {
             return Err(io::Error::other(format!(
                 "the link \"{}\" belongs to user {} and lies in a directory that others may write to: it is not followed; remove it, \
                  or name what it leads to",
                 name.display(),
-                stat.st_uid
+                metadata.owner
             )));
         }
         Ok(Some(readlinkat(&link, "")?))

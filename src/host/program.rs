@@ -57,9 +57,9 @@ fn find_in(
 
 /// Refuses what cannot be executed, with the reason.
 pub fn is_program(root: &Root, path: &Path) -> Result<(), String> {
-    let stat = root.stat(path).map_err(|err| err.to_string())?;
-    match Kind::of(&stat) {
-        Kind::File if stat.st_mode & 0o111 != 0 => Ok(()),
+    let program = root.stat(path).map_err(|err| err.to_string())?;
+    match program.kind {
+        Kind::File if program.mode.bits() & 0o111 != 0 => Ok(()),
         Kind::File => Err("nobody may execute it".to_owned()),
         _ => Err("it is no file".to_owned()),
     }

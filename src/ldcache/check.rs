@@ -99,7 +99,7 @@ impl Check<'_> {
 
     fn path(&self, entry: &CacheEntry<'_>) -> Option<String> {
         let found = self.root.stat(Path::new(OsStr::from_bytes(entry.path)));
-        let reason = match found.map(|stat| Kind::of(&stat)) {
+        let reason = match found.map(|there| there.kind) {
             Ok(Kind::File) => return None,
             Ok(_) => "no regular file".to_owned(),
             Err(err) => err.to_string(),

@@ -7,7 +7,6 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
 use memchr::memmem;
-use nix::sys::stat::FileStat;
 
 use super::arch::{Abi, Arch, FLAG_ELF, FLAG_ELF_LIBC6};
 use super::profile::Profile;
@@ -35,15 +34,15 @@ pub(super) struct Parsed {
     pub(super) isa_level: u32,
 }
 
-/// Looks into a file; `None` where it is no library, of which a debug message tells with the file's path.
+/// Looks into a file of this size; `None` where it is no library, of which a debug message tells with the file's path.
 pub(super) fn read(
     profile: &Profile,
     file: File,
-    stat: &FileStat,
+    size: u64,
     head: &mut Head,
     path: impl Fn() -> PathBuf,
 ) -> io::Result<Option<Parsed>> {
-    match parse(profile, &OpenFile::new(file, stat), head) {
+    match parse(profile, &OpenFile::new(file, size), head) {
         Ok(parsed) => Ok(Some(parsed)),
         Err(Error::Io(err)) => Err(err),
         Err(err) => {

@@ -218,13 +218,12 @@ impl Reader<'_> {
                     target: shortened(target),
                     ..Found::default()
                 }),
-            (Kind::File, Depth::Identity) => directory.directory.stat(&entry.name).map(|stat| {
-                let file = Some(FileVersion::of(&stat));
-                Found {
-                    file,
+            (Kind::File, Depth::Identity) => {
+                directory.directory.stat(&entry.name).map(|metadata| Found {
+                    file: Some(metadata.version()),
                     ..Found::default()
-                }
-            }),
+                })
+            }
             (Kind::File, Depth::Content) => self.parse(directory, &entry.name, head),
             _ => Ok(Found::default()),
         };
@@ -240,11 +239,11 @@ impl Reader<'_> {
         name: &OsStr,
         head: &mut Head,
     ) -> io::Result<Found> {
-        let (file, stat) = directory.directory.open_file(name)?;
+        let (file, metadata) = directory.directory.open_file(name)?;
         let path = || directory.path.join(name);
         Ok(Found {
-            file: Some(FileVersion::of(&stat)),
-            parsed: library::read(self.profile, file, &stat, head, path)?,
+            file: Some(metadata.version()),
+            parsed: library::read(self.profile, file, metadata.size, head, path)?,
             ..Found::default()
         })
     }

@@ -137,7 +137,7 @@ fn is_hwcap_of(profile: &Profile, directory: &Path, hwcap: Hwcap<'_>) -> bool {
 fn may_be_there(root: &Root, budget: &Budget, path: &Path) -> bool {
     budget.is_spent(path)
         || match root.stat(path) {
-            Ok(stat) => Kind::of(&stat) == Kind::File,
+            Ok(there) => there.kind == Kind::File,
             Err(err) => is_failure(&err),
         }
 }

@@ -219,8 +219,8 @@ impl Rules {
 }
 
 fn machine_of(root: &Root) -> Result<u16, Error> {
-    let (file, stat) = root.open_file(Path::new(LDCONFIG)).map_err(Error::Io)?;
-    let source = OpenFile::new(file, &stat);
+    let (file, metadata) = root.open_file(Path::new(LDCONFIG)).map_err(Error::Io)?;
+    let source = OpenFile::new(file, metadata.size);
     let mut head = Head::default();
     Ok(Object::read(&source, &mut head)?.machine())
 }

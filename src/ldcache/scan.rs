@@ -20,9 +20,7 @@ use super::listing::{Depth, Link, Listing, MAX_LIBRARIES, Name, Reader, too_many
 use super::profile::Profile;
 use super::search_path::{LibraryDirectory, Place, SearchPath};
 use crate::elf::Head;
-use crate::rootfs::{
-    Entry, FileId, FileVersion, Kind, Root, is_not_there, is_obstacle, is_read_only,
-};
+use crate::rootfs::{Entry, FileVersion, Kind, Root, is_not_there, is_obstacle, is_read_only};
 
 /// The dynamic loaders whose links Debian's ldconfig leaves as they are.
 const LOADERS: [&[u8]; 9] = [
@@ -290,13 +288,13 @@ impl<'s> Scan<'s> {
             return Target::Unread;
         }
         let path = directory.path.join(&link.text);
-        let stat = match self.root.stat(&path) {
-            Ok(stat) => stat,
+        let there = match self.root.stat(&path) {
+            Ok(there) => there,
             Err(err) if is_not_there(&err) => return Target::Nowhere,
             Err(err) => return self.unread(&path, &err),
         };
-        let version = FileVersion::of(&stat);
-        match Kind::of(&stat) {
+        let version = there.version();
+        match there.kind {
             Kind::File if self.reader.depth == Depth::Identity || self.files.has(version.id) => {
                 Target::File(version)
             }
@@ -322,10 +320,11 @@ impl<'s> Scan<'s> {
 
     /// Reads a file outside of the directories that were searched so far.
     fn read_elsewhere(&mut self, path: &Path) -> io::Result<FileVersion> {
-        let (file, stat) = self.root.open_file(path)?;
-        let version = FileVersion::of(&stat);
+        let (file, metadata) = self.root.open_file(path)?;
+        let version = metadata.version();
         let mut head = Head::default();
-        let parsed = library::read(self.reader.profile, file, &stat, &mut head, || path.into())?;
+        let (profile, size) = (self.reader.profile, metadata.size);
+        let parsed = library::read(profile, file, size, &mut head, || path.into())?;
         self.files.insert(version.id, parsed);
         Ok(version)
     }
@@ -426,7 +425,7 @@ impl<'s> Scan<'s> {
             Err(err) => return Err(err),
         };
         let path = directory.path.join(soname);
-        if Kind::of(&there) != Kind::Link {
+        if there.kind != Kind::Link {
             log::debug!("{}: not a symbolic link, kept", path.display());
             return Ok(false);
         }
@@ -436,7 +435,7 @@ impl<'s> Scan<'s> {
         }
         match self.root.stat(&path) {
             // What could not be read may be better than the library.
-            Ok(stat) => Ok(listing.is_complete && FileId::of(&stat) != library.file.id),
+            Ok(there) => Ok(listing.is_complete && there.id != library.file.id),
             Err(err) if is_not_there(&err) => Ok(true),
             Err(err) => Err(err),
         }

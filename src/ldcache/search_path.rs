@@ -252,9 +252,7 @@ impl<'r> SearchPath<'r> {
     fn add_hwcaps(&mut self, parent: &Path, directory: &Directory) {
         let path = parent.join(HWCAPS);
         let hwcaps = match directory.stat(OsStr::new(HWCAPS)) {
-            Ok(there) if matches!(Kind::of(&there), Kind::Directory | Kind::Link) => {
-                self.open(&path)
-            }
+            Ok(there) if matches!(there.kind, Kind::Directory | Kind::Link) => self.open(&path),
             Ok(_) => None,
             Err(err) => {
                 self.fail(&path, &err);

@@ -11,9 +11,10 @@ use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, openat};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
-use nix::sys::stat::{Mode, fstat};
+use nix::sys::stat::Mode;
 use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
-use rustix::fs::{CWD, StatVfsMountFlags, fstatvfs};
+use nix::sys::statvfs::{FsFlags, fstatvfs};
+use rustix::fs::CWD;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, FsPickFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags,
     fsconfig_create, fsconfig_reconfigure, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen,
@@ -22,7 +23,7 @@ use rustix::mount::{
 
 use super::gate::MountNamespace;
 use super::mount_table::{MountId, is_private, mounts_of};
-use super::{ContainerRoot, Kind, itself, open_file, read_bounded};
+use super::{ContainerRoot, Kind, Metadata, itself, open_file, read_bounded};
 use crate::sys::STACK;
 
 /// The file in the file system that is mounted for it.
@@ -59,7 +60,7 @@ impl Covered {
                 found => found?,
             };
         }
-        let is_file = Kind::of(&fstat(&found)?) == Kind::File;
+        let is_file = Metadata::of(&found)?.kind == Kind::File;
         let is_kernels = || Ok::<_, Errno>(fstatfs(&found)?.filesystem_type() == PROC_SUPER_MAGIC);
         let is_it = is_file && (self == Self::LdCache || is_kernels()?);
         Ok(is_it.then_some(found))
@@ -119,7 +120,7 @@ impl ContainerRoot {
     pub fn needs_mount(&self) -> bool {
         let is_read_only = || {
             let fs = fstatvfs(self);
-            fs.is_ok_and(|fs| fs.f_flag.contains(StatVfsMountFlags::RDONLY))
+            fs.is_ok_and(|fs| fs.flags().contains(FsFlags::ST_RDONLY))
         };
         self.may_mount() && (is_read_only() || self.is_cache_on_other_mount())
     }
@@ -172,8 +173,8 @@ impl ContainerRoot {
 
 fn holds(file: &OwnedFd, bytes: &[u8]) -> io::Result<bool> {
     let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-    let (file, stat) = open_file(file)?;
-    match read_bounded(file, &stat, size) {
+    let (file, metadata) = open_file(file)?;
+    match read_bounded(file, metadata.size, size) {
         Ok(there) => Ok(there == bytes),
         Err(err) if err.kind() == io::ErrorKind::FileTooLarge => Ok(false),
         Err(err) => Err(err),

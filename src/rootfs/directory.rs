@@ -11,13 +11,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Once, OnceLock};
 
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag, openat};
-use nix::sys::stat::{FileStat, Mode, fstat, fstatat};
-use rustix::fs::{FileType, RawDir, SeekFrom, readlinkat_raw, seek};
+use nix::fcntl::{OFlag, openat};
+use nix::sys::stat::Mode;
+use nix::unistd::{Whence, lseek};
+use rustix::fs::{FileType, RawDir, readlinkat_raw};
 
 use super::gate::Gate;
 use super::lookup;
-use super::stat::{Entry, FileId, Kind};
+use super::metadata::{Entry, FileId, Kind, Metadata};
 use super::{read_bounded, require};
 use crate::watchdog;
 
@@ -55,7 +56,7 @@ impl Directory {
     /// The names in the directory, in no order; `.` and `..` are left out. A directory whose names take more than 4 MiB is refused.
     pub fn entries(&self) -> io::Result<Vec<Entry>> {
         if self.is_listed.swap(true, Ordering::Relaxed) {
-            seek(&self.fd, SeekFrom::Start(0))?;
+            lseek(&self.fd, 0, Whence::SeekSet)?;
         }
         let mut buffer = Vec::with_capacity(LISTING);
         let mut listing = RawDir::new(&self.fd, buffer.spare_capacity_mut());
@@ -74,7 +75,7 @@ impl Directory {
                 FileType::Symlink => Kind::Link,
                 FileType::CharacterDevice => Kind::CharacterDevice,
                 FileType::Unknown => match self.stat(name) {
-                    Ok(stat) => Kind::of(&stat),
+                    Ok(metadata) => metadata.kind,
                     Err(_) => continue, // gone since it was listed
                 },
                 _ => Kind::Other,
@@ -89,27 +90,26 @@ impl Directory {
     }
 
     /// What stands under `name`; a link is not followed.
-    pub fn stat(&self, name: &OsStr) -> io::Result<FileStat> {
-        let name = single_component(name)?;
-        let stat = fstatat(&self.fd, name, AtFlags::AT_SYMLINK_NOFOLLOW);
+    pub fn stat(&self, name: &OsStr) -> io::Result<Metadata> {
+        let metadata = Metadata::of_name(&self.fd, single_component(name)?);
         watchdog::progress();
-        Ok(stat?)
+        metadata
     }
 
     /// The identity of the directory itself.
     pub fn id(&self) -> io::Result<FileId> {
-        Ok(FileId::of(&fstat(&self.fd)?))
+        Ok(Metadata::of(&self.fd)?.id)
     }
 
     /// Opens the regular file `name` for reading; a link or anything else is refused.
-    pub fn open_file(&self, name: &OsStr) -> io::Result<(File, FileStat)> {
+    pub fn open_file(&self, name: &OsStr) -> io::Result<(File, Metadata)> {
         if self.is_quiet()
             && let Ok(file) = lookup::open_listed(&self.fd, single_component(name)?)
         {
             let file = File::from(file);
-            let stat = fstat(&file)?;
-            require(&stat, Kind::File)?;
-            return Ok((file, stat));
+            let metadata = Metadata::of(&file)?;
+            require(Kind::File, metadata.kind)?;
+            return Ok((file, metadata));
         }
         // Someone may have put a device or a FIFO in its place: it is looked at before it is opened. That takes two calls more.
         super::open_file(&self.open(name, OFlag::O_PATH)?)
@@ -138,13 +138,14 @@ impl Directory {
 
     /// Reads the regular file `name`, refusing more than `limit` bytes.
     pub fn read(&self, name: &OsStr, limit: u64) -> io::Result<Vec<u8>> {
-        require(&self.stat(name)?, Kind::File)?;
-        let (file, stat) = self.open_file(name)?;
-        read_bounded(file, &stat, limit)
+        require(Kind::File, self.stat(name)?.kind)?;
+        let (file, metadata) = self.open_file(name)?;
+        read_bounded(file, metadata.size, limit)
     }
 
     /// The target of the link `name`.
     pub fn read_link(&self, name: &OsStr) -> io::Result<PathBuf> {
+        // nix has no call that reads into a buffer: it allocates 4 KiB for each link.
         let mut room = [MaybeUninit::uninit(); libc::PATH_MAX as usize];
         let (target, _) = readlinkat_raw(&self.fd, single_component(name)?, &mut room)?;
         watchdog::progress();

@@ -5,10 +5,9 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-use nix::fcntl::{OFlag, openat};
-use nix::sys::stat::Mode as NixMode;
-use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
-use rustix::io::Errno;
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat, openat2};
+use nix::sys::stat::Mode;
 
 use super::walk;
 use crate::watchdog;
@@ -18,47 +17,45 @@ const MAX_RETRIES: usize = 64;
 
 /// A handle (`O_PATH`) of what `path` leads to.
 pub(super) fn find(root: impl AsFd, path: &Path) -> io::Result<OwnedFd> {
-    by_kernel(&root, path, OFlags::PATH).unwrap_or_else(|| walk::find(root.as_fd(), path))
+    by_kernel(&root, path, OFlag::O_PATH).unwrap_or_else(|| walk::find(root.as_fd(), path))
 }
 
 /// The directory that `path` leads to, open for reading.
 pub(super) fn open_directory(root: impl AsFd, path: &Path) -> io::Result<OwnedFd> {
-    if let Some(result) = by_kernel(&root, path, OFlags::DIRECTORY) {
+    if let Some(result) = by_kernel(&root, path, OFlag::O_DIRECTORY) {
         return result;
     }
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     let handle = walk::find(root.as_fd(), path)?;
-    Ok(openat(&handle, ".", flags, NixMode::empty())?)
+    Ok(openat(&handle, ".", flags, Mode::empty())?)
 }
 
 /// Opens for reading what the directory's listing showed as a regular file. Where something is mounted over it, that is refused:
 /// the listing shows what is below.
 pub(super) fn open_listed(directory: impl AsFd, name: &OsStr) -> io::Result<OwnedFd> {
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::NOFOLLOW;
-    let resolve = ResolveFlags::NO_XDEV;
-    let file = openat2(
-        directory,
-        name,
-        flags | OFlags::CLOEXEC,
-        Mode::empty(),
-        resolve,
-    );
+    let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let resolve = ResolveFlag::RESOLVE_NO_XDEV;
+    let file = openat2(directory, name, how(OFlag::O_RDONLY | flags, resolve));
     watchdog::progress();
     Ok(file?)
 }
 
 /// `None` where there is no openat2(2), or a seccomp filter hides it.
-fn by_kernel(root: impl AsFd, path: &Path, flags: OFlags) -> Option<io::Result<OwnedFd>> {
-    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-    let mut result = Err(Errno::AGAIN);
+fn by_kernel(root: impl AsFd, path: &Path, flags: OFlag) -> Option<io::Result<OwnedFd>> {
+    let resolve = ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS;
+    let mut result = Err(Errno::EAGAIN);
     for _ in 0..MAX_RETRIES {
-        result = openat2(&root, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve);
+        result = openat2(&root, path, how(flags | OFlag::O_CLOEXEC, resolve));
         watchdog::progress();
         match result {
-            Err(Errno::AGAIN | Errno::INTR) => {}
-            Err(Errno::NOSYS | Errno::PERM) => return None,
+            Err(Errno::EAGAIN | Errno::EINTR) => {}
+            Err(Errno::ENOSYS | Errno::EPERM) => return None,
             _ => break,
         }
     }
     Some(result.map_err(io::Error::from))
+}
+
+fn how(flags: OFlag, resolve: ResolveFlag) -> OpenHow {
+    OpenHow::new().flags(flags).resolve(resolve)
 }

@@ -8,16 +8,15 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat, renameat};
-use nix::sys::stat::{FileStat, Mode, fchmod, fstat, mkdirat};
+use nix::sys::stat::{Mode, fchmod, mkdirat};
+use nix::sys::statvfs::{FsFlags, Statvfs, fstatvfs};
 use nix::unistd::{UnlinkatFlags, symlinkat, unlinkat};
-use rustix::fs::{
-    FlockOperation, StatVfsMountFlags, XattrFlags, fgetxattr, flock, fsetxattr, fstatvfs,
-};
+use rustix::fs::{FlockOperation, XattrFlags, fgetxattr, flock, fsetxattr};
 
 use super::directory::{Directory, single_component};
+use super::metadata::{Entry, Kind, Metadata};
 use super::mount_table::MountId;
 use super::require;
-use super::stat::{Entry, Kind};
 
 /// How temporary names begin.
 const TEMPORARY: &[u8] = b".nvidia-ctk-";
@@ -34,7 +33,7 @@ impl Directory {
     /// Whether names in it can be changed, as far as its mount goes.
     #[must_use]
     pub fn is_writable(&self) -> bool {
-        let is_read_only = |fs: rustix::fs::StatVfs| fs.f_flag.contains(StatVfsMountFlags::RDONLY);
+        let is_read_only = |fs: Statvfs| fs.flags().contains(FsFlags::ST_RDONLY);
         self.permit().is_ok() && !fstatvfs(self).is_ok_and(is_read_only)
     }
 
@@ -75,7 +74,7 @@ impl Directory {
             Err(Errno::EEXIST) => {}
             Err(errno) => return Err(errno.into()),
         }
-        if Kind::of(&self.stat(name)?) == Kind::Directory {
+        if self.stat(name)?.kind == Kind::Directory {
             return Err(Errno::EISDIR.into());
         }
         self.permit_replacing(name)?;
@@ -104,24 +103,24 @@ impl Directory {
         name: &OsStr,
         bytes: &[u8],
         mode: Mode,
-        mark: impl Fn(&FileStat) -> u64,
+        mark: impl Fn(&Metadata) -> u64,
     ) -> io::Result<bool> {
         self.replace(name, bytes, mode, |file| {
-            let mark = mark(&fstat(file)?).to_le_bytes();
+            let mark = mark(&Metadata::of(file)?).to_le_bytes();
             let _ = fsetxattr(file, MARK, &mark, XattrFlags::empty());
             Ok(())
         })
     }
 
-    /// The mark of the regular file `name`, and what stat(2) tells of it.
-    pub fn read_mark(&self, name: &OsStr) -> io::Result<(u64, FileStat)> {
-        require(&self.stat(name)?, Kind::File)?;
-        let (file, stat) = self.open_file(name)?;
+    /// The mark of the regular file `name`, and what the kernel says of the file.
+    pub fn read_mark(&self, name: &OsStr) -> io::Result<(u64, Metadata)> {
+        require(Kind::File, self.stat(name)?.kind)?;
+        let (file, metadata) = self.open_file(name)?;
         let mut mark = [0; 8];
         if fgetxattr(&file, MARK, &mut mark)? != mark.len() {
             return Err(io::ErrorKind::InvalidData.into());
         }
-        Ok((u64::from_le_bytes(mark), stat))
+        Ok((u64::from_le_bytes(mark), metadata))
     }
 
     /// The same, with what `finish` still does to the file before it takes the name.
@@ -153,7 +152,7 @@ impl Directory {
             OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let private = Mode::S_IRUSR | Mode::S_IWUSR;
         let mut file = File::from(openat(&self.fd, temporary.as_os_str(), flags, private)?);
-        // Locked as long as it is open: so it is no leftover.
+        // Locked as long as it is open: so it is no leftover. nix's Flock would unlock it by a call of its own.
         let _ = flock(&file, FlockOperation::NonBlockingLockExclusive);
         self.copy_label(name, &file);
         let written = file
@@ -170,7 +169,7 @@ impl Directory {
     /// Gives a new file the SELinux label of the one whose place it takes.
     fn copy_label(&self, name: &OsStr, new: &File) {
         let mut label = [0; MAX_LABEL];
-        let is_file = |stat: FileStat| Kind::of(&stat) == Kind::File;
+        let is_file = |there: Metadata| there.kind == Kind::File;
         // To open a device can have effects.
         if self.stat(name).is_ok_and(is_file)
             && let Ok((old, _)) = self.open_file(name)
@@ -207,13 +206,13 @@ impl Directory {
     /// Whether `name` is a regular file with these bytes and this mode.
     #[must_use]
     pub fn holds(&self, name: &OsStr, bytes: &[u8], mode: Mode) -> bool {
-        let Ok(stat) = self.stat(name) else {
+        let Ok(there) = self.stat(name) else {
             return false;
         };
         let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-        Kind::of(&stat) == Kind::File
-            && stat.st_mode & 0o7777 == mode.bits()
-            && u64::try_from(stat.st_size) == Ok(size)
+        there.kind == Kind::File
+            && there.mode == mode
+            && there.size == size
             && self.read(name, size).is_ok_and(|there| there == bytes)
     }
 

@@ -13,10 +13,10 @@ use std::path::Path;
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat, readlinkat};
-use nix::sys::stat::{Mode, fstat};
+use nix::sys::stat::Mode;
 use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
 
-use super::Kind;
+use super::metadata::{Kind, Metadata};
 use crate::watchdog;
 
 /// How many links are followed: the kernel's own limit, `path_resolution(7)`.
@@ -83,7 +83,7 @@ impl Walk<'_> {
         let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let found = openat(self.here(), name, flags, Mode::empty())?;
         watchdog::progress();
-        match Kind::of(&fstat(&found)?) {
+        match Metadata::of(&found)?.kind {
             Kind::Directory => self.above.push(found),
             Kind::Link => {
                 self.links += 1;
@@ -115,26 +115,27 @@ mod tests {
     use std::fs::{self, File};
     use std::os::unix::fs::symlink;
 
-    use rustix::fs::{OFlags, ResolveFlags, openat2};
+    use nix::fcntl::{OpenHow, ResolveFlag, openat2};
 
-    use super::super::FileId;
+    use super::super::metadata::FileId;
     use super::*;
 
     fn id(found: &io::Result<OwnedFd>) -> Result<FileId, Option<i32>> {
         match found {
-            Ok(handle) => Ok(FileId::of(&fstat(handle).unwrap())),
+            Ok(handle) => Ok(Metadata::of(handle).unwrap().id),
             Err(err) => Err(err.raw_os_error()),
         }
     }
 
     fn by_kernel(root: &File, path: &str) -> io::Result<OwnedFd> {
-        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-        let flags = OFlags::PATH | OFlags::CLOEXEC;
-        let mode = rustix::fs::Mode::empty();
+        let resolve = ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS;
+        let how = OpenHow::new()
+            .flags(OFlag::O_PATH | OFlag::O_CLOEXEC)
+            .resolve(resolve);
         loop {
-            match openat2(root, path, flags, mode, resolve) {
+            match openat2(root, path, how) {
                 // Something was renamed meanwhile, anywhere on the machine.
-                Err(rustix::io::Errno::AGAIN) => {}
+                Err(Errno::EAGAIN) => {}
                 found => return Ok(found?),
             }
         }

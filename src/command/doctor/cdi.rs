@@ -5,7 +5,6 @@ use std::path::{Display, Path};
 
 use super::{Finding, few};
 use crate::cdi::{DeviceNode, Mount, Spec, SpecFile};
-use crate::driver::device;
 use crate::driver::library::version;
 use crate::host::allowance::Unusable;
 use crate::host::program::is_program;
@@ -73,7 +72,7 @@ pub(super) fn paths_are_there(host: &Inventory) -> Vec<Finding> {
 pub(super) fn device_numbers_are_right(host: &Inventory) -> Vec<Finding> {
     let is_wrong = |node: &&DeviceNode| {
         let stat = host.root.stat(Path::new(node.on_host()));
-        let number = stat.ok().and_then(|stat| device::number(&stat));
+        let number = stat.ok().and_then(|it| it.device_number);
         node.major != 0 && number.is_some_and(|number| number != (node.major, node.minor))
     };
     each_spec(

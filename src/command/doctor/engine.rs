@@ -4,7 +4,6 @@ use std::io;
 use std::path::Path;
 
 use super::{Finding, few};
-use crate::driver::device;
 use crate::engine::setup::Setup;
 use crate::host::program;
 use crate::inventory::Inventory;
@@ -83,7 +82,7 @@ pub(super) fn device_links_are_there(host: &Inventory) -> Vec<Finding> {
         .filter(|(_, (major, minor))| {
             let link = format!("/dev/char/{major}:{minor}");
             let stat = host.root.stat(Path::new(&link));
-            stat.ok().and_then(|stat| device::number(&stat)) != Some((*major, *minor))
+            stat.ok().and_then(|it| it.device_number) != Some((*major, *minor))
         })
         .map(|(node, (major, minor))| (format!("/dev/char/{major}:{minor}"), node.path.display()))
         .collect();

@@ -13,7 +13,7 @@ use oci_spec::runtime::Hook;
 use super::layout::{PROGRAM, names_in_libexec};
 use crate::host::place::{check_way, refuse_foreign};
 use crate::printable::escape;
-use crate::rootfs::{Directory, Kind, Root};
+use crate::rootfs::{Directory, Kind, Metadata, Root};
 use crate::stdout::output;
 
 /// A text that this program has in it and no other: by that an older release of it is known.
@@ -165,11 +165,10 @@ fn split(path: &Path) -> Result<(&Path, &OsStr)> {
 
 /// Whether the file is some release of this program.
 fn is_this_program(directory: &Directory, name: &OsStr) -> bool {
-    let is_file = |stat| Kind::of(&stat) == Kind::File;
+    let is_file = |there: Metadata| there.kind == Kind::File;
     directory.stat(name).is_ok_and(is_file)
-        && directory.open_file(name).is_ok_and(|(file, stat)| {
-            u64::try_from(stat.st_size).is_ok_and(|size| size <= MAX_PROGRAM)
-                && has_mark(file.take(MAX_PROGRAM)).unwrap_or(false)
+        && directory.open_file(name).is_ok_and(|(file, metadata)| {
+            metadata.size <= MAX_PROGRAM && has_mark(file.take(MAX_PROGRAM)).unwrap_or(false)
         })
 }
 

@@ -63,8 +63,8 @@ impl Loader {
 impl Libc {
     /// Reads a C library; `None` where it is no glibc.
     fn read(root: &Root, directory: PathBuf) -> Result<Option<Self>, Error> {
-        let (file, stat) = root.open_file(&directory.join(LIBC)).map_err(Error::Io)?;
-        let source = OpenFile::new(file, &stat);
+        let (file, metadata) = root.open_file(&directory.join(LIBC)).map_err(Error::Io)?;
+        let source = OpenFile::new(file, metadata.size);
         let mut head = Head::default();
         let object = Object::read(&source, &mut head)?;
         let (Some(interpreter), Some(offset)) =
@@ -92,8 +92,8 @@ impl Libc {
     }
 
     fn learn_loader(&self, root: &Root, loader: &mut Loader) -> Result<(), Error> {
-        let (file, stat) = root.open_file(&self.interpreter).map_err(Error::Io)?;
-        let source = OpenFile::new(file, &stat);
+        let (file, metadata) = root.open_file(&self.interpreter).map_err(Error::Io)?;
+        let source = OpenFile::new(file, metadata.size);
         let mut head = Head::default();
         let object = Object::read(&source, &mut head)?;
         if (object.class(), object.machine(), object.endian())
