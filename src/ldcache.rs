@@ -18,6 +18,7 @@ mod legacy_hwcaps;
 mod library;
 mod listing;
 pub mod order;
+mod parallel;
 mod previous;
 pub mod profile;
 mod scan;

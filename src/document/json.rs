@@ -3,20 +3,17 @@
 //! `serde_json` says what is valid and where each value lies; only the bytes of the member that changes, and the comma that
 //! it needs, are touched. Order, indent, line ends and the spelling of numbers and strings stay.
 
+mod style;
+
 use std::fmt;
-use std::io;
 use std::ops::Range;
 
-use serde::Serialize;
 use serde::de::{Deserializer as _, IgnoredAny, MapAccess, Visitor};
-use serde_json::ser::{Formatter, PrettyFormatter, Serializer};
 use serde_json::value::RawValue;
 use serde_json::{Deserializer, Value};
 
 use super::{Invalid, split_mark};
-
-/// The indent of a document that shows none.
-const INDENT: &str = "    ";
+use style::Style;
 
 /// A JSON object as text, perhaps with a byte order mark. No text at all stands for an empty object.
 pub struct Document {
@@ -82,7 +79,7 @@ impl Document {
             return Ok(false);
         }
         if let Some(place) = self.find(path)? {
-            let rendered = self.style(place.start).render(value);
+            let rendered = Style::of_line(&self.text, place.start).render(value);
             self.text.replace_range(place, &rendered);
             return Ok(true);
         }
@@ -182,11 +179,10 @@ impl Document {
     ) -> Result<(), Invalid> {
         let members = self.members(object, path)?;
         let style = match members.last() {
-            Some(last) => Style {
-                newline: self.newline(object),
-                ..self.style(last.place.start)
-            },
-            None => self.style(object.start).deeper(),
+            Some(last) => {
+                Style::of_line(&self.text, last.place.start).with_lines_of(self.slice(object))
+            }
+            None => Style::of_line(&self.text, object.start).deeper(),
         };
         let member = format!(
             "{}:{}{}",
@@ -204,135 +200,11 @@ impl Document {
         Ok(())
     }
 
-    /// How the line is written on which `start` lies.
-    fn style(&self, start: usize) -> Style {
-        let (mark, text) = split_mark(&self.text);
-        let is_empty = !text.contains('"');
-        let unit = text.trim().split_once('\n');
-        let unit = unit.map(|(_, rest)| leading_blanks(rest));
-        let before = self.text.get(mark.len()..start).unwrap_or_default();
-        let line = before.rsplit('\n').next().unwrap_or_default();
-        Style {
-            newline: if is_empty {
-                Some("\n")
-            } else {
-                self.newline(&(0..self.text.trim_end().len()))
-            },
-            indent: leading_blanks(line).to_owned(),
-            unit: unit
-                .filter(|it| !it.is_empty())
-                .unwrap_or(INDENT)
-                .to_owned(),
-            blank: if is_empty || text.contains("\": ") {
-                " "
-            } else {
-                ""
-            },
-        }
-    }
-
-    /// The line end between the lines of a part of the document; none if it is one line.
-    fn newline(&self, part: &Range<usize>) -> Option<&'static str> {
-        let part = self.slice(part);
-        match (part.contains("\r\n"), part.contains('\n')) {
-            (true, _) => Some("\r\n"),
-            (false, true) => Some("\n"),
-            (false, false) => None,
-        }
-    }
-
     /// An error at the value at `path`.
     #[must_use]
     pub fn error(&self, path: &[&str], message: impl Into<String>) -> Invalid {
         let place = self.find(path).ok().flatten();
         Invalid::at(&self.text, place.map_or(0, |place| place.start), message)
-    }
-}
-
-fn leading_blanks(line: &str) -> &str {
-    let rest = line.trim_start_matches([' ', '\t']);
-    line.get(..line.len() - rest.len()).unwrap_or_default()
-}
-
-/// How a part of a document is written.
-struct Style {
-    /// The line end; none if all is on one line.
-    newline: Option<&'static str>,
-    /// The blanks before the line.
-    indent: String,
-    /// The blanks by which the next level is indented.
-    unit: String,
-    /// What follows a colon.
-    blank: &'static str,
-}
-
-impl Style {
-    fn deeper(mut self) -> Self {
-        self.indent.push_str(&self.unit);
-        self
-    }
-
-    /// What stands between a comma and the next member.
-    fn separator(&self) -> String {
-        match self.newline {
-            Some(newline) => format!("{newline}{}", self.indent),
-            None => self.blank.to_owned(),
-        }
-    }
-
-    /// An object with one member.
-    fn enclose(&self, member: &str) -> String {
-        let Some(newline) = self.newline else {
-            return format!("{{{member}}}");
-        };
-        let outer = self.indent.strip_suffix(&self.unit).unwrap_or_default();
-        format!("{{{newline}{}{member}{newline}{outer}}}", self.indent)
-    }
-
-    fn render(&self, value: &Value) -> String {
-        match self.newline {
-            Some(newline) => print(value, PrettyFormatter::with_indent(self.unit.as_bytes()))
-                .replace('\n', &format!("{newline}{}", self.indent)),
-            None => print(value, OneLine { blank: self.blank }),
-        }
-    }
-}
-
-fn print(value: &Value, formatter: impl Formatter) -> String {
-    let mut bytes = Vec::new();
-    match value.serialize(&mut Serializer::with_formatter(&mut bytes, formatter)) {
-        Ok(()) => String::from_utf8_lossy(&bytes).into_owned(),
-        Err(_) => value.to_string(),
-    }
-}
-
-/// Prints on one line, with or without blanks behind colons and commas.
-struct OneLine {
-    blank: &'static str,
-}
-
-impl Formatter for OneLine {
-    fn begin_object_key<W: ?Sized + io::Write>(
-        &mut self,
-        writer: &mut W,
-        is_first: bool,
-    ) -> io::Result<()> {
-        self.begin_array_value(writer, is_first)
-    }
-
-    fn begin_object_value<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
-        write!(writer, ":{}", self.blank)
-    }
-
-    fn begin_array_value<W: ?Sized + io::Write>(
-        &mut self,
-        writer: &mut W,
-        is_first: bool,
-    ) -> io::Result<()> {
-        if is_first {
-            return Ok(());
-        }
-        write!(writer, ",{}", self.blank)
     }
 }
 

@@ -1,8 +1,13 @@
 //! TOML documents: keys and tables are set and removed by `toml_edit`, which keeps comments, order and spelling.
 
-use toml_edit::{Array, Decor, DocumentMut, InlineTable, Item, RawString, Table, TableLike, Value};
+mod style;
+
+use toml_edit::{Array, DocumentMut, InlineTable, Item, Table, TableLike, Value};
 
 use super::{Invalid, lines, split_mark};
+use style::{has_comment, indent_of_keys, is_void, push, take_out};
+
+pub use style::{copy, unindent};
 
 /// A TOML document, perhaps with a byte order mark.
 pub struct Document {
@@ -263,61 +268,6 @@ fn head_len(text: &str) -> usize {
     text.len()
 }
 
-/// A copy of a table without its comments, as a table with a header, indented as the original.
-#[must_use]
-pub fn copy(table: &dyn TableLike, decor: Option<&Decor>) -> Table {
-    let mut copy = Table::new();
-    let indent = decor.map_or("", |decor| last_line(decor.prefix()));
-    copy.decor_mut().set_prefix(format!("\n{indent}"));
-    let has_header = decor.is_none() || table.iter().any(|(_, item)| item.is_value());
-    copy.set_implicit(!has_header);
-    for (name, item) in table.iter() {
-        match item {
-            Item::Table(inner) => {
-                copy.insert(name, Item::Table(self::copy(inner, Some(inner.decor()))));
-            }
-            Item::Value(value) => {
-                let mut value = value.clone();
-                value.decor_mut().clear();
-                copy.insert(name, Item::Value(value));
-                let indent = table
-                    .key(name)
-                    .map(|key| last_line(key.leaf_decor().prefix()));
-                if let (Some(indent), Some(mut key)) = (indent, copy.key_mut(name)) {
-                    key.leaf_decor_mut().set_prefix(indent);
-                }
-            }
-            item => {
-                copy.insert(name, item.clone());
-            }
-        }
-    }
-    copy
-}
-
-/// Takes the indents out of a copy, for a document of its own.
-pub fn unindent(table: &mut Table) {
-    table.decor_mut().set_prefix("\n");
-    for (mut key, item) in table.iter_mut() {
-        key.leaf_decor_mut().set_prefix("");
-        if let Item::Table(table) = item {
-            unindent(table);
-        }
-    }
-}
-
-/// Whether a table holds nothing but tables without content.
-fn is_void(table: &Table) -> bool {
-    let mut items = table.iter();
-    items.all(|(_, item)| item.as_table().is_some_and(is_void))
-}
-
-fn has_comment(decor: &Decor) -> bool {
-    let sides = [decor.prefix(), decor.suffix()];
-    let mut sides = sides.into_iter().flatten().filter_map(RawString::as_str);
-    sides.any(|side| side.contains('#'))
-}
-
 /// Whether two values mean the same, as far as their spelling does not matter for ours: texts, numbers, bools.
 fn is_same(a: &Value, b: &Value) -> bool {
     let meaning = |value: &Value| match value {
@@ -326,65 +276,6 @@ fn is_same(a: &Value, b: &Value) -> bool {
         other => other.to_string().trim().to_owned(),
     };
     meaning(a) == meaning(b)
-}
-
-fn indent_of_keys(table: &dyn TableLike) -> String {
-    let keys = table.iter().filter(|(_, item)| item.is_value());
-    let key = keys.last().and_then(|(name, _)| table.key(name));
-    let prefix = key.and_then(|key| key.leaf_decor().prefix());
-    last_line(prefix).to_owned()
-}
-
-/// The blanks before a key or header; its comments stand on the lines above.
-fn last_line(prefix: Option<&RawString>) -> &str {
-    side(prefix).rsplit('\n').next().unwrap_or_default()
-}
-
-/// Appends an element in the style of the last one.
-fn push(array: &mut Array, text: &str) {
-    let count = array.len();
-    let Some(last) = count.checked_sub(1).and_then(|last| array.get_mut(last)) else {
-        array.push(text);
-        return;
-    };
-    let mut value = Value::from(text);
-    let prefix = side(last.decor().prefix()).to_owned();
-    if let Some((_, indent)) = prefix.rsplit_once('\n') {
-        value.decor_mut().set_prefix(format!("\n{indent}"));
-        // Blanks before the bracket stay there; a comment stays with its element.
-        let suffix = side(last.decor().suffix()).to_owned();
-        if suffix.trim().is_empty() {
-            last.decor_mut().set_suffix("");
-            value.decor_mut().set_suffix(suffix);
-        }
-        array.push_formatted(value);
-    } else if count > 1 {
-        value.decor_mut().set_prefix(prefix);
-        array.push_formatted(value);
-    } else {
-        array.push(value);
-    }
-}
-
-/// Takes elements out; the blanks before the bracket stay.
-fn take_out(array: &mut Array, text: &str) {
-    let end = array.iter().last().map(|last| last.decor().clone());
-    array.retain(|value| value.as_str() != Some(text));
-    let Some(last) = array
-        .len()
-        .checked_sub(1)
-        .and_then(|last| array.get_mut(last))
-    else {
-        return;
-    };
-    let is_bare = |decor: &Decor| side(decor.suffix()).is_empty();
-    if let Some(end) = end.filter(|_| is_bare(last.decor())) {
-        last.decor_mut().set_suffix(side(end.suffix()));
-    }
-}
-
-fn side(raw: Option<&RawString>) -> &str {
-    raw.and_then(RawString::as_str).unwrap_or_default()
 }
 
 fn one_line(message: &str) -> String {

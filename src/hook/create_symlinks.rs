@@ -1,8 +1,10 @@
 //! `create-symlinks`: makes symbolic links in the container.
 
-use std::ffi::{OsStr, OsString};
+mod driver_links;
+
+use std::ffi::OsString;
 use std::io;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
@@ -10,11 +12,10 @@ use argh::{ArgsInfo, FromArgs};
 
 use super::InContainer;
 use super::disabled::Disabled;
-use crate::driver::directories::{self, DriverDirectory};
-use crate::elf::{Error, Head, Object, OpenFile};
-use crate::ldcache::driver_names::{self, Leads};
-use crate::ldcache::{SearchPath, check_soname};
-use crate::rootfs::{ContainerRoot, Kind, Root, is_not_there, is_obstacle, is_read_only};
+use crate::ldcache::driver_names;
+use crate::rootfs::{ContainerRoot, Kind, Root, is_obstacle, is_read_only};
+
+pub use driver_links::link_driver_libraries;
 
 /// Create symbolic links in the container.
 ///
@@ -47,9 +48,6 @@ const SEPARATOR: &str = "::";
 const MAX_CSV: u64 = 1 << 20;
 /// Links of the host that lead to each other.
 const MAX_CHAIN: usize = 40;
-
-/// The sub-directory of a library directory that holds the driver's libraries for VDPAU.
-const VDPAU: &str = "vdpau";
 
 /// One link to make in the container.
 #[derive(Debug, PartialEq, Eq)]
@@ -234,97 +232,10 @@ fn read_link(host: &Root, path: &Path) -> Option<PathBuf> {
     directory.read_link(path.file_name()?).ok()
 }
 
-/// Makes the links that NVIDIA's installer would make, in every directory with driver libraries. What is not a link stays.
-pub fn link_driver_libraries(root: &ContainerRoot) {
-    let search_path = SearchPath::of(root);
-    for driver in directories::find(root, &search_path) {
-        let vdpau = vdpau_of(root, &driver);
-        for directory in [Some(driver), vdpau].into_iter().flatten() {
-            let path = directory.path.display();
-            match link_directory(&directory) {
-                Err(err) if is_read_only(&err) => {
-                    log::debug!("{path}: links are missing, the cache has the names: {err}");
-                }
-                Err(err) => log::warn!("{path}: links are missing: {err}"),
-                Ok(()) => {}
-            }
-        }
-    }
-}
-
-/// The directory of its libraries for VDPAU, if it has one.
-fn vdpau_of(root: &ContainerRoot, driver: &DriverDirectory) -> Option<DriverDirectory> {
-    let path = driver.path.join(VDPAU);
-    match root.directory(&path) {
-        Ok(directory) => Some(DriverDirectory {
-            path,
-            directory,
-            version: driver.version.clone(),
-        }),
-        Err(err) => {
-            if !is_not_there(&err) {
-                log::warn!("{}: links are missing: {err}", path.display());
-            }
-            None
-        }
-    }
-}
-
-fn link_directory(driver: &DriverDirectory) -> io::Result<()> {
-    for library in driver.libraries() {
-        let Some(soname) = soname(driver, &library) else {
-            continue;
-        };
-        link_in(driver, &library, &soname)?;
-        for (name, leads) in driver_names::of(&soname) {
-            let target = match leads {
-                Leads::ToSoname => &soname,
-                Leads::ToFile => &library,
-            };
-            link_in(driver, target, OsStr::new(name))?;
-        }
-    }
-    Ok(())
-}
-
-fn soname(driver: &DriverDirectory, library: &OsStr) -> Option<OsString> {
-    let path = || driver.path.join(library);
-    let soname = match read_soname(driver, library) {
-        Err(Error::Io(err)) if is_obstacle(&err) => {
-            log::warn!("{}: not read, no link is made: {err}", path().display());
-            return None;
-        }
-        soname => soname.ok()??,
-    };
-    if let Err(reason) = check_soname(&soname) {
-        log::warn!("{}: its SONAME {reason}, no link is made", path().display());
-        return None;
-    }
-    Some(OsString::from_vec(soname))
-}
-
-fn read_soname(driver: &DriverDirectory, library: &OsStr) -> Result<Option<Vec<u8>>, Error> {
-    let (file, metadata) = driver.directory.open_file(library).map_err(Error::Io)?;
-    let source = OpenFile::new(file, metadata.size);
-    let mut head = Head::default();
-    let object = Object::read(&source, &mut head)?;
-    object.soname(&object.dynamic()?)
-}
-
-fn link_in(driver: &DriverDirectory, target: &OsStr, name: &OsStr) -> io::Result<()> {
-    let is_free = match driver.directory.stat(name) {
-        Ok(there) => there.kind == Kind::Link,
-        Err(_) => true,
-    };
-    if target != name && is_free && driver.directory.symlink(target, name)? {
-        let path = driver.path.join(name);
-        log::debug!("{} -> {}", path.display(), target.display());
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsStr;
+
     use super::*;
 
     #[test]

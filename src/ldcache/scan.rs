@@ -1,4 +1,6 @@
-//! Searching the directories: which libraries enter the cache, and which SONAME links are made.
+//! Searching the directories: which libraries enter the cache.
+
+mod soname_links;
 
 use std::cell::Cell;
 use std::ffi::OsStr;
@@ -7,8 +9,6 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use memchr::memmem;
-
 use super::alias::aliases;
 use super::budget::Budget;
 use super::candidate::{Candidate, best_of};
@@ -16,24 +16,11 @@ use super::files::{Files, MAX_STRINGS};
 use super::found::{Found, Library};
 use super::legacy_hwcaps;
 use super::library::{self, is_library_name, is_package_temporary, is_prelink_temporary};
-use super::listing::{Depth, Link, Listing, MAX_LIBRARIES, Name, Reader, too_many_libraries};
+use super::listing::{Depth, Link, Listing, MAX_LIBRARIES, Name, Reader};
 use super::profile::Profile;
 use super::search_path::{LibraryDirectory, Place, SearchPath};
 use crate::elf::Head;
-use crate::rootfs::{Entry, FileVersion, Kind, Root, is_not_there, is_obstacle, is_read_only};
-
-/// The dynamic loaders whose links Debian's ldconfig leaves as they are.
-const LOADERS: [&[u8]; 9] = [
-    b"ld-linux.so.2",
-    b"ld-linux.so.3",
-    b"ld-linux-armhf.so.3",
-    b"ld-linux-aarch64.so.1",
-    b"ld-linux-x86-64.so.2",
-    b"ld-linux-ia64.so.2",
-    b"ld.so.1",
-    b"ld64.so.1",
-    b"ld64.so.2",
-];
+use crate::rootfs::{Entry, FileVersion, Kind, Root, is_not_there};
 
 /// Searches all directories for files and links whose names `is_wanted`, makes the SONAME links in them, and feeds `inputs` with
 /// everything that the result depends on, as it is afterwards.
@@ -327,141 +314,6 @@ impl<'s> Scan<'s> {
         let parsed = library::read(profile, file, size, &mut head, || path.into())?;
         self.files.insert(version.id, parsed);
         Ok(version)
-    }
-
-    /// Makes the SONAME links that are missing or wrong; there are none in glibc-hwcaps directories. Where they cannot be made, the
-    /// libraries count as not linked. Returns how many more names there may be.
-    fn make_links(
-        &self,
-        directory: &LibraryDirectory,
-        libraries: &mut [Candidate<'_>],
-        listing: &Listing,
-    ) -> usize {
-        let mut names_left = self.names_left;
-        let mut obstacle = None;
-        for library in libraries.iter_mut().filter(|it| it.is_linked) {
-            let (soname, target) = (library.soname, library.name);
-            let path = directory.path.join(soname);
-            match self.is_link_missing(directory, library, listing) {
-                Ok(true) if obstacle.is_none() && !self.is_spent(directory) => {}
-                Ok(is_missing) => {
-                    // Without an obstacle it is the time that is up.
-                    self.has_failed
-                        .set(self.has_failed.get() || is_missing && obstacle.is_none());
-                    library.is_linked = !is_missing;
-                    continue;
-                }
-                Err(err) => {
-                    self.has_failed.set(true);
-                    log::warn!("{}: cannot make it a link: {err}", path.display());
-                    library.is_linked = false;
-                    continue;
-                }
-            }
-            let is_new = !listing.has(soname) && self.is_considered(directory, soname, Kind::Link);
-            let made = if is_new && names_left == 0 {
-                Err(too_many_libraries())
-            } else {
-                directory.directory.symlink(target, soname)
-            };
-            match made {
-                // Another hook may have been faster.
-                Ok(_) => {
-                    log::debug!("{} -> {}", path.display(), target.display());
-                    library.is_made = true;
-                    names_left = names_left.saturating_sub(usize::from(is_new));
-                }
-                Err(err) if is_obstacle(&err) || err.kind() == io::ErrorKind::FileTooLarge => {
-                    library.is_linked = false;
-                    obstacle = Some(err);
-                }
-                Err(err) => {
-                    self.has_failed.set(true);
-                    log::warn!(
-                        "{}: cannot make it a link to {}: {err}",
-                        path.display(),
-                        target.display()
-                    );
-                }
-            }
-        }
-        if let Some(err) = obstacle {
-            // Where links are never made the cache replaces them, and nobody need know.
-            let level = if is_read_only(&err) {
-                log::Level::Debug
-            } else {
-                self.has_failed.set(true);
-                log::Level::Warn
-            };
-            let path = directory.path.display();
-            log::log!(
-                level,
-                "{path}: SONAME links are missing, the cache names the files: {err}"
-            );
-        }
-        names_left
-    }
-
-    /// Whether SONAME does not lead to the library, and nothing is there that must stay.
-    fn is_link_missing(
-        &self,
-        directory: &LibraryDirectory,
-        library: &Candidate<'_>,
-        listing: &Listing,
-    ) -> io::Result<bool> {
-        let soname = library.soname;
-        if library.is_link
-            || soname == library.name
-            || listing.file(soname).as_ref() == Some(library.file)
-        {
-            return Ok(false);
-        }
-        if self.is_spent(directory) {
-            return Ok(true);
-        }
-        let there = match directory.directory.stat(soname) {
-            Ok(there) => there,
-            Err(err) if is_not_there(&err) => return Ok(true),
-            Err(err) => return Err(err),
-        };
-        let path = directory.path.join(soname);
-        if there.kind != Kind::Link {
-            log::debug!("{}: not a symbolic link, kept", path.display());
-            return Ok(false);
-        }
-        let rules = &self.reader.profile.rules;
-        if rules.keep_loader_links && LOADERS.contains(&soname.as_bytes()) {
-            return Ok(false);
-        }
-        match self.root.stat(&path) {
-            // What could not be read may be better than the library.
-            Ok(there) => Ok(listing.is_complete && there.id != library.file.id),
-            Err(err) if is_not_there(&err) => Ok(true),
-            Err(err) => Err(err),
-        }
-    }
-
-    /// Removes a link that leads nowhere if it has a version in its name. Returns whether it is gone.
-    fn remove_stale(&self, directory: &LibraryDirectory, name: &OsStr) -> bool {
-        if memmem::find(name.as_bytes(), b".so.").is_none() {
-            return false;
-        }
-        let path = directory.path.join(name);
-        match directory.directory.remove(name) {
-            Ok(()) => {
-                log::debug!("{}: a stale link, removed", path.display());
-                true
-            }
-            // Another hook was faster.
-            Err(err) if err.kind() == io::ErrorKind::NotFound => true,
-            // It does no harm.
-            Err(err) if is_read_only(&err) => false,
-            Err(err) => {
-                self.has_failed.set(true);
-                log::warn!("{}: a stale link, not removed: {err}", path.display());
-                false
-            }
-        }
     }
 }
 

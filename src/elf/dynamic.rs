@@ -1,0 +1,161 @@
+//! The dynamic section, and the names that it has in the string table.
+
+use goblin::elf::dynamic::{DT_NEEDED, DT_NULL, DT_SONAME, DT_STRTAB};
+use goblin::elf::header::ET_DYN;
+use goblin::elf::program_header::{PT_DYNAMIC, ProgramHeader};
+
+use super::source::SHORT;
+use super::{BEYOND_END, Class, Endian, Error, MAX_NAME, MAX_PIECE, Object, Source, until_nul};
+
+/// Span of strings that are read at once.
+const WINDOW: u64 = (SHORT - MAX_NAME) as u64;
+/// More libraries than any one needs.
+const MAX_NAMES: usize = 4096;
+
+/// What of a dynamic section matters here; of several entries of one kind the first counts.
+#[derive(Default)]
+pub struct DynamicSection {
+    /// Address of the string table.
+    strings: Option<u64>,
+    /// Index of the SONAME in the string table.
+    soname: Option<u64>,
+    /// Indices of the names of needed libraries.
+    needed: Vec<u64>,
+}
+
+impl<S: Source + ?Sized> Object<'_, S> {
+    /// The dynamic section: of several, the last one counts, and it ends at `DT_NULL`, whatever the segment's size is.
+    pub fn dynamic(&self) -> Result<DynamicSection, Error> {
+        let segment = self
+            .segments
+            .iter()
+            .rfind(|segment| segment.p_type == PT_DYNAMIC)
+            .filter(|segment| self.header.e_type == ET_DYN && segment.p_filesz != 0)
+            .ok_or(Error::NotShared)?;
+        // ldconfig keeps the offset in 32 bits.
+        let offset = segment.p_offset & u64::from(u32::MAX);
+        for size in [segment.p_filesz.min(MAX_PIECE), MAX_PIECE] {
+            let bytes = self.read_up_to(offset, size)?;
+            let mut section = DynamicSection::default();
+            for entry in bytes.chunks_exact(self.address_size() * 2) {
+                let (tag, value) = entry.split_at(self.address_size());
+                match self.address(tag) {
+                    DT_NULL => return Ok(section),
+                    DT_STRTAB => section.strings = section.strings.or(Some(self.address(value))),
+                    DT_SONAME => section.soname = section.soname.or(Some(self.address(value))),
+                    DT_NEEDED if section.needed.len() < MAX_NAMES => {
+                        section.needed.push(self.address(value));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        Err(Error::Malformed("no end of the dynamic section"))
+    }
+
+    /// `DT_SONAME`, at most 256 bytes of it.
+    pub fn soname(&self, dynamic: &DynamicSection) -> Result<Option<Vec<u8>>, Error> {
+        let mut soname = None;
+        self.visit_names(dynamic, dynamic.soname.into_iter(), |name| {
+            soname = Some(name.to_vec());
+        })?;
+        Ok(soname)
+    }
+
+    /// `DT_SONAME`, and whether one of these libraries is among `DT_NEEDED`.
+    pub fn soname_and_needs(
+        &self,
+        dynamic: &DynamicSection,
+        libraries: &[&[u8]],
+    ) -> Result<(Option<Vec<u8>>, bool), Error> {
+        let indices = dynamic.needed.iter().copied().chain(dynamic.soname);
+        let mut needed_left = dynamic.needed.len();
+        let (mut soname, mut needs) = (None, false);
+        self.visit_names(dynamic, indices, |name| {
+            if needed_left == 0 {
+                soname = Some(name.to_vec());
+            } else {
+                needed_left -= 1;
+                needs |= libraries.contains(&name);
+            }
+        })?;
+        Ok((soname, needs))
+    }
+
+    /// Reads strings of the string table. The linker puts those of the dynamic section side by side, so that they are read at once.
+    fn visit_names(
+        &self,
+        dynamic: &DynamicSection,
+        indices: impl Iterator<Item = u64> + Clone,
+        mut visit: impl FnMut(&[u8]),
+    ) -> Result<(), Error> {
+        let strings = self.strings(dynamic)?;
+        let mut offsets = indices.map(|index| strings.wrapping_add(index));
+        let (Some(first), Some(last)) = (offsets.clone().min(), offsets.clone().max()) else {
+            return Ok(());
+        };
+        if last - first > WINDOW {
+            return offsets.try_for_each(|offset| {
+                visit(&self.name(offset)?);
+                Ok(())
+            });
+        }
+        let bytes = self.read_up_to(first, last - first + MAX_NAME as u64)?;
+        offsets.try_for_each(|offset| {
+            let start = usize::try_from(offset - first).ok();
+            let rest = start.and_then(|start| bytes.get(start..));
+            let rest = rest.filter(|rest| !rest.is_empty()).ok_or(BEYOND_END)?;
+            visit(until_nul(rest));
+            Ok(())
+        })
+    }
+
+    /// File offset of the string table.
+    fn strings(&self, dynamic: &DynamicSection) -> Result<u64, Error> {
+        let address = dynamic.strings.ok_or(Error::NotShared)?;
+        let holds = |segment: &&ProgramHeader| {
+            address
+                .checked_sub(segment.p_vaddr)
+                .is_some_and(|distance| distance < segment.p_filesz)
+        };
+        Ok(self
+            .loaded()
+            .find(holds)
+            .map_or(address, |segment| file_offset(segment, address)))
+    }
+
+    /// Whether the string table begins where glibc before 2.31 looks for it: at the first loaded segment's distance.
+    #[must_use]
+    pub fn strings_in_first_segment(&self, dynamic: &DynamicSection) -> bool {
+        let address = dynamic.strings.unwrap_or_default();
+        let naive = self
+            .loaded()
+            .next()
+            .map_or(address, |segment| file_offset(segment, address));
+        self.strings(dynamic).is_ok_and(|offset| offset == naive)
+    }
+
+    fn address_size(&self) -> usize {
+        match self.class() {
+            Class::Bits32 => 4,
+            Class::Bits64 => 8,
+        }
+    }
+
+    /// An address-sized number, out of exactly so many bytes.
+    fn address(&self, bytes: &[u8]) -> u64 {
+        if let Ok(long) = bytes.try_into() {
+            return match self.context.le {
+                Endian::Little => u64::from_le_bytes(long),
+                Endian::Big => u64::from_be_bytes(long),
+            };
+        }
+        self.word(bytes, 0).map_or(0, u64::from)
+    }
+}
+
+fn file_offset(segment: &ProgramHeader, address: u64) -> u64 {
+    address
+        .wrapping_sub(segment.p_vaddr)
+        .wrapping_add(segment.p_offset)
+}

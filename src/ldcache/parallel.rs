@@ -1,0 +1,103 @@
+//! Work on many items, on several processors.
+
+use std::panic::resume_unwind;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use nix::sched::{CloneFlags, CpuSet, sched_getaffinity, sched_getcpu, sched_setaffinity, unshare};
+use nix::unistd::Pid;
+
+use crate::sys::STACK;
+
+/// How many items a thread takes at a time.
+const PART: usize = 64;
+/// From this many parts on, several threads take them.
+const MANY_PARTS: usize = 8;
+const MAX_THREADS: usize = 4;
+const THIS_THREAD: Pid = Pid::from_raw(0);
+
+/// Applies `work` to the items, part by part, on several processors where there are many; returns all results in order.
+pub(super) fn map<I, R, W>(items: &[I], work: W) -> impl Iterator<Item = R> + use<I, R, W>
+where
+    I: Sync,
+    R: Send,
+    W: Fn(&[I]) -> Vec<R> + Sync,
+{
+    let next = AtomicUsize::new(0);
+    let parts: Vec<_> = items.chunks(PART).collect();
+    // Each thread takes the next part, so that one which starts late holds up nobody.
+    let run = || {
+        let mut done = Vec::new();
+        loop {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            match parts.get(index) {
+                Some(part) => done.push((index, work(part))),
+                None => return done,
+            }
+        }
+    };
+    let processors = if parts.len() < MANY_PARTS {
+        Vec::new()
+    } else {
+        other_processors()
+    };
+    let mut done = thread::scope(|scope| {
+        let start = |&processor| {
+            let helper = move || {
+                // With a table of open files of its own, no thread waits for another to open one.
+                let _ = unshare(CloneFlags::CLONE_FILES);
+                move_to(processor);
+                run()
+            };
+            thread::Builder::new()
+                .stack_size(STACK)
+                .spawn_scoped(scope, helper)
+                .ok()
+        };
+        let helpers: Vec<_> = processors.iter().map_while(start).collect();
+        let mut done = run();
+        for helper in helpers {
+            done.extend(helper.join().unwrap_or_else(|panic| resume_unwind(panic)));
+        }
+        done
+    });
+    done.sort_unstable_by_key(|(index, _)| *index);
+    done.into_iter().flat_map(|(_, results)| results)
+}
+
+/// The processors beside this thread's own that it may run on, as many as are used.
+fn other_processors() -> Vec<usize> {
+    let (Ok(own), Ok(allowed)) = (sched_getcpu(), sched_getaffinity(THIS_THREAD)) else {
+        return Vec::new();
+    };
+    (0..CpuSet::count())
+        .filter(|&processor| processor != own && allowed.is_set(processor).unwrap_or(false))
+        .take(MAX_THREADS - 1)
+        .collect()
+}
+
+/// Moves this thread to a processor, and then sets it free again. A new thread begins on its parent's processor, and the two take
+/// turns there until the kernel's balancing parts them: that takes milliseconds, as long as the whole work.
+fn move_to(processor: usize) {
+    let mut one = CpuSet::new();
+    if let Ok(allowed) = sched_getaffinity(THIS_THREAD)
+        && one.set(processor).is_ok()
+        && sched_setaffinity(THIS_THREAD, &one).is_ok()
+    {
+        let _ = sched_setaffinity(THIS_THREAD, &allowed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_come_together_in_order() {
+        for count in [0, 1, PART, PART * MANY_PARTS, 10_007] {
+            let items: Vec<usize> = (0..count).collect();
+            let doubled = map(&items, |part| part.iter().map(|it| it * 2).collect());
+            assert!(doubled.eq(items.iter().map(|it| it * 2)));
+        }
+    }
+}

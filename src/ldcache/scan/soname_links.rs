@@ -1,0 +1,176 @@
+//! The links in a library directory: those that are missing are made, and stale ones removed.
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+
+use memchr::memmem;
+
+use super::Scan;
+use crate::ldcache::candidate::Candidate;
+use crate::ldcache::listing::{Listing, too_many_libraries};
+use crate::ldcache::search_path::LibraryDirectory;
+use crate::rootfs::{Kind, is_not_there, is_obstacle, is_read_only};
+
+/// The dynamic loaders whose links Debian's ldconfig leaves as they are.
+const LOADERS: [&[u8]; 9] = [
+    b"ld-linux.so.2",
+    b"ld-linux.so.3",
+    b"ld-linux-armhf.so.3",
+    b"ld-linux-aarch64.so.1",
+    b"ld-linux-x86-64.so.2",
+    b"ld-linux-ia64.so.2",
+    b"ld.so.1",
+    b"ld64.so.1",
+    b"ld64.so.2",
+];
+
+impl Scan<'_> {
+    /// Makes the SONAME links that are missing or wrong; there are none in glibc-hwcaps directories. Where they cannot be made, the
+    /// libraries count as not linked. Returns how many more names there may be.
+    pub(super) fn make_links(
+        &self,
+        directory: &LibraryDirectory,
+        libraries: &mut [Candidate<'_>],
+        listing: &Listing,
+    ) -> usize {
+        let mut names_left = self.names_left;
+        let mut obstacle = None;
+        for library in libraries.iter_mut().filter(|it| it.is_linked) {
+            match self.is_link_missing(directory, library, listing) {
+                Ok(false) => {}
+                Ok(true) if obstacle.is_some() => library.is_linked = false,
+                Ok(true) if self.is_spent(directory) => {
+                    self.has_failed.set(true);
+                    library.is_linked = false;
+                }
+                Ok(true) => {
+                    let made = self.make_link(directory, library, listing, &mut names_left);
+                    library.is_linked = made.is_ok();
+                    obstacle = made.err();
+                }
+                Err(err) => {
+                    self.has_failed.set(true);
+                    let path = directory.path.join(library.soname);
+                    log::warn!("{}: cannot make it a link: {err}", path.display());
+                    library.is_linked = false;
+                }
+            }
+        }
+        if let Some(err) = obstacle {
+            self.tell_obstacle(directory, &err);
+        }
+        names_left
+    }
+
+    /// Makes SONAME a link to the library. The error is one that keeps all other links from being made as well.
+    fn make_link(
+        &self,
+        directory: &LibraryDirectory,
+        library: &mut Candidate<'_>,
+        listing: &Listing,
+        names_left: &mut usize,
+    ) -> io::Result<()> {
+        let (soname, target) = (library.soname, library.name);
+        let path = directory.path.join(soname);
+        let is_new = !listing.has(soname) && self.is_considered(directory, soname, Kind::Link);
+        if is_new && *names_left == 0 {
+            return Err(too_many_libraries());
+        }
+        match directory.directory.symlink(target, soname) {
+            // Another hook may have been faster.
+            Ok(_) => {
+                log::debug!("{} -> {}", path.display(), target.display());
+                library.is_made = true;
+                *names_left = names_left.saturating_sub(usize::from(is_new));
+            }
+            Err(err) if is_obstacle(&err) => return Err(err),
+            Err(err) => {
+                self.has_failed.set(true);
+                log::warn!(
+                    "{}: cannot make it a link to {}: {err}",
+                    path.display(),
+                    target.display()
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// Where links are never made the cache replaces them, and nobody need know.
+    fn tell_obstacle(&self, directory: &LibraryDirectory, err: &io::Error) {
+        let level = if is_read_only(err) {
+            log::Level::Debug
+        } else {
+            self.has_failed.set(true);
+            log::Level::Warn
+        };
+        let path = directory.path.display();
+        log::log!(
+            level,
+            "{path}: SONAME links are missing, the cache names the files: {err}"
+        );
+    }
+
+    /// Whether SONAME does not lead to the library, and nothing is there that must stay.
+    fn is_link_missing(
+        &self,
+        directory: &LibraryDirectory,
+        library: &Candidate<'_>,
+        listing: &Listing,
+    ) -> io::Result<bool> {
+        let soname = library.soname;
+        if library.is_link
+            || soname == library.name
+            || listing.file(soname).as_ref() == Some(library.file)
+        {
+            return Ok(false);
+        }
+        if self.is_spent(directory) {
+            return Ok(true);
+        }
+        let there = match directory.directory.stat(soname) {
+            Ok(there) => there,
+            Err(err) if is_not_there(&err) => return Ok(true),
+            Err(err) => return Err(err),
+        };
+        let path = directory.path.join(soname);
+        if there.kind != Kind::Link {
+            log::debug!("{}: not a symbolic link, kept", path.display());
+            return Ok(false);
+        }
+        let rules = &self.reader.profile.rules;
+        if rules.keep_loader_links && LOADERS.contains(&soname.as_bytes()) {
+            return Ok(false);
+        }
+        match self.root.stat(&path) {
+            // What could not be read may be better than the library.
+            Ok(there) => Ok(listing.is_complete && there.id != library.file.id),
+            Err(err) if is_not_there(&err) => Ok(true),
+            Err(err) => Err(err),
+        }
+    }
+
+    /// Removes a link that leads nowhere if it has a version in its name. Returns whether it is gone.
+    pub(super) fn remove_stale(&self, directory: &LibraryDirectory, name: &OsStr) -> bool {
+        if memmem::find(name.as_bytes(), b".so.").is_none() {
+            return false;
+        }
+        let path = directory.path.join(name);
+        match directory.directory.remove(name) {
+            Ok(()) => {
+                log::debug!("{}: a stale link, removed", path.display());
+                true
+            }
+            // Another hook was faster.
+            Err(err) if err.kind() == io::ErrorKind::NotFound => true,
+            // It does no harm.
+            Err(err) if is_read_only(&err) => false,
+            Err(err) => {
+                self.has_failed.set(true);
+                log::warn!("{}: a stale link, not removed: {err}", path.display());
+                false
+            }
+        }
+    }
+}

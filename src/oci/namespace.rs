@@ -1,0 +1,39 @@
+//! The mount namespace in which a hook runs.
+
+use std::path::{Path, PathBuf};
+
+use crate::rootfs::MountNamespace;
+
+/// Whose mounts a hook sees; `pid` is the container's first process, as the state has it.
+pub(super) fn of_hook(pid: i64) -> MountNamespace {
+    let namespace = |process: &str| host_link(&Path::new("/proc").join(process).join("ns/mnt"));
+    let ours = namespace("self");
+    match proc_shows_our_pid_namespace() {
+        None => return MountNamespace::Unknown,
+        // The runtime itself may sit in a pid namespace without a /proc of its own.
+        Some(false) if ours == namespace("1") => return MountNamespace::Unknown,
+        Some(false) => return MountNamespace::Own,
+        Some(true) => {}
+    }
+    if pid <= 1 {
+        return MountNamespace::Unknown;
+    }
+    match (namespace(&pid.to_string()), namespace("1")) {
+        (None, _) => MountNamespace::Unknown,
+        (theirs, host) if theirs == ours && ours != host => MountNamespace::Own,
+        (theirs, _) if theirs == ours => MountNamespace::Unknown,
+        _ => MountNamespace::Other { pid },
+    }
+}
+
+/// In a createContainer hook /proc is the host's, but a pid is one of the container's namespace, and means nothing there.
+/// Without /proc nothing can be told.
+fn proc_shows_our_pid_namespace() -> Option<bool> {
+    let link = host_link(Path::new("/proc/self"))?;
+    Some(link == *std::process::id().to_string())
+}
+
+#[expect(clippy::disallowed_methods, reason = "the host's own /proc")]
+fn host_link(path: &Path) -> Option<PathBuf> {
+    std::fs::read_link(path).ok()
+}
