@@ -86,9 +86,27 @@ impl<'r> Ldconfig<'r> {
         SearchPath::new(self.root, &self.profile, &self.budget, first)
     }
 
-    /// Makes the SONAME links in these directories, as `ldconfig -n` would, for libraries whose files' names are wanted, and leaves
-    /// the cache as it is.
-    pub fn link<'f>(
+    /// Makes the SONAME links in these directories, as `ldconfig -n` would, and leaves the cache as it is.
+    pub fn link<'f>(&self, directories: impl IntoIterator<Item = &'f Path>) {
+        self.link_files(directories, &|_| true);
+    }
+
+    /// The same for the libraries whose SONAME links may be what these `targets` of other links name. Without any, nothing is
+    /// looked at.
+    pub fn link_targets<'f>(
+        &self,
+        directories: impl IntoIterator<Item = &'f Path>,
+        targets: impl IntoIterator<Item = &'f Path>,
+    ) {
+        let stems: Vec<_> = targets.into_iter().filter_map(library::stem).collect();
+        if !stems.is_empty() {
+            self.link_files(directories, &|name| {
+                stems.iter().any(|stem| name.as_bytes().starts_with(stem))
+            });
+        }
+    }
+
+    fn link_files<'f>(
         &self,
         directories: impl IntoIterator<Item = &'f Path>,
         is_wanted: &dyn Fn(&OsStr) -> bool,

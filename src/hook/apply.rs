@@ -1,12 +1,9 @@
 //! `apply`: all that a container with GPUs needs, in one call.
 
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
 use argh::{ArgsInfo, FromArgs};
-use memchr::memmem;
 
 use super::chmod::{self, Chmod};
 use super::create_symlinks::{self, CreateSymlinks, Link};
@@ -204,15 +201,9 @@ pub fn run(root: &ContainerRoot, options: &Options) -> Result<()> {
     }
     if let Some(ldcache) = &options.ldcache {
         let ldconfig = Ldconfig::new(root);
-        let missing = links.iter().filter(|link| !link.leads_somewhere(root));
-        let stems: Vec<_> = missing.filter_map(|link| stem(&link.target)).collect();
-        if !stems.is_empty() {
-            let folders = ldcache.folders.iter().map(PathBuf::as_path);
-            ldconfig.link(folders, &|name| {
-                let name = name.as_bytes();
-                stems.iter().any(|stem| name.starts_with(stem))
-            });
-        }
+        let dangling = links.iter().filter(|link| !link.leads_somewhere(root));
+        let folders = ldcache.folders.iter().map(PathBuf::as_path);
+        ldconfig.link_targets(folders, dangling.map(|link| Path::new(&link.target)));
         let ldcache = update_ldcache::Options {
             preferred,
             ..ldcache.clone()
@@ -231,12 +222,6 @@ pub fn run(root: &ContainerRoot, options: &Options) -> Result<()> {
     }
     ensure!(failed == 0, "{failed} parts failed");
     Ok(())
-}
-
-/// How the name of a file begins that may have this SONAME: up to `.so`.
-fn stem(soname: &OsStr) -> Option<&[u8]> {
-    let name = Path::new(soname).file_name()?.as_bytes();
-    name.get(..memmem::find(name, b".so")? + ".so".len())
 }
 
 /// `OCTAL:PATH`

@@ -50,5 +50,5 @@ impl InContainer for CreateSonameSymlinks {
 
 /// Makes the links in these directories of the root. What stands in the way is a warning.
 pub fn run(root: &ContainerRoot, folders: &[PathBuf]) {
-    Ldconfig::new(root).link(folders.iter().map(PathBuf::as_path), &|_| true);
+    Ldconfig::new(root).link(folders.iter().map(PathBuf::as_path));
 }

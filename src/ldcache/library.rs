@@ -3,8 +3,8 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io;
-use std::os::unix::ffi::OsStringExt;
-use std::path::PathBuf;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
 
 use memchr::memmem;
 
@@ -115,6 +115,12 @@ pub(super) fn is_linker_name(name: &[u8], soname: &[u8]) -> bool {
     name.ends_with(b".so") && soname.starts_with(name)
 }
 
+/// How the name of a file begins whose SONAME may be the last name of this path: up to `.so`.
+pub(super) fn stem(path: &Path) -> Option<&[u8]> {
+    let soname = path.file_name()?.as_bytes();
+    soname.get(..memmem::find(soname, b".so")? + ".so".len())
+}
+
 pub(super) fn is_prelink_temporary(name: &[u8]) -> bool {
     const MARK: &[u8] = b".#prelink#";
     let without_suffix = name.len().checked_sub(".XXXXXX".len());
@@ -126,4 +132,24 @@ pub(super) fn is_prelink_temporary(name: &[u8]) -> bool {
 
 pub(super) fn is_package_temporary(name: &[u8]) -> bool {
     name.contains(&b';') || name.ends_with(b".dpkg-new") || name.ends_with(b".dpkg-tmp")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_soname_begins_as_its_file_does() {
+        for (path, expected) in [
+            ("libcuda.so.1", Some("libcuda.so")),
+            ("../lib64/libcuda.so.1", Some("libcuda.so")),
+            ("liba.so.b.so.1", Some("liba.so")),
+            ("liba.so", Some("liba.so")),
+            ("liba", None),
+            ("a.so/..", None),
+            ("/", None),
+        ] {
+            assert_eq!(stem(Path::new(path)), expected.map(str::as_bytes), "{path}");
+        }
+    }
 }
