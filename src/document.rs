@@ -8,7 +8,7 @@ use std::fmt;
 
 /// Why a document cannot be edited, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Invalid {
+pub struct EditError {
     /// The line, counted from 1.
     pub line: usize,
     /// The character in the line, counted from 1.
@@ -17,7 +17,7 @@ pub struct Invalid {
     pub message: String,
 }
 
-impl Invalid {
+impl EditError {
     /// What is wrong at the byte `offset` of `text`.
     #[must_use]
     pub fn at(text: &str, offset: usize, message: impl Into<String>) -> Self {
@@ -32,13 +32,13 @@ impl Invalid {
     }
 }
 
-impl fmt::Display for Invalid {
+impl fmt::Display for EditError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}: {}", self.line, self.column, self.message)
     }
 }
 
-impl std::error::Error for Invalid {}
+impl std::error::Error for EditError {}
 
 /// The byte order mark that a document may begin with, and the rest.
 fn split_mark(text: &str) -> (&str, &str) {
@@ -54,7 +54,7 @@ mod tests {
     #[test]
     fn places_are_counted_in_characters() {
         for (offset, line, column) in [(0, 1, 1), (2, 1, 2), (4, 2, 1), (5, 2, 2), (99, 2, 2)] {
-            let invalid = Invalid::at("éx\ny", offset, "m");
+            let invalid = EditError::at("éx\ny", offset, "m");
             assert_eq!((invalid.line, invalid.column), (line, column), "{offset}");
         }
     }

@@ -12,7 +12,7 @@ use serde::de::{Deserializer as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use serde_json::{Deserializer, Value};
 
-use super::{Invalid, split_mark};
+use super::{EditError, split_mark};
 use style::Style;
 
 /// A JSON object as text, perhaps with a byte order mark. No text at all stands for an empty object.
@@ -30,7 +30,7 @@ struct Member {
 
 impl Document {
     /// Refuses what is not one JSON object, with comments, or with text behind it.
-    pub fn parse(text: &str) -> Result<Self, Invalid> {
+    pub fn parse(text: &str) -> Result<Self, EditError> {
         let (mark, rest) = split_mark(text);
         let text = if rest.trim().is_empty() {
             format!("{mark}{{}}\n")
@@ -42,14 +42,14 @@ impl Document {
         Ok(document)
     }
 
-    fn check(&self) -> Result<(), Invalid> {
+    fn check(&self) -> Result<(), EditError> {
         let (mark, rest) = split_mark(&self.text);
         serde_json::from_str::<IgnoredAny>(rest).map_err(|err| invalid(rest, &err))?;
         if rest.trim_start().starts_with('{') {
             return Ok(());
         }
         let start = mark.len() + rest.len() - rest.trim_start().len();
-        Err(Invalid::at(
+        Err(EditError::at(
             &self.text,
             start,
             "the document is not an object",
@@ -63,18 +63,18 @@ impl Document {
     }
 
     /// The value at `path`. Refuses a parent that is not an object, and names that are there twice.
-    pub fn get(&self, path: &[&str]) -> Result<Option<Value>, Invalid> {
+    pub fn get(&self, path: &[&str]) -> Result<Option<Value>, EditError> {
         let Some(place) = self.find(path)? else {
             return Ok(None);
         };
         let value = serde_json::from_str(self.slice(&place));
         value
             .map(Some)
-            .map_err(|err| Invalid::at(&self.text, place.start, format!("cannot be read: {err}")))
+            .map_err(|err| EditError::at(&self.text, place.start, format!("cannot be read: {err}")))
     }
 
     /// Makes `value` what stands at `path`, with the objects on the way. Returns whether it was not already.
-    pub fn set(&mut self, path: &[&str], value: &Value) -> Result<bool, Invalid> {
+    pub fn set(&mut self, path: &[&str], value: &Value) -> Result<bool, EditError> {
         if self.get(path)?.as_ref() == Some(value) {
             return Ok(false);
         }
@@ -96,7 +96,7 @@ impl Document {
     }
 
     /// Takes the member at `path` out. Returns whether it was there.
-    pub fn remove(&mut self, path: &[&str]) -> Result<bool, Invalid> {
+    pub fn remove(&mut self, path: &[&str]) -> Result<bool, EditError> {
         let Some((name, parent)) = path.split_last() else {
             return Ok(false);
         };
@@ -125,7 +125,7 @@ impl Document {
     }
 
     /// Where the value at `path` lies.
-    fn find(&self, path: &[&str]) -> Result<Option<Range<usize>>, Invalid> {
+    fn find(&self, path: &[&str]) -> Result<Option<Range<usize>>, EditError> {
         let (mark, rest) = split_mark(&self.text);
         let start = mark.len() + rest.len() - rest.trim_start().len();
         let mut place = start..self.text.trim_end().len();
@@ -138,7 +138,7 @@ impl Document {
             };
             if let Some(again) = found.next() {
                 let message = format!("\"{name}\" is there twice");
-                return Err(Invalid::at(&self.text, again.place.start, message));
+                return Err(EditError::at(&self.text, again.place.start, message));
             }
             place = member.value;
         }
@@ -146,12 +146,12 @@ impl Document {
     }
 
     /// The members of the object that lies at `object`.
-    fn members(&self, object: &Range<usize>, path: &[&str]) -> Result<Vec<Member>, Invalid> {
+    fn members(&self, object: &Range<usize>, path: &[&str]) -> Result<Vec<Member>, EditError> {
         let text = self.slice(object);
         let mut deserializer = Deserializer::from_str(text);
         let values = deserializer.deserialize_map(Values).map_err(|_| {
             let name = path.join(".");
-            Invalid::at(&self.text, object.start, format!("{name} is not an object"))
+            EditError::at(&self.text, object.start, format!("{name} is not an object"))
         })?;
         let mut end = 1;
         let mut members = Vec::with_capacity(values.len());
@@ -176,7 +176,7 @@ impl Document {
         path: &[&str],
         name: &str,
         value: &Value,
-    ) -> Result<(), Invalid> {
+    ) -> Result<(), EditError> {
         let members = self.members(object, path)?;
         let style = match members.last() {
             Some(last) => {
@@ -202,9 +202,9 @@ impl Document {
 
     /// An error at the value at `path`.
     #[must_use]
-    pub fn error(&self, path: &[&str], message: impl Into<String>) -> Invalid {
+    pub fn error(&self, path: &[&str], message: impl Into<String>) -> EditError {
         let place = self.find(path).ok().flatten();
-        Invalid::at(&self.text, place.map_or(0, |place| place.start), message)
+        EditError::at(&self.text, place.map_or(0, |place| place.start), message)
     }
 }
 
@@ -228,7 +228,7 @@ impl<'de> Visitor<'de> for Values {
 }
 
 /// The error of `serde_json`, in the words of the person who wrote the document.
-fn invalid(text: &str, err: &serde_json::Error) -> Invalid {
+fn invalid(text: &str, err: &serde_json::Error) -> EditError {
     let line = text.split('\n').nth(err.line().saturating_sub(1));
     let line = line.unwrap_or_default().trim_end();
     let column = err.column();
@@ -240,7 +240,7 @@ fn invalid(text: &str, err: &serde_json::Error) -> Invalid {
         let place = format!(" at line {} column {column}", err.line());
         whole.strip_suffix(&place).unwrap_or(&whole).to_owned()
     };
-    Invalid {
+    EditError {
         line: err.line(),
         column: line.get(..column).map_or(column, |it| it.chars().count()),
         message,

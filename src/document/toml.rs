@@ -4,7 +4,7 @@ mod style;
 
 use toml_edit::{Array, DocumentMut, InlineTable, Item, Table, TableLike, Value};
 
-use super::{Invalid, lines, split_mark};
+use super::{EditError, lines, split_mark};
 use style::{has_comment, indent_of_keys, is_void, push, take_out};
 
 pub use style::{copy, unindent};
@@ -21,12 +21,12 @@ pub struct Document {
 
 impl Document {
     /// Refuses what is not TOML.
-    pub fn parse(text: &str) -> Result<Self, Invalid> {
+    pub fn parse(text: &str) -> Result<Self, EditError> {
         let (_, rest) = split_mark(text);
         let (head, body) = rest.split_at(head_len(rest));
         let tree = body.parse::<DocumentMut>().map_err(|err| {
             let offset = err.span().map_or(0, |span| span.start);
-            Invalid::at(rest, head.len() + offset, one_line(err.message()))
+            EditError::at(rest, head.len() + offset, one_line(err.message()))
         })?;
         Ok(Self {
             text: text.to_owned(),
@@ -63,7 +63,7 @@ impl Document {
     }
 
     /// What stands at `path`. Refuses a parent that is no table.
-    pub fn get(&self, path: &[&str]) -> Result<Option<&Item>, Invalid> {
+    pub fn get(&self, path: &[&str]) -> Result<Option<&Item>, EditError> {
         let mut item = self.tree.as_item();
         for (depth, name) in path.iter().enumerate() {
             let Some(table) = item.as_table_like() else {
@@ -78,12 +78,12 @@ impl Document {
     }
 
     /// The text at `path`, if that is what stands there.
-    pub fn get_str(&self, path: &[&str]) -> Result<Option<&str>, Invalid> {
+    pub fn get_str(&self, path: &[&str]) -> Result<Option<&str>, EditError> {
         Ok(self.get(path)?.and_then(Item::as_str))
     }
 
     /// The table at `path`. Refuses anything else there.
-    pub fn table(&self, path: &[&str]) -> Result<Option<&dyn TableLike>, Invalid> {
+    pub fn table(&self, path: &[&str]) -> Result<Option<&dyn TableLike>, EditError> {
         match self.get(path)? {
             None => Ok(None),
             Some(item) => match item.as_table_like() {
@@ -94,7 +94,7 @@ impl Document {
     }
 
     /// The texts in the array at `path`; none if there is no array. Refuses anything else there.
-    pub fn strings(&self, path: &[&str]) -> Result<Option<Vec<&str>>, Invalid> {
+    pub fn strings(&self, path: &[&str]) -> Result<Option<Vec<&str>>, EditError> {
         let Some(item) = self.get(path)? else {
             return Ok(None);
         };
@@ -105,7 +105,7 @@ impl Document {
     }
 
     /// Makes `value` what stands at `path`, with the tables on the way.
-    pub fn set(&mut self, path: &[&str], value: impl Into<Value>) -> Result<(), Invalid> {
+    pub fn set(&mut self, path: &[&str], value: impl Into<Value>) -> Result<(), EditError> {
         let mut value = value.into();
         let Some((name, parent)) = path.split_last() else {
             return Ok(());
@@ -129,7 +129,7 @@ impl Document {
     }
 
     /// Puts a table with a header of its own at `path`, or one on a line if its parent is such a one.
-    pub fn set_table(&mut self, path: &[&str], table: Table) -> Result<(), Invalid> {
+    pub fn set_table(&mut self, path: &[&str], table: Table) -> Result<(), EditError> {
         let Some((name, parent)) = path.split_last() else {
             return Ok(());
         };
@@ -147,7 +147,7 @@ impl Document {
     }
 
     /// Makes all values of `table` and of the tables in it stand in the table at `path`, whatever else that holds.
-    pub fn merge(&mut self, path: &[&str], table: &Table) -> Result<(), Invalid> {
+    pub fn merge(&mut self, path: &[&str], table: &Table) -> Result<(), EditError> {
         for (name, item) in table {
             let path = [path, &[name]].concat();
             match item {
@@ -160,7 +160,7 @@ impl Document {
     }
 
     /// Adds `text` to the array at `path`, unless it is there.
-    pub fn add_string(&mut self, path: &[&str], text: &str) -> Result<(), Invalid> {
+    pub fn add_string(&mut self, path: &[&str], text: &str) -> Result<(), EditError> {
         match self.strings(path)? {
             None => return self.set(path, Array::from_iter([text])),
             Some(texts) if texts.contains(&text) => return Ok(()),
@@ -173,7 +173,7 @@ impl Document {
     }
 
     /// Takes `text` out of the array at `path`.
-    pub fn remove_string(&mut self, path: &[&str], text: &str) -> Result<(), Invalid> {
+    pub fn remove_string(&mut self, path: &[&str], text: &str) -> Result<(), EditError> {
         if let Some(array) = self.array_mut(path)? {
             take_out(array, text);
         }
@@ -181,7 +181,7 @@ impl Document {
     }
 
     /// Takes out what stands at `path`, and the tables around it that hold nothing else, not even a comment.
-    pub fn remove(&mut self, path: &[&str]) -> Result<(), Invalid> {
+    pub fn remove(&mut self, path: &[&str]) -> Result<(), EditError> {
         let mut path = path;
         while let Some((name, parent)) = path.split_last() {
             if self.table(parent)?.is_none() {
@@ -199,7 +199,7 @@ impl Document {
 
     /// An error at what stands at `path`.
     #[must_use]
-    pub fn error(&self, path: &[&str], message: impl Into<String>) -> Invalid {
+    pub fn error(&self, path: &[&str], message: impl Into<String>) -> EditError {
         let (_, text) = split_mark(&self.text);
         let place = toml_edit::Document::parse(text).ok().and_then(|document| {
             let mut item = document.as_item();
@@ -208,14 +208,14 @@ impl Document {
             }
             item.span()
         });
-        Invalid::at(text, place.map_or(0, |place| place.start), message)
+        EditError::at(text, place.map_or(0, |place| place.start), message)
     }
 
-    fn not_a_table(&self, path: &[&str]) -> Invalid {
+    fn not_a_table(&self, path: &[&str]) -> EditError {
         self.error(path, format!("{} is not a table", path.join(".")))
     }
 
-    fn array_mut(&mut self, path: &[&str]) -> Result<Option<&mut Array>, Invalid> {
+    fn array_mut(&mut self, path: &[&str]) -> Result<Option<&mut Array>, EditError> {
         let Some((name, parent)) = path.split_last() else {
             return Ok(None);
         };
@@ -223,14 +223,14 @@ impl Document {
         Ok(table.get_mut(name).and_then(Item::as_array_mut))
     }
 
-    fn table_mut(&mut self, path: &[&str]) -> Result<&mut dyn TableLike, Invalid> {
+    fn table_mut(&mut self, path: &[&str]) -> Result<&mut dyn TableLike, EditError> {
         let error = self.not_a_table(path);
         let item = self.item_mut(path)?;
         item.as_table_like_mut().ok_or(error)
     }
 
     /// The table at `path`, made where it is missing, without a header as long as it holds tables only.
-    fn item_mut(&mut self, path: &[&str]) -> Result<&mut Item, Invalid> {
+    fn item_mut(&mut self, path: &[&str]) -> Result<&mut Item, EditError> {
         self.table(path)?;
         let error = self.not_a_table(path);
         let mut item = self.tree.as_item_mut();

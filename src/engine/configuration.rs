@@ -2,7 +2,7 @@
 
 use toml_edit::{Item, Table};
 
-use crate::document::Invalid;
+use crate::document::EditError;
 use crate::document::toml::{Document, copy};
 
 /// What an engine's configuration says of one runtime.
@@ -21,13 +21,13 @@ pub struct Handler {
 /// One document of an engine.
 pub trait Configuration {
     /// `text` with `handler` in it.
-    fn add(&self, text: &str, handler: &Handler) -> Result<String, Invalid>;
+    fn add(&self, text: &str, handler: &Handler) -> Result<String, EditError>;
 
     /// What `text` says of the runtime `name`.
-    fn find(&self, text: &str, name: &str) -> Result<Option<Handler>, Invalid>;
+    fn find(&self, text: &str, name: &str) -> Result<Option<Handler>, EditError>;
 
     /// `text` without the runtime `name`. What else [`Configuration::add`] may have changed becomes what it is in `backup`.
-    fn remove(&self, text: &str, backup: Option<&str>, name: &str) -> Result<String, Invalid>;
+    fn remove(&self, text: &str, backup: Option<&str>, name: &str) -> Result<String, EditError>;
 
     /// Whether nothing is left that would be missed.
     fn is_blank(&self, text: &str) -> bool;
@@ -41,7 +41,7 @@ pub fn undo(
     text: &str,
     backup: Option<&str>,
     name: &str,
-) -> Result<String, Invalid> {
+) -> Result<String, EditError> {
     let Some(handler) = document.find(text, name)? else {
         return Ok(text.to_owned());
     };
@@ -70,8 +70,8 @@ impl Base {
         &self,
         document: &mut Document,
         entry: &[&str],
-        own: impl FnOnce(&Document) -> Result<Table, Invalid>,
-    ) -> Result<(), Invalid> {
+        own: impl FnOnce(&Document) -> Result<Table, EditError>,
+    ) -> Result<(), EditError> {
         let is_there = document.table(entry)?.is_some();
         match self {
             Self::Followed(base) if is_there => document.merge(entry, base),
@@ -92,7 +92,7 @@ pub(super) fn inherited(
     runtimes: &[&str],
     default: Option<&str>,
     fits: fn(&Table) -> bool,
-) -> Result<Option<Table>, Invalid> {
+) -> Result<Option<Table>, EditError> {
     let default = default.filter(|name| !name.is_empty() && !name.starts_with("nvidia"));
     for name in default.into_iter().chain(["runc", "crun"]) {
         let path = [runtimes, &[name]].concat();
@@ -114,7 +114,7 @@ pub(super) fn restore_default(
     runtimes: &[&str],
     default: &[&str],
     name: &str,
-) -> Result<(), Invalid> {
+) -> Result<(), EditError> {
     if document.get_str(default)? != Some(name) {
         return Ok(());
     }

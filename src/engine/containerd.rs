@@ -9,7 +9,7 @@ pub use edit::{ConfigToml, ImportingMain, MainFile};
 
 use toml_edit::Table;
 
-use crate::document::Invalid;
+use crate::document::EditError;
 use crate::document::toml::Document;
 
 const VERSION: &[&str] = &["version"];
@@ -37,12 +37,12 @@ pub enum ConfigVersion {
 
 impl ConfigVersion {
     /// The version of a document; `new` if it is blank.
-    pub fn read(text: &str, new: Self) -> Result<Self, Invalid> {
+    pub fn read(text: &str, new: Self) -> Result<Self, EditError> {
         Self::of(&Document::parse(text)?, new)
     }
 
     /// The version of the document; `new` if it is blank. Refuses those that are not known.
-    fn of(document: &Document, new: Self) -> Result<Self, Invalid> {
+    fn of(document: &Document, new: Self) -> Result<Self, EditError> {
         let Some(item) = document.get(VERSION)? else {
             let is_blank = document.has_only(&[]);
             return Ok(if is_blank { new } else { Self::V1 });

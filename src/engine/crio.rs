@@ -5,7 +5,7 @@ pub(super) mod setup;
 use toml_edit::{Item, Table};
 
 use super::configuration::{Base, Configuration, Handler, inherited, restore_default};
-use crate::document::Invalid;
+use crate::document::EditError;
 use crate::document::toml::Document;
 
 const RUNTIMES: &[&str] = &["crio", "runtime", "runtimes"];
@@ -18,11 +18,11 @@ pub struct CrioConf {
 }
 
 /// The settings that a new runtime takes over from one in `text`; none if there is no such one.
-pub fn base(text: &str) -> Result<Option<Table>, Invalid> {
+pub fn base(text: &str) -> Result<Option<Table>, EditError> {
     base_in(&Document::parse(text)?)
 }
 
-fn base_in(document: &Document) -> Result<Option<Table>, Invalid> {
+fn base_in(document: &Document) -> Result<Option<Table>, EditError> {
     // A virtual machine or a pod takes no OCI runtime as its program.
     let is_oci = |table: &Table| {
         let kind = table.get("runtime_type").and_then(Item::as_str);
@@ -36,7 +36,7 @@ fn entry(name: &str) -> Vec<&str> {
 }
 
 impl Configuration for CrioConf {
-    fn add(&self, text: &str, handler: &Handler) -> Result<String, Invalid> {
+    fn add(&self, text: &str, handler: &Handler) -> Result<String, EditError> {
         let mut document = Document::parse(text)?;
         let entry = entry(&handler.name);
         self.base.apply(&mut document, &entry, |document| {
@@ -52,7 +52,7 @@ impl Configuration for CrioConf {
         Ok(document.into_text())
     }
 
-    fn find(&self, text: &str, name: &str) -> Result<Option<Handler>, Invalid> {
+    fn find(&self, text: &str, name: &str) -> Result<Option<Handler>, EditError> {
         let document = Document::parse(text)?;
         let entry = entry(name);
         if document.table(&entry)?.is_none() {
@@ -67,7 +67,7 @@ impl Configuration for CrioConf {
         }))
     }
 
-    fn remove(&self, text: &str, backup: Option<&str>, name: &str) -> Result<String, Invalid> {
+    fn remove(&self, text: &str, backup: Option<&str>, name: &str) -> Result<String, EditError> {
         let mut document = Document::parse(text)?;
         document.remove(&entry(name))?;
         restore_default(&mut document, backup, RUNTIMES, DEFAULT, name)?;

@@ -5,7 +5,7 @@ pub(super) mod setup;
 use serde_json::{Value, json};
 
 use super::configuration::{Configuration, Handler};
-use crate::document::Invalid;
+use crate::document::EditError;
 use crate::document::json::Document;
 
 const RUNTIMES: &str = "runtimes";
@@ -17,7 +17,7 @@ pub struct DaemonJson;
 
 impl Configuration for DaemonJson {
     /// An entry that is there keeps all but its path. The default stays unless this runtime shall be it.
-    fn add(&self, text: &str, handler: &Handler) -> Result<String, Invalid> {
+    fn add(&self, text: &str, handler: &Handler) -> Result<String, EditError> {
         let mut document = Document::parse(text)?;
         let entry = [RUNTIMES, &handler.name];
         let shim = [RUNTIMES, &handler.name, "runtimeType"];
@@ -41,7 +41,7 @@ impl Configuration for DaemonJson {
         Ok(document.into_text())
     }
 
-    fn find(&self, text: &str, name: &str) -> Result<Option<Handler>, Invalid> {
+    fn find(&self, text: &str, name: &str) -> Result<Option<Handler>, EditError> {
         let document = Document::parse(text)?;
         if document.get(&[RUNTIMES, name])?.is_none() {
             return Ok(None);
@@ -59,7 +59,7 @@ impl Configuration for DaemonJson {
         }))
     }
 
-    fn remove(&self, text: &str, backup: Option<&str>, name: &str) -> Result<String, Invalid> {
+    fn remove(&self, text: &str, backup: Option<&str>, name: &str) -> Result<String, EditError> {
         let mut document = Document::parse(text)?;
         let before = backup.map(Document::parse).transpose()?;
         document.remove(&[RUNTIMES, name])?;
@@ -89,7 +89,7 @@ impl Configuration for DaemonJson {
 fn default_before(
     document: &Document,
     before: Option<&Document>,
-) -> Result<Option<Value>, Invalid> {
+) -> Result<Option<Value>, EditError> {
     let Some(before) = before else {
         return Ok(None);
     };
@@ -105,7 +105,7 @@ fn remove_if_empty(
     document: &mut Document,
     before: Option<&Document>,
     path: &[&str],
-) -> Result<(), Invalid> {
+) -> Result<(), EditError> {
     let was_there = before
         .map(|it| it.get(path))
         .transpose()?

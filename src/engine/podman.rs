@@ -1,7 +1,7 @@
 //! podman: `containers.conf`. podman needs no runtime of another name: it calls the hooks of the directories listed there.
 
 use super::configuration::{Configuration, Handler};
-use crate::document::Invalid;
+use crate::document::EditError;
 use crate::document::toml::Document;
 
 const HOOKS_DIR: &[&str] = &["engine", "hooks_dir"];
@@ -15,7 +15,7 @@ pub struct ContainersConf {
 }
 
 impl Configuration for ContainersConf {
-    fn add(&self, text: &str, _: &Handler) -> Result<String, Invalid> {
+    fn add(&self, text: &str, _: &Handler) -> Result<String, EditError> {
         let mut document = Document::parse(text)?;
         if document.strings(HOOKS_DIR)?.is_none() {
             for directory in &self.default_dirs {
@@ -26,7 +26,7 @@ impl Configuration for ContainersConf {
         Ok(document.into_text())
     }
 
-    fn find(&self, text: &str, name: &str) -> Result<Option<Handler>, Invalid> {
+    fn find(&self, text: &str, name: &str) -> Result<Option<Handler>, EditError> {
         let document = Document::parse(text)?;
         let directories = document.strings(HOOKS_DIR)?.unwrap_or_default();
         let is_listed = directories.contains(&self.hooks_dir.as_str());
@@ -36,7 +36,7 @@ impl Configuration for ContainersConf {
         }))
     }
 
-    fn remove(&self, text: &str, backup: Option<&str>, _: &str) -> Result<String, Invalid> {
+    fn remove(&self, text: &str, backup: Option<&str>, _: &str) -> Result<String, EditError> {
         let mut document = Document::parse(text)?;
         let backup = backup.map(Document::parse).transpose()?;
         let before = match &backup {

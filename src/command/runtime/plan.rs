@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow, ensure};
 use toml_edit::Table;
 
-use crate::document::Invalid;
+use crate::document::EditError;
 use crate::document::toml::unindent;
 use crate::engine::Engine;
 use crate::engine::configuration::{Base, Configuration, Handler};
@@ -74,7 +74,7 @@ impl Current {
         self.text.as_deref().unwrap_or_default()
     }
 
-    pub(super) fn invalid(&self, err: &Invalid) -> anyhow::Error {
+    pub(super) fn invalid(&self, err: &EditError) -> anyhow::Error {
         anyhow!("{}:{err}", self.path.display())
     }
 }

@@ -3,7 +3,7 @@
 use toml_edit::{Item, Table};
 
 use super::{BINARY_NAME, ConfigVersion, IMPORTS, VERSION};
-use crate::document::Invalid;
+use crate::document::EditError;
 use crate::document::toml::{Document, copy};
 use crate::engine::configuration::{Base, Configuration, Handler, inherited, restore_default};
 
@@ -30,7 +30,7 @@ pub struct MainFile {
 
 impl MainFile {
     /// Reads it; a blank one has the version `new`. Refuses one in which the CRI plugin is off: nothing would read the runtime.
-    pub fn read(text: &str, new: ConfigVersion) -> Result<Self, Invalid> {
+    pub fn read(text: &str, new: ConfigVersion) -> Result<Self, EditError> {
         let document = Document::parse(text)?;
         let version = ConfigVersion::of(&document, new)?;
         check_enabled(&document, version)?;
@@ -53,7 +53,7 @@ fn own(texts: Option<Vec<&str>>) -> Vec<String> {
 }
 
 /// Since version 3 the runtimes are settings of another plugin than the one that Kubernetes talks to: it takes both.
-fn check_enabled(document: &Document, version: ConfigVersion) -> Result<(), Invalid> {
+fn check_enabled(document: &Document, version: ConfigVersion) -> Result<(), EditError> {
     let disabled = document.strings(DISABLED)?.unwrap_or_default();
     let plugins = ["cri", ConfigVersion::V2.cri()[1], version.cri()[1]];
     match disabled.into_iter().find(|name| plugins.contains(name)) {
@@ -65,7 +65,7 @@ fn check_enabled(document: &Document, version: ConfigVersion) -> Result<(), Inva
     }
 }
 
-fn base_in(document: &Document, version: ConfigVersion) -> Result<Option<Table>, Invalid> {
+fn base_in(document: &Document, version: ConfigVersion) -> Result<Option<Table>, EditError> {
     let default = document.get_str(&version.default())?;
     let base = inherited(document, &version.runtimes(), default, |table| {
         let kind = table.get("runtime_type").and_then(Item::as_str);
@@ -96,7 +96,7 @@ pub struct ConfigToml {
 
 impl ConfigToml {
     /// The document to edit, and its version.
-    fn open(&self, text: &str) -> Result<(Document, ConfigVersion), Invalid> {
+    fn open(&self, text: &str) -> Result<(Document, ConfigVersion), EditError> {
         let mut document = match &self.copied {
             Some(section) if text.is_empty() || text.starts_with(COPY) => {
                 let head = format!("{COPY}version = {}\n", self.new.number());
@@ -123,7 +123,7 @@ impl ConfigToml {
 }
 
 impl Configuration for ConfigToml {
-    fn add(&self, text: &str, handler: &Handler) -> Result<String, Invalid> {
+    fn add(&self, text: &str, handler: &Handler) -> Result<String, EditError> {
         let (mut document, version) = self.open(text)?;
         check_enabled(&document, version)?;
         let entry = [&version.runtimes()[..], &[&handler.name]].concat();
@@ -151,7 +151,7 @@ impl Configuration for ConfigToml {
         Ok(document.into_text())
     }
 
-    fn find(&self, text: &str, name: &str) -> Result<Option<Handler>, Invalid> {
+    fn find(&self, text: &str, name: &str) -> Result<Option<Handler>, EditError> {
         let document = Document::parse(text)?;
         let version = ConfigVersion::of(&document, self.new)?;
         let entry = [&version.runtimes()[..], &[name]].concat();
@@ -167,7 +167,7 @@ impl Configuration for ConfigToml {
         }))
     }
 
-    fn remove(&self, text: &str, backup: Option<&str>, name: &str) -> Result<String, Invalid> {
+    fn remove(&self, text: &str, backup: Option<&str>, name: &str) -> Result<String, EditError> {
         if text.starts_with(COPY) {
             return Ok(String::new());
         }
@@ -200,7 +200,7 @@ pub struct ImportingMain {
 }
 
 impl Configuration for ImportingMain {
-    fn add(&self, text: &str, _: &Handler) -> Result<String, Invalid> {
+    fn add(&self, text: &str, _: &Handler) -> Result<String, EditError> {
         let mut document = Document::parse(text)?;
         let is_blank = document.has_only(&[]);
         document.add_string(IMPORTS, &self.pattern)?;
@@ -210,7 +210,7 @@ impl Configuration for ImportingMain {
         Ok(document.into_text())
     }
 
-    fn find(&self, text: &str, name: &str) -> Result<Option<Handler>, Invalid> {
+    fn find(&self, text: &str, name: &str) -> Result<Option<Handler>, EditError> {
         let document = Document::parse(text)?;
         let imports = document.strings(IMPORTS)?.unwrap_or_default();
         Ok(imports.contains(&self.pattern.as_str()).then(|| Handler {
@@ -220,7 +220,7 @@ impl Configuration for ImportingMain {
     }
 
     /// Without a backup nobody knows who asked for the import: it stays, and harms nobody.
-    fn remove(&self, text: &str, backup: Option<&str>, _: &str) -> Result<String, Invalid> {
+    fn remove(&self, text: &str, backup: Option<&str>, _: &str) -> Result<String, EditError> {
         let mut document = Document::parse(text)?;
         if let Some(backup) = backup.map(Document::parse).transpose()? {
             let before = own(backup.strings(IMPORTS)?);
