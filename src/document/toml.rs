@@ -93,6 +93,20 @@ impl Document {
         }
     }
 
+    /// The paths that lead to where `path` does for a reader that takes the last name in any case; `path` itself comes first.
+    pub fn spellings(&self, path: &[&str]) -> Result<Vec<Vec<String>>, EditError> {
+        let own = |path: &[&str]| path.iter().map(|&name| name.to_owned()).collect();
+        let mut paths = vec![own(path)];
+        if let Some((name, parent)) = path.split_last()
+            && let Some(table) = self.table(parent)?
+        {
+            let others = table.iter().map(|(key, _)| key);
+            let others = others.filter(|key| key != name && key.eq_ignore_ascii_case(name));
+            paths.extend(others.map(|key| own(&[parent, &[key]].concat())));
+        }
+        Ok(paths)
+    }
+
     /// The texts in the array at `path`; none if there is no array. Refuses anything else there.
     pub fn strings(&self, path: &[&str]) -> Result<Option<Vec<&str>>, EditError> {
         let Some(item) = self.get(path)? else {

@@ -1,6 +1,6 @@
 //! What edits of the engines' configuration documents have in common: text in, text out, or an error with its line.
 
-use toml_edit::{Item, Table};
+use toml_edit::{Item, Table, TableLike, Value};
 
 use crate::document::EditError;
 use crate::document::toml::{Document, copy};
@@ -85,6 +85,43 @@ impl Base {
     }
 }
 
+/// Sets the value at `path`, and under other spellings of the last name: some readers take a name in any case, and the last one counts.
+pub(super) fn set_field(
+    document: &mut Document,
+    path: &[&str],
+    value: impl Into<Value>,
+) -> Result<(), EditError> {
+    let value = value.into();
+    for path in document.spellings(path)? {
+        let path: Vec<&str> = path.iter().map(String::as_str).collect();
+        document.set(&path, value.clone())?;
+    }
+    Ok(())
+}
+
+/// The value of the field `name`, in any case if it is not there as it is written here.
+pub(super) fn field<'t>(table: &'t dyn TableLike, name: &str) -> Option<&'t Item> {
+    let is_same = |(key, _): &(&str, &Item)| key.eq_ignore_ascii_case(name);
+    table.get(name).or_else(|| {
+        let (_, item) = table.iter().filter(is_same).last()?;
+        Some(item)
+    })
+}
+
+/// Takes a field out of a table, however it is spelled.
+pub(super) fn remove_field(table: &mut dyn TableLike, name: &str) {
+    let is_same = |key: &&str| key.eq_ignore_ascii_case(name);
+    let keys: Vec<String> = table
+        .iter()
+        .map(|(key, _)| key)
+        .filter(is_same)
+        .map(str::to_owned)
+        .collect();
+    for key in keys {
+        table.remove(&key);
+    }
+}
+
 /// The settings of the runtime that is the default in the table `runtimes`, or of a usual one, if `fits` says that they suit
 /// the program that takes its place.
 pub(super) fn inherited(
@@ -115,18 +152,34 @@ pub(super) fn restore_default(
     default: &[&str],
     name: &str,
 ) -> Result<(), EditError> {
-    if document.get_str(default)? != Some(name) {
-        return Ok(());
-    }
-    if let Some(backup) = backup.map(Document::parse).transpose()?
-        && let Some(before) = backup.get_str(default)?
-    {
-        let entry = [runtimes, &[before]].concat();
-        if document.table(&entry)?.is_some() || backup.table(&entry)?.is_none() {
-            return document.set(default, before);
+    let backup = backup.map(Document::parse).transpose()?;
+    for path in document.spellings(default)? {
+        let path: Vec<&str> = path.iter().map(String::as_str).collect();
+        if document.get_str(&path)? == Some(name) {
+            match default_before(document, backup.as_ref(), runtimes, &path)? {
+                Some(before) => document.set(&path, before)?,
+                None => document.remove(&path)?,
+            }
         }
     }
-    document.remove(default)
+    Ok(())
+}
+
+fn default_before(
+    document: &Document,
+    backup: Option<&Document>,
+    runtimes: &[&str],
+    default: &[&str],
+) -> Result<Option<String>, EditError> {
+    let Some(backup) = backup else {
+        return Ok(None);
+    };
+    let Some(before) = backup.get_str(default)? else {
+        return Ok(None);
+    };
+    let entry = [runtimes, &[before]].concat();
+    let is_there = document.table(&entry)?.is_some() || backup.table(&entry)?.is_none();
+    Ok(is_there.then(|| before.to_owned()))
 }
 
 #[cfg(test)]

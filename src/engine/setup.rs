@@ -5,8 +5,9 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Error, Result};
-use toml_edit::Item;
+use toml_edit::{Item, TableLike};
 
+use super::configuration::field;
 use super::{Engine, containerd, crio, docker};
 use crate::host::allowance::Allowance;
 use crate::host::program;
@@ -105,9 +106,16 @@ impl Setup {
     }
 }
 
-/// The item at `path` below `item`.
+/// The item at `path` below `item`; the last name counts in any case, as it does for most engines.
 pub(super) fn item_at<'i>(item: &'i Item, path: &[&str]) -> Option<&'i Item> {
-    path.iter().try_fold(item, |item, name| item.get(name))
+    let (name, parents) = path.split_last()?;
+    field(table_at(item, parents)?, name)
+}
+
+fn table_at<'i>(item: &'i Item, path: &[&str]) -> Option<&'i dyn TableLike> {
+    path.iter()
+        .try_fold(item, |item, name| item.get(name))
+        .and_then(Item::as_table_like)
 }
 
 /// The members of the table at `path` below `item`.
@@ -115,8 +123,7 @@ pub(super) fn members<'i>(
     item: &'i Item,
     path: &[&str],
 ) -> impl Iterator<Item = (&'i str, &'i Item)> {
-    item_at(item, path)
-        .and_then(Item::as_table_like)
+    table_at(item, path)
         .into_iter()
         .flat_map(|table| table.iter())
 }

@@ -1,14 +1,21 @@
 //! Edits of `config.toml`, or of a file that it imports.
 
-use toml_edit::{Item, Table};
+use toml_edit::{Item, Table, TableLike};
 
 use super::{BINARY_NAME, ConfigVersion, IMPORTS, VERSION};
 use crate::document::EditError;
 use crate::document::toml::{Document, copy};
-use crate::engine::configuration::{Base, Configuration, Handler, inherited, restore_default};
+use crate::engine::configuration::{
+    Base, Configuration, Handler, field, inherited, remove_field, restore_default, set_field,
+};
 
 const DISABLED: &[&str] = &["disabled_plugins"];
 const RUNC: &str = "io.containerd.runc.v2";
+const RUNTIME_TYPE: &str = "runtime_type";
+/// Where version 1 of the file has the program besides.
+const RUNTIME: [&str; 2] = ["options", "Runtime"];
+/// The runtime that containerd has built in, until a file of version 1.x names any.
+const BUILT_IN: &str = "runc";
 
 /// What a file begins with that holds a copy of the main file's section.
 const COPY: &str = "# Written by nvidia-ctk. containerd 1.x takes the CRI settings from here and not from the main file, so this is a
@@ -68,7 +75,7 @@ fn check_enabled(document: &Document, version: ConfigVersion) -> Result<(), Edit
 fn base_in(document: &Document, version: ConfigVersion) -> Result<Option<Table>, EditError> {
     let default = document.get_str(&version.default())?;
     let base = inherited(document, &version.runtimes(), default, |table| {
-        let kind = table.get("runtime_type").and_then(Item::as_str);
+        let kind = field(table, RUNTIME_TYPE).and_then(Item::as_str);
         matches!(
             kind.unwrap_or_default(),
             "" | RUNC | "io.containerd.runc.v1"
@@ -78,6 +85,10 @@ fn base_in(document: &Document, version: ConfigVersion) -> Result<Option<Table>,
         if version >= ConfigVersion::V3 {
             base.remove("runtime_engine");
             base.remove("runtime_root");
+        }
+        if let Some(options) = base.get_mut("options").and_then(Item::as_table_like_mut) {
+            remove_field(options, BINARY_NAME[1]);
+            remove_field(options, RUNTIME[1]);
         }
         base
     }))
@@ -95,6 +106,11 @@ pub struct ConfigToml {
 }
 
 impl ConfigToml {
+    /// Whether the file adds to the settings of the main file, and does not take their place.
+    fn is_merged(&self) -> bool {
+        matches!(self.base, Base::Followed(_)) && self.copied.is_none()
+    }
+
     /// The document to edit, and its version.
     fn open(&self, text: &str) -> Result<(Document, ConfigVersion), EditError> {
         let mut document = match &self.copied {
@@ -122,6 +138,45 @@ impl ConfigToml {
     }
 }
 
+/// containerd 1.x drops its built-in runtime when a file names any other one, and it is the default: the CRI plugin would not load.
+fn keep_built_in(
+    document: &mut Document,
+    version: ConfigVersion,
+    name: &str,
+) -> Result<(), EditError> {
+    let runtimes = version.runtimes();
+    let table = document.table(&runtimes)?;
+    let has_others = table.is_some_and(|table| table.iter().any(|(key, _)| key != name));
+    if has_others || name == BUILT_IN || version >= ConfigVersion::V3 {
+        return Ok(());
+    }
+    document.set_table(&[&runtimes[..], &[BUILT_IN]].concat(), built_in())
+}
+
+/// Takes back what [`keep_built_in`] did, if nobody edited it since, and no other runtime needs it.
+fn drop_built_in(
+    document: &mut Document,
+    backup: Option<&str>,
+    runtimes: &[&str],
+) -> Result<(), EditError> {
+    let entry = [runtimes, &[BUILT_IN]].concat();
+    let backup = backup.map(Document::parse).transpose()?;
+    let was_there = backup.is_some_and(|it| it.table(&entry).is_ok_and(|it| it.is_some()));
+    let is_ours = |table: &dyn TableLike| {
+        let kind = table.get(RUNTIME_TYPE).and_then(Item::as_str);
+        table.len() == 1 && kind == Some(RUNC)
+    };
+    let is_alone = document.table(runtimes)?.is_some_and(|it| it.len() == 1);
+    if is_alone && !was_there && document.table(&entry)?.is_some_and(is_ours) {
+        document.remove(&entry)?;
+    }
+    Ok(())
+}
+
+fn built_in() -> Table {
+    Table::from_iter([(RUNTIME_TYPE, toml_edit::value(RUNC))])
+}
+
 impl Configuration for ConfigToml {
     fn add(&self, text: &str, handler: &Handler) -> Result<String, EditError> {
         let (mut document, version) = self.open(text)?;
@@ -131,22 +186,31 @@ impl Configuration for ConfigToml {
         self.base.apply(&mut document, &entry, |document| {
             Ok(base_in(document, version)?.unwrap_or_else(|| version.plain()))
         })?;
-        let kind = below(&["runtime_type"]);
+        let kind = below(&[RUNTIME_TYPE]);
         if document.get_str(&kind)?.unwrap_or_default().is_empty() {
-            document.set(&kind, RUNC)?;
+            set_field(&mut document, &kind, RUNC)?;
         }
-        document.set(&below(&BINARY_NAME), &handler.path)?;
+        set_field(&mut document, &below(&BINARY_NAME), &handler.path)?;
         if version == ConfigVersion::V1 {
-            document.set(&below(&["options", "Runtime"]), &handler.path)?;
+            set_field(&mut document, &below(&RUNTIME), &handler.path)?;
+        }
+        if !self.is_merged() {
+            keep_built_in(&mut document, version, &handler.name)?;
         }
         let default = version.default();
         if handler.is_default {
-            document.set(&default, &handler.name)?;
-        } else if document.get_str(&default)? == Some(&handler.name) {
-            document.remove(&default)?;
+            set_field(&mut document, &default, &handler.name)?;
+        } else {
+            restore_default(
+                &mut document,
+                None,
+                &version.runtimes(),
+                &default,
+                &handler.name,
+            )?;
         }
         if handler.cdi {
-            document.set(&version.cdi(), true)?;
+            set_field(&mut document, &version.cdi(), true)?;
         }
         Ok(document.into_text())
     }
@@ -175,6 +239,7 @@ impl Configuration for ConfigToml {
         let version = ConfigVersion::of(&document, self.new)?;
         let runtimes = version.runtimes();
         document.remove(&[&runtimes[..], &[name]].concat())?;
+        drop_built_in(&mut document, backup, &runtimes)?;
         restore_default(&mut document, backup, &runtimes, &version.default(), name)?;
         if let Some(backup) = backup.map(Document::parse).transpose()? {
             match backup.get(&version.cdi())?.and_then(Item::as_bool) {

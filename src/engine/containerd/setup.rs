@@ -59,7 +59,9 @@ fn read_config(setup: &mut Setup, config: &Document) -> Result<()> {
         }
         let default = item_at(cri, &DEFAULT_RUNTIME).and_then(Item::as_str);
         setup.default_runtime = default.map(str::to_owned).or(setup.default_runtime.take());
-        setup.cdi = cri.get(ENABLE_CDI).and_then(Item::as_bool).or(setup.cdi);
+        setup.cdi = item_at(cri, &[ENABLE_CDI])
+            .and_then(Item::as_bool)
+            .or(setup.cdi);
     }
     Ok(())
 }

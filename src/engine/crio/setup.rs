@@ -7,7 +7,7 @@ use toml_edit::Item;
 
 use crate::document::toml::Document;
 use crate::engine::Engine;
-use crate::engine::setup::{MAX_CONFIGS, Setup, members};
+use crate::engine::setup::{MAX_CONFIGS, Setup, item_at, members};
 use crate::host::allowance::Allowance;
 use crate::rootfs::{Kind, Root};
 
@@ -45,13 +45,13 @@ fn read_config(setup: &mut Setup, text: &str) -> Result<()> {
         return Ok(());
     };
     for (name, entry) in members(runtime, &["runtimes"]) {
-        if let Some(path) = entry.get("runtime_path").and_then(Item::as_str) {
+        if let Some(path) = item_at(entry, &["runtime_path"]).and_then(Item::as_str) {
             setup.note_runtime(name, path);
         }
     }
-    let default = runtime.get("default_runtime").and_then(Item::as_str);
+    let default = item_at(runtime, &["default_runtime"]).and_then(Item::as_str);
     setup.default_runtime = default.map(str::to_owned).or(setup.default_runtime.take());
-    let manager = runtime.get("cgroup_manager").and_then(Item::as_str);
+    let manager = item_at(runtime, &["cgroup_manager"]).and_then(Item::as_str);
     setup.systemd_cgroup = manager.map(|it| it == "systemd").or(setup.systemd_cgroup);
     Ok(())
 }

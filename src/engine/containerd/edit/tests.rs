@@ -54,6 +54,16 @@ fn number(version: ConfigVersion) -> String {
     format!("version = {}\n", version.number())
 }
 
+/// What `document`, which names no other runtime, gets for containerd 1.x beside ours.
+fn built_in_of(version: ConfigVersion, prefix: &str, document: &str) -> String {
+    let names_another =
+        document.contains("runtimes.runc]") || document.contains("runtimes.default]");
+    if version >= ConfigVersion::V3 || names_another {
+        return String::new();
+    }
+    format!("\n[{prefix}.containerd.runtimes.runc]\nruntime_type = \"{RUNC}\"\n")
+}
+
 fn runtime(prefix: &str, name: &str, kind: &str, settings: &str) -> String {
     format!(
         "[{prefix}.containerd.runtimes.{name}]\n{settings}runtime_type = \"{kind}\"\n\
@@ -63,15 +73,17 @@ fn runtime(prefix: &str, name: &str, kind: &str, settings: &str) -> String {
 
 #[test]
 fn an_empty_document_gets_the_runtime_and_its_version() {
+    let (version, prefix) = PREFIXES[1];
+    let runc = built_in_of(version, prefix, "");
     let entry = "[plugins.\"io.containerd.grpc.v1.cri\".containerd.runtimes.test]\nprivileged_without_host_devices = false\nruntime_engine = \"\"\nruntime_root = \"\"\nruntime_type = \"io.containerd.runc.v2\"\n\n[plugins.\"io.containerd.grpc.v1.cri\".containerd.runtimes.test.options]\nBinaryName = \"/usr/bin/test\"\n";
     assert_eq!(
         add(&in_place(), "", &handler(false, false)),
-        format!("version = 2\n\n{entry}")
+        format!("version = 2\n\n{entry}{runc}")
     );
     assert_eq!(
         add(&in_place(), "", &handler(true, true)),
         format!(
-            "version = 2\n\n[plugins.\"io.containerd.grpc.v1.cri\"]\nenable_cdi = true\n\n[plugins.\"io.containerd.grpc.v1.cri\".containerd]\ndefault_runtime_name = \"test\"\n\n{entry}"
+            "version = 2\n\n[plugins.\"io.containerd.grpc.v1.cri\"]\nenable_cdi = true\n\n[plugins.\"io.containerd.grpc.v1.cri\".containerd]\ndefault_runtime_name = \"test\"\n\n{entry}{runc}"
         )
     );
     assert_eq!(
@@ -190,9 +202,10 @@ fn the_cases_of_the_toolkit() {
                 format!("[{prefix}.containerd]\n{plain}"),
             ),
         ] {
+            let output = number(version) + &output + &built_in_of(version, prefix, &input);
             let input = number(version) + &input;
             let added = add(&in_place(), &input, &handler(is_default, false));
-            assert_eq!(data(&added), data(&(number(version) + &output)), "{input}");
+            assert_eq!(data(&added), data(&output), "{input}");
         }
     }
 }
@@ -205,11 +218,12 @@ fn it_is_no_longer_the_default_if_that_is_not_asked_for() {
         if version == ConfigVersion::V1 {
             entry.push_str("Runtime = \"/usr/bin/test\"\n");
         }
-        let before = number(version) + &default + &entry;
+        let runc = built_in_of(version, prefix, "");
+        let before = number(version) + &default + &entry + &runc;
         assert_eq!(add(&in_place(), &before, &handler(true, false)), before);
         assert_eq!(
             add(&in_place(), &before, &handler(false, false)),
-            number(version) + &format!("[{prefix}.containerd]\n") + &entry
+            number(version) + &format!("[{prefix}.containerd]\n") + &entry + &runc
         );
     }
 }
@@ -367,4 +381,68 @@ fn bad_documents_are_refused_with_their_place() {
         error.unwrap_err().to_string(),
         "1:11: imports is not an array"
     );
+}
+
+/// A runtime that takes the place of the built-in one goes with ours, unless somebody made it his own or still needs it.
+#[test]
+fn the_built_in_runtime_is_kept() {
+    let (version, prefix) = PREFIXES[1];
+    let runc = built_in_of(version, prefix, "");
+    let main = "version = 2\nroot = '/x'\n";
+    let added = add(&in_place(), main, &handler(false, false));
+    assert!(added.ends_with(&runc), "{added}");
+    assert_eq!(in_place().remove(&added, None, "test").unwrap(), main);
+    let other = format!("\n[{prefix}.containerd.runtimes.other]\nruntime_type = \"x\"\n");
+    for (text, is_left) in [
+        (format!("{added}snapshotter = \"zfs\"\n"), true),
+        (format!("{added}{other}"), true),
+        (added.replace("root = '/x'", "root = '/y'"), false),
+    ] {
+        let removed = in_place().remove(&text, None, "test").unwrap();
+        assert_eq!(removed.contains("runtimes.runc]"), is_left, "{removed}");
+    }
+    let theirs = format!("{main}{runc}");
+    let added = add(&in_place(), &theirs, &handler(false, false));
+    let edited = format!("{added}# mine\n");
+    let removed = in_place().remove(&edited, Some(&theirs), "test").unwrap();
+    assert!(removed.contains("runtimes.runc]"), "{removed}");
+}
+
+/// containerd 2 takes names of settings in any case, and the last one of several.
+#[test]
+fn settings_are_found_in_any_case() {
+    for (version, prefix) in PREFIXES {
+        let main = number(version)
+            + &runtime(prefix, "runc", RUNC, "Pod_Annotations = [\"x\"]\n")
+                .replace("BinaryName", "binaryName")
+                .replace("SystemdCgroup", "systemdCgroup")
+            + "runtime = \"/usr/bin/runc\"\n";
+        let added = add(&in_place(), &main, &handler(false, false));
+        let ours = added.split("runtimes.test]").nth(1).unwrap();
+        assert!(ours.contains("BinaryName = \"/usr/bin/test\""), "{added}");
+        assert!(ours.contains("systemdCgroup = true"), "{added}");
+        assert!(ours.contains("Pod_Annotations"), "{added}");
+        assert!(!ours.contains("/usr/bin/runc"), "{added}");
+        let theirs = main.replace("runtimes.runc", "runtimes.test")
+            + &format!("[{prefix}.containerd]\nDefault_Runtime_Name = \"other\"\n");
+        let added = add(&in_place(), &theirs, &handler(true, false));
+        let values: Vec<&str> = added.lines().filter(|it| it.contains("ame = ")).collect();
+        assert_eq!(
+            values,
+            [
+                "binaryName = \"/usr/bin/test\"",
+                "BinaryName = \"/usr/bin/test\"",
+                "Default_Runtime_Name = \"test\"",
+                "default_runtime_name = \"test\"",
+            ],
+            "{added}"
+        );
+        let edited = format!("{added}\n# mine\n");
+        let removed = in_place().remove(&edited, Some(&theirs), "test").unwrap();
+        assert!(
+            removed.contains("Default_Runtime_Name = \"other\""),
+            "{removed}"
+        );
+        assert!(!removed.contains("default_runtime_name"), "{removed}");
+    }
 }
