@@ -109,7 +109,7 @@ complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command runtime configure' -f
 complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command runtime configure' -f -l config -r -d 'configuration file of the engine (default: that of the system, such as /etc/docker/daemon.json)'
 complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command runtime configure' -f -l drop-in-config -r -d 'file that the engine reads besides, for containerd and crio; "" to edit the configuration file itself'
 complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command runtime configure' -f -l nvidia-runtime-name -r -d 'name of the runtime (default: nvidia)'
-complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command runtime configure' -f -l nvidia-runtime-path -r -d 'program of the runtime (default: nvidia-container-runtime); also --runtime-path'
+complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command runtime configure' -f -l nvidia-runtime-path -r -d 'program of the runtime (default: the one that is configured already, if it is there, else nvidia-container-runtime); also --runtime-path'
 complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command runtime configure' -f -l nvidia-set-as-default -d 'make it the runtime of containers that name none; also --set-as-default'
 complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command runtime configure' -f -l enable-cdi -d 'let the engine resolve CDI devices; also --cdi.enabled'
 complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command runtime configure' -f -l config-source -r -d 'where the settings of the new runtime come from: file, or command, which asks the engine (default: file)'

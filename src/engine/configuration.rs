@@ -108,9 +108,9 @@ pub(super) fn field<'t>(table: &'t dyn TableLike, name: &str) -> Option<&'t Item
     })
 }
 
-/// Takes a field out of a table, however it is spelled.
-pub(super) fn remove_field(table: &mut dyn TableLike, name: &str) {
-    let is_same = |key: &&str| key.eq_ignore_ascii_case(name);
+/// Takes a field out of a table where it is spelled in another way.
+pub(super) fn remove_other_spellings(table: &mut dyn TableLike, name: &str) {
+    let is_same = |key: &&str| *key != name && key.eq_ignore_ascii_case(name);
     let keys: Vec<String> = table
         .iter()
         .map(|(key, _)| key)
@@ -130,18 +130,28 @@ pub(super) fn inherited(
     default: Option<&str>,
     fits: fn(&Table) -> bool,
 ) -> Result<Option<Table>, EditError> {
-    let default = default.filter(|name| !name.is_empty() && !name.starts_with("nvidia"));
-    for name in default.into_iter().chain(["runc", "crun"]) {
-        let path = [runtimes, &[name]].concat();
-        if let Some(table) = document.table(&path)? {
-            let decor = document.get(&path)?.and_then(Item::as_table);
-            let copy = copy(table, decor.map(Table::decor));
-            if fits(&copy) {
-                return Ok(Some(copy));
-            }
+    for name in usual(default) {
+        let table = copy_of(document, &[runtimes, &[name]].concat())?;
+        if let Some(table) = table.filter(fits) {
+            return Ok(Some(table));
         }
     }
     Ok(None)
+}
+
+/// The names of runtimes whose settings a new one takes over, the best first.
+pub(super) fn usual(default: Option<&str>) -> impl Iterator<Item = &str> {
+    let default = default.filter(|name| !name.is_empty() && !name.starts_with("nvidia"));
+    default.into_iter().chain(["runc", "crun"])
+}
+
+/// The table at `path` with its comments.
+pub(super) fn copy_of(document: &Document, path: &[&str]) -> Result<Option<Table>, EditError> {
+    let Some(table) = document.table(path)? else {
+        return Ok(None);
+    };
+    let decor = document.get(path)?.and_then(Item::as_table);
+    Ok(Some(copy(table, decor.map(Table::decor))))
 }
 
 /// If the default runtime is `name`, which is gone, makes it what it is in `backup`, unless that one is gone since, too.

@@ -2,14 +2,27 @@
 
 pub(super) mod setup;
 
-use toml_edit::{Item, Table};
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
 
-use super::configuration::{Base, Configuration, Handler, inherited, restore_default};
+use toml_edit::{Item, Table, TableLike};
+
+use super::configuration::{
+    Base, Configuration, Handler, copy_of, field, inherited, restore_default, set_field, usual,
+};
 use crate::document::EditError;
 use crate::document::toml::Document;
+use crate::rootfs::{Kind, Root, is_not_there};
 
+const RUNTIME: &[&str] = &["crio", "runtime"];
 const RUNTIMES: &[&str] = &["crio", "runtime", "runtimes"];
-const DEFAULT: &[&str] = &["crio", "runtime", "default_runtime"];
+const DEFAULT: &[&str] = &["crio", "runtime", DEFAULT_RUNTIME];
+const DEFAULT_RUNTIME: &str = "default_runtime";
+const RUNTIME_PATH: &str = "runtime_path";
+const RUNTIME_TYPE: &str = "runtime_type";
+/// Most drop-ins that are read.
+const MAX_DROP_INS: usize = 1024;
 
 /// A file that CRI-O reads.
 pub struct CrioConf {
@@ -17,22 +30,94 @@ pub struct CrioConf {
     pub base: Base,
 }
 
-/// The settings that a new runtime takes over from one in `text`; none if there is no such one.
-pub fn base(text: &str) -> Result<Option<Table>, EditError> {
-    base_in(&Document::parse(text)?)
+/// What files say together, each read over those before it, as CRI-O does: a runtime is taken as a whole from the last one.
+#[derive(Default)]
+pub struct Merged {
+    default: Option<String>,
+    runtimes: BTreeMap<String, Table>,
+}
+
+impl Merged {
+    /// Reads one more file.
+    pub fn read(&mut self, text: &str) -> Result<(), EditError> {
+        let document = Document::parse(text)?;
+        if let Some(default) = default_runtime(&document)? {
+            self.default = Some(default);
+        }
+        let names = document
+            .table(RUNTIMES)?
+            .into_iter()
+            .flat_map(TableLike::iter);
+        for (name, _) in names {
+            if let Some(runtime) = copy_of(&document, &entry(name))? {
+                self.runtimes.insert(name.to_owned(), runtime);
+            }
+        }
+        Ok(())
+    }
+
+    /// The settings that a new runtime takes over; none if there is no such runtime.
+    #[must_use]
+    pub fn base(&self) -> Option<Table> {
+        let mut tables = usual(self.default.as_deref()).filter_map(|name| self.runtimes.get(name));
+        tables.find(|table| is_oci(table)).cloned()
+    }
+}
+
+/// The files in the folder of drop-ins and below it, in the order in which CRI-O reads them; none if there is no folder.
+pub fn drop_ins(root: &Root, folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    match walk(root, folder, &mut files) {
+        Err(err) if is_not_there(&err) => Ok(Vec::new()),
+        result => result.map(|()| files),
+    }
+}
+
+fn walk(root: &Root, folder: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
+    let mut entries = root.directory(folder)?.entries()?;
+    entries.sort_by(|a, b| a.name.cmp(&b.name));
+    for entry in entries {
+        let path = folder.join(entry.name);
+        match entry.kind {
+            Kind::File | Kind::Link => files.push(path),
+            Kind::Directory => walk(root, &path, files)?,
+            _ => {}
+        }
+        if files.len() > MAX_DROP_INS {
+            let message = format!("more than {MAX_DROP_INS} files");
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
+        }
+    }
+    Ok(())
+}
+
+fn default_runtime(document: &Document) -> Result<Option<String>, EditError> {
+    let table = document.table(RUNTIME)?;
+    let default = table.and_then(|table| field(table, DEFAULT_RUNTIME)?.as_str());
+    Ok(default.map(str::to_owned))
+}
+
+/// A virtual machine or a pod takes no OCI runtime as its program.
+fn is_oci(table: &Table) -> bool {
+    let kind = field(table, RUNTIME_TYPE).and_then(Item::as_str);
+    !matches!(kind, Some("vm" | "pod"))
 }
 
 fn base_in(document: &Document) -> Result<Option<Table>, EditError> {
-    // A virtual machine or a pod takes no OCI runtime as its program.
-    let is_oci = |table: &Table| {
-        let kind = table.get("runtime_type").and_then(Item::as_str);
-        !matches!(kind, Some("vm" | "pod"))
-    };
-    inherited(document, RUNTIMES, document.get_str(DEFAULT)?, is_oci)
+    let default = default_runtime(document)?;
+    inherited(document, RUNTIMES, default.as_deref(), is_oci)
 }
 
 fn entry(name: &str) -> Vec<&str> {
     [RUNTIMES, &[name]].concat()
+}
+
+impl CrioConf {
+    /// The default runtime that a file sets.
+    #[must_use]
+    pub fn default_runtime(text: &str) -> Option<String> {
+        default_runtime(&Document::parse(text).ok()?).ok()?
+    }
 }
 
 impl Configuration for CrioConf {
@@ -42,12 +127,13 @@ impl Configuration for CrioConf {
         self.base.apply(&mut document, &entry, |document| {
             Ok(base_in(document)?.unwrap_or_default())
         })?;
-        document.set(&[&entry[..], &["runtime_path"]].concat(), &handler.path)?;
-        document.set(&[&entry[..], &["runtime_type"]].concat(), "oci")?;
+        for (name, value) in [(RUNTIME_PATH, handler.path.as_str()), (RUNTIME_TYPE, "oci")] {
+            set_field(&mut document, &[&entry[..], &[name]].concat(), value)?;
+        }
         if handler.is_default {
-            document.set(DEFAULT, &handler.name)?;
-        } else if document.get_str(DEFAULT)? == Some(&handler.name) {
-            document.remove(DEFAULT)?;
+            set_field(&mut document, DEFAULT, &handler.name)?;
+        } else {
+            restore_default(&mut document, None, RUNTIMES, DEFAULT, &handler.name)?;
         }
         Ok(document.into_text())
     }
@@ -58,7 +144,7 @@ impl Configuration for CrioConf {
         if document.table(&entry)?.is_none() {
             return Ok(None);
         }
-        let path = document.get_str(&[&entry[..], &["runtime_path"]].concat())?;
+        let path = document.get_str(&[&entry[..], &[RUNTIME_PATH]].concat())?;
         Ok(Some(Handler {
             name: name.to_owned(),
             path: path.unwrap_or_default().to_owned(),

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 
-use super::plan::{Current, Request, Target, advise};
+use super::plan::{Current, Plan, Target, advise};
 use crate::document::lines::unified_diff;
 use crate::engine::Engine;
-use crate::engine::configuration::undo;
+use crate::engine::configuration::{Handler, undo};
 use crate::host::file;
 use crate::stdout::output_document;
 
@@ -51,29 +51,30 @@ enum Backup {
 }
 
 /// Puts the runtime into the documents.
-pub(super) fn add(targets: Vec<Target>, request: &Request, mode: Mode) -> Result<()> {
-    let edits = targets.into_iter().map(|it| edit_to_add(it, request));
+pub(super) fn add(plan: Plan, mode: Mode) -> Result<()> {
+    let targets = plan.targets.into_iter();
+    let edits = targets.map(|it| edit_to_add(it, &plan.handler));
     let edits: Vec<_> = edits.collect::<Result<_>>()?;
-    carry_out(&edits, request.engine, mode)
+    carry_out(&edits, plan.engine, mode)
 }
 
 /// Takes the runtime out of the documents.
-pub(super) fn remove(targets: Vec<Target>, request: &Request, mode: Mode) -> Result<()> {
-    let name = &request.handler.name;
-    let edits = targets.into_iter().map(|it| edit_to_remove(it, name));
+pub(super) fn remove(plan: Plan, mode: Mode) -> Result<()> {
+    let targets = plan.targets.into_iter();
+    let edits = targets.map(|it| edit_to_remove(it, &plan.handler.name));
     let edits: Vec<_> = edits.collect::<Result<_>>()?;
-    carry_out(&edits, request.engine, mode)
+    carry_out(&edits, plan.engine, mode)
 }
 
-fn edit_to_add(target: Target, request: &Request) -> Result<Edit> {
+fn edit_to_add(target: Target, handler: &Handler) -> Result<Edit> {
     let text = target.current.text();
-    let after = target.document.add(text, &request.handler);
+    let after = target.document.add(text, handler);
     let after = after.map_err(|err| target.current.invalid(&err))?;
     // CRI-O reads every file in the directory of a drop-in, whatever its name is.
     let backup = if target.is_drop_in || after == text {
         None
     } else {
-        backup_to_make(&target, &request.handler.name)?
+        backup_to_make(&target, &handler.name)?
     };
     Ok(Edit {
         current: target.current,

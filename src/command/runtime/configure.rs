@@ -45,10 +45,10 @@ pub(super) struct Configure {
     /// name of the runtime (default: nvidia)
     #[argh(option, arg_name = "name", default = "String::from(\"nvidia\")")]
     nvidia_runtime_name: String,
-    /// program of the runtime (default: nvidia-container-runtime); also
-    /// --runtime-path
-    #[argh(option, arg_name = "path", default = "String::from(PROGRAM)")]
-    nvidia_runtime_path: String,
+    /// program of the runtime (default: the one that is configured already, if
+    /// it is there, else nvidia-container-runtime); also --runtime-path
+    #[argh(option, arg_name = "path")]
+    nvidia_runtime_path: Option<String>,
     /// make it the runtime of containers that name none; also --set-as-default
     #[argh(switch)]
     nvidia_set_as_default: bool,
@@ -136,11 +136,13 @@ impl Configure {
         }
         let request = self.request()?;
         if self.remove {
-            return apply::remove(plan::remove(&request)?, &request, mode);
+            return apply::remove(plan::remove(request)?, mode);
         }
-        apply::add(plan::add(&request)?, &request, mode)?;
+        let plan = plan::add(request)?;
+        let program = plan.handler.path.clone();
+        apply::add(plan, mode)?;
         if self.engine != Engine::Podman {
-            warn_if_missing(&request.handler.path);
+            warn_if_missing(&program);
         }
         Ok(())
     }
@@ -166,6 +168,7 @@ impl Configure {
         Ok(Request {
             engine,
             handler,
+            is_path_given: self.nvidia_runtime_path.is_some(),
             config: config(self.config.as_deref(), engine)?,
             drop_in: drop_in(self.drop_in_config.as_deref(), engine)?,
             source,
@@ -175,7 +178,7 @@ impl Configure {
     }
 
     fn program(&self) -> Result<String> {
-        let path = self.nvidia_runtime_path.as_str();
+        let path = self.nvidia_runtime_path.as_deref().unwrap_or(PROGRAM);
         ensure!(!path.is_empty(), "the NVIDIA runtime path is empty");
         match self.engine {
             // Docker looks a bare name up in its PATH; the others do not.
@@ -240,13 +243,14 @@ impl Unconfigure {
                 name: name(&self.nvidia_runtime_name)?,
                 ..Handler::default()
             },
+            is_path_given: false,
             config: config(self.config.as_deref(), self.engine)?,
             drop_in: drop_in(self.drop_in_config.as_deref(), self.engine)?,
             source: Source::File,
             executable: None,
             hook: self.oci_hook_path.as_deref().map(absolute).transpose()?,
         };
-        apply::remove(plan::remove(&request)?, &request, mode)
+        apply::remove(plan::remove(request)?, mode)
     }
 }
 

@@ -1,22 +1,26 @@
 //! Which documents of an engine change, and how.
 
 mod containerd;
+mod crio;
+mod current;
+mod files;
+mod generated;
 
-use std::io;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Result, ensure};
 use toml_edit::Table;
 
-use crate::document::EditError;
-use crate::document::toml::unindent;
 use crate::engine::Engine;
 use crate::engine::configuration::{Base, Configuration, Handler};
-use crate::engine::crio::{self, CrioConf};
+use crate::engine::crio::CrioConf;
 use crate::engine::docker::DaemonJson;
 use crate::engine::podman::ContainersConf;
 use crate::hooks_dir;
-use crate::host::{file, program};
+pub(super) use current::{Current, advise};
+use files::Files;
+
+use generated::Generator;
 
 /// The name of our file among those that an engine reads besides.
 const DROP_IN: &str = "99-nvidia.toml";
@@ -25,6 +29,8 @@ const DROP_IN: &str = "99-nvidia.toml";
 pub(super) struct Request {
     pub(super) engine: Engine,
     pub(super) handler: Handler,
+    /// Whether the program was named; else one that works is kept.
+    pub(super) is_path_given: bool,
     /// The engine's configuration file, absolute.
     pub(super) config: PathBuf,
     pub(super) drop_in: DropIn,
@@ -54,39 +60,11 @@ pub(super) enum Source {
     Command,
 }
 
-/// A file of an engine as it is, read once.
-pub(super) struct Current {
-    pub(super) path: PathBuf,
-    /// None if it is not there.
-    pub(super) text: Option<String>,
-}
-
-impl Current {
-    pub(super) fn read(path: PathBuf) -> Result<Self> {
-        let text = file::read(&path)
-            .map_err(advise)
-            .with_context(|| format!("cannot read {}", path.display()))?;
-        Ok(Self { path, text })
-    }
-
-    /// A file that is not there is taken as empty.
-    pub(super) fn text(&self) -> &str {
-        self.text.as_deref().unwrap_or_default()
-    }
-
-    pub(super) fn invalid(&self, err: &EditError) -> anyhow::Error {
-        anyhow!("{}:{err}", self.path.display())
-    }
-}
-
-/// Says what to do about an error that the user can do something about.
-pub(super) fn advise(err: io::Error) -> anyhow::Error {
-    match err.kind() {
-        io::ErrorKind::PermissionDenied => {
-            anyhow!("{err}: be root, or name a file of yours with --config")
-        }
-        _ => err.into(),
-    }
+/// What is edited, and for which runtime.
+pub(super) struct Plan {
+    pub(super) engine: Engine,
+    pub(super) handler: Handler,
+    pub(super) targets: Vec<Target>,
 }
 
 /// A file, and what is to be edited in it.
@@ -116,14 +94,25 @@ impl Target {
 
 impl Request {
     /// The drop-in file that is asked for, or the usual one.
-    fn drop_in_file(&self) -> Option<PathBuf> {
+    fn drop_in_file(&self, generator: Option<Generator>) -> Option<PathBuf> {
         match &self.drop_in {
             DropIn::InPlace => None,
             DropIn::File(path) => Some(path.clone()),
             DropIn::Default => {
-                let folder = self.config.parent()?;
-                Some(folder.join(self.engine.drop_in_folder()?).join(DROP_IN))
+                let generators = generator.and_then(Generator::drop_in_folder);
+                let folder = generators.or(self.engine.drop_in_folder())?;
+                Some(self.config.parent()?.join(folder).join(DROP_IN))
             }
+        }
+    }
+
+    /// How the engine's file is read for a runtime that is there.
+    fn document(&self) -> Option<Box<dyn Configuration>> {
+        match self.engine {
+            Engine::Docker => Some(Box::new(DaemonJson)),
+            Engine::Containerd => Some(Box::new(containerd::any())),
+            Engine::Crio => Some(Box::new(CrioConf { base: Base::Own })),
+            Engine::Podman => None,
         }
     }
 
@@ -134,100 +123,64 @@ impl Request {
         };
         self.executable.as_deref().unwrap_or(default)
     }
-
-    /// The engine's configuration file.
-    fn read_config(&self) -> Result<Current> {
-        let config = Current::read(self.config.clone())?;
-        if config.text.is_none() {
-            log::debug!(
-                "{} does not exist: it is taken as empty",
-                self.config.display()
-            );
-        }
-        Ok(config)
-    }
 }
 
 /// The edits that put the runtime in, in their order: nothing names a file that is not there yet.
-pub(super) fn add(request: &Request) -> Result<Vec<Target>> {
-    let main = request.read_config()?;
-    match request.engine {
-        Engine::Docker => Ok(vec![Target::main(main, DaemonJson)]),
-        Engine::Containerd => containerd::add(request, main),
-        Engine::Crio => Ok(vec![add_to_crio(request, main)?]),
+pub(super) fn add(mut request: Request) -> Result<Plan> {
+    let files = Files::read(&request)?;
+    if let Some(generator) = files.generator {
+        generator.permit(&files.main, request.engine)?;
+    }
+    if !request.is_path_given
+        && let Some(document) = request.document()
+        && let Some(path) = files.working_program(&*document, &request.handler.name)
+    {
+        request.handler.path = path;
+    }
+    let targets = match request.engine {
+        Engine::Docker => vec![Target::main(files.main, DaemonJson)],
+        Engine::Containerd => containerd::add(&request, files)?,
+        Engine::Crio => crio::add(&request, files)?,
         Engine::Podman => {
-            let containers = containers(request);
+            let containers = containers(&request);
             ensure!(
                 is_directory(&containers.hooks_dir),
                 "{} is not there: `nvidia-ctk install` puts the hooks there",
                 containers.hooks_dir
             );
-            Ok(vec![Target::main(main, containers)])
+            vec![Target::main(files.main, containers)]
         }
-    }
+    };
+    Ok(Plan::new(request, targets))
 }
 
 /// The edits that take it out of the file that it is in, in the opposite order.
-pub(super) fn remove(request: &Request) -> Result<Vec<Target>> {
-    let main = request.read_config()?;
-    match request.engine {
-        Engine::Docker => Ok(vec![Target::main(main, DaemonJson)]),
-        Engine::Podman => Ok(vec![Target::main(main, containers(request))]),
-        Engine::Crio => {
-            let conf = CrioConf { base: Base::Own };
-            Ok(vec![match drop_in_with_runtime(request, &conf)? {
-                Some(drop_in) => Target::drop_in(drop_in, conf),
-                None => Target::main(main, conf),
-            }])
-        }
-        Engine::Containerd => containerd::remove(request, main),
-    }
-}
-
-/// The drop-in, if the runtime is in it: then one of the same name elsewhere is not ours.
-fn drop_in_with_runtime(
-    request: &Request,
-    document: &impl Configuration,
-) -> Result<Option<Current>> {
-    let Some(path) = request.drop_in_file() else {
-        return Ok(None);
+pub(super) fn remove(request: Request) -> Result<Plan> {
+    let files = Files::read(&request)?;
+    let targets = match request.engine {
+        Engine::Docker => vec![Target::main(files.main, DaemonJson)],
+        Engine::Podman => vec![Target::main(files.main, containers(&request))],
+        Engine::Crio => crio::remove(&request, files)?,
+        Engine::Containerd => containerd::remove(&request, files)?,
     };
-    let drop_in = Current::read(path)?;
-    let found = document.find(drop_in.text(), &request.handler.name);
-    let found = found.map_err(|err| drop_in.invalid(&err))?;
-    Ok(found.map(|_| drop_in))
+    Ok(Plan::new(request, targets))
 }
 
-fn add_to_crio(request: &Request, main: Current) -> Result<Target> {
-    let base = match request.source {
-        Source::File => crio::base(main.text()).map_err(|err| main.invalid(&err)),
-        Source::Command => crio::base(&ask_crio(request)?)
-            .map_err(|err| anyhow!("the answer of {}: {err}", request.program())),
-    }?;
-    let mut base = settings(base, Table::new);
-    Ok(match (request.drop_in_file(), request.source) {
-        (Some(path), _) => {
-            unindent(&mut base);
-            let base = Base::Followed(base);
-            Target::drop_in(Current::read(path)?, CrioConf { base })
+impl Plan {
+    fn new(request: Request, targets: Vec<Target>) -> Self {
+        Self {
+            engine: request.engine,
+            handler: request.handler,
+            targets,
         }
-        (None, Source::Command) => {
-            let base = Base::Other(base);
-            Target::main(main, CrioConf { base })
-        }
-        (None, Source::File) => Target::main(main, CrioConf { base: Base::Own }),
-    })
-}
-
-fn ask_crio(request: &Request) -> Result<String> {
-    program::ask(request.program(), &["status", "config"]).or_else(|first| {
-        program::ask("crio-status", &["config"]).map_err(|second| anyhow!("{first:#}; {second:#}"))
-    })
+    }
 }
 
 fn settings(base: Option<Table>, plain: impl FnOnce() -> Table) -> Table {
     base.unwrap_or_else(|| {
-        log::info!("No default runtime, runc or crun is configured to take settings from; the usual ones do");
+        log::info!(
+            "No runtime is configured whose settings suit (the default one, runc or crun, of runc's kind); the usual ones do"
+        );
         plain()
     })
 }

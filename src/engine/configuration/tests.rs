@@ -172,7 +172,9 @@ fn drop_in(random: &mut Random) -> Box<dyn Configuration> {
     let version = random.below(4);
     if version == 0 {
         let main = toml_document(random, CRIO_ROOT, CRIO_TABLES);
-        let base = crio::base(&main).ok().flatten().unwrap_or_default();
+        let mut merged = crio::Merged::default();
+        let _ = merged.read(&main);
+        let base = merged.base().unwrap_or_default();
         return Box::new(CrioConf {
             base: Base::Followed(base),
         });

@@ -6,7 +6,8 @@ use super::{BINARY_NAME, ConfigVersion, IMPORTS, VERSION};
 use crate::document::EditError;
 use crate::document::toml::{Document, copy};
 use crate::engine::configuration::{
-    Base, Configuration, Handler, field, inherited, remove_field, restore_default, set_field,
+    Base, Configuration, Handler, field, inherited, remove_other_spellings, restore_default,
+    set_field,
 };
 
 const DISABLED: &[&str] = &["disabled_plugins"];
@@ -87,8 +88,8 @@ fn base_in(document: &Document, version: ConfigVersion) -> Result<Option<Table>,
             base.remove("runtime_root");
         }
         if let Some(options) = base.get_mut("options").and_then(Item::as_table_like_mut) {
-            remove_field(options, BINARY_NAME[1]);
-            remove_field(options, RUNTIME[1]);
+            remove_other_spellings(options, BINARY_NAME[1]);
+            remove_other_spellings(options, RUNTIME[1]);
         }
         base
     }))

@@ -5,11 +5,12 @@ use std::path::Path;
 use anyhow::{Error, Result};
 use toml_edit::Item;
 
+use super::drop_ins;
 use crate::document::toml::Document;
 use crate::engine::Engine;
 use crate::engine::setup::{MAX_CONFIGS, Setup, item_at, members};
 use crate::host::allowance::Allowance;
-use crate::rootfs::{Kind, Root};
+use crate::rootfs::Root;
 
 pub(in crate::engine) fn read(root: &Root) -> Setup {
     let mut setup = Setup {
@@ -20,21 +21,13 @@ pub(in crate::engine) fn read(root: &Root) -> Setup {
     let mut look = |path: &Path| setup.read_config((root, &mut bytes), path, read_config);
     let config = Path::new(Engine::Crio.default_config());
     look(config);
-    let drop_in_folder = config.with_file_name(Engine::Crio.drop_in_folder().unwrap_or_default());
-    let entries = root.directory(&drop_in_folder).map(|it| it.entries());
-    let mut drop_ins = match entries {
-        Ok(Ok(entries)) => entries,
-        Ok(Err(err)) => {
-            let err = Error::new(err).context(drop_in_folder.display().to_string());
+    let folder = config.with_file_name(Engine::Crio.drop_in_folder().unwrap_or_default());
+    match drop_ins(root, &folder) {
+        Ok(paths) => paths.iter().for_each(|path| look(path)),
+        Err(err) => {
+            let err = Error::new(err).context(folder.display().to_string());
             setup.error.get_or_insert(err);
-            return setup;
         }
-        Err(_) => Vec::new(),
-    };
-    drop_ins.retain(|entry| matches!(entry.kind, Kind::File | Kind::Link));
-    drop_ins.sort_by(|a, b| a.name.cmp(&b.name));
-    for drop_in in drop_ins {
-        look(&drop_in_folder.join(drop_in.name));
     }
     setup
 }

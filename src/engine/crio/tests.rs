@@ -13,7 +13,9 @@ fn handler(is_default: bool) -> Handler {
 
 /// The document that is added beside `main`.
 fn drop_in(main: &str, is_default: bool) -> String {
-    let base = Base::Followed(base(main).unwrap().unwrap_or_default());
+    let mut merged = Merged::default();
+    merged.read(main).unwrap();
+    let base = Base::Followed(merged.base().unwrap_or_default());
     let conf = CrioConf { base };
     let added = conf.add("", &handler(is_default)).unwrap();
     assert_eq!(conf.add(&added, &handler(is_default)).unwrap(), added);

@@ -1,11 +1,14 @@
 //! containerd: the main file itself, or a file beside it that it imports.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use toml_edit::Table;
 
-use super::{Current, DropIn, Request, Source, Target, drop_in_with_runtime, settings};
+use super::current::Current;
+use super::files::Files;
+use super::generated::Generator;
+use super::{DropIn, Request, Source, Target, settings};
 use crate::document::toml::unindent;
 use crate::engine::Engine;
 use crate::engine::configuration::Base;
@@ -14,7 +17,8 @@ use crate::glob;
 use crate::host::program;
 
 /// Which of the two depends on the version of the file and on the containerd that is installed.
-pub(super) fn add(request: &Request, file: Current) -> Result<Vec<Target>> {
+pub(super) fn add(request: &Request, files: Files) -> Result<Vec<Target>> {
+    let file = files.main;
     let installed = installed_version(request);
     let new = if installed >= Some(2) {
         ConfigVersion::V3
@@ -25,17 +29,29 @@ pub(super) fn add(request: &Request, file: Current) -> Result<Vec<Target>> {
     ensure!(
         main.version > ConfigVersion::V1 || installed < Some(2),
         "{} has version 1, from which containerd 2.x takes no runtimes; bring it to version 2 or 3 first",
-        request.config.display()
+        file.path.display()
     );
+    if let (ConfigVersion::V1, DropIn::File(path)) = (main.version, &request.drop_in) {
+        bail!(
+            "{} has version 1, which imports no other files; without --drop-in-config {} it is edited itself",
+            file.path.display(),
+            path.display()
+        );
+    }
     let base = match request.source {
         Source::File => main.base.clone(),
         Source::Command => ask_containerd(request, file.text().is_empty(), new)?.base,
     };
     let base = settings(base, || main.version.plain());
-    let is_merged = main.version >= ConfigVersion::V3 || installed >= Some(2);
-    match drop_in(request, main.version, is_merged)? {
-        Some(path) if is_merged => merged(file, &main, base, path),
-        Some(path) => copied(file, main, base, path),
+    let is_k0s = files.generator == Some(Generator::K0s);
+    let is_merged = main.version >= ConfigVersion::V3 || installed >= Some(2) || is_k0s;
+    match files
+        .drop_in
+        .filter(|_| has_drop_in(request, main.version, is_merged))
+    {
+        Some(drop_in) if is_k0s => Ok(vec![Target::drop_in(drop_in, merged(&main, base))]),
+        Some(drop_in) if is_merged => beside(file, &main, merged(&main, base), drop_in),
+        Some(drop_in) => copied(file, main, base, drop_in),
         None => {
             let base = match request.source {
                 Source::File => Base::Own,
@@ -47,56 +63,51 @@ pub(super) fn add(request: &Request, file: Current) -> Result<Vec<Target>> {
     }
 }
 
-/// The file beside the main one; none if that is edited itself.
-fn drop_in(request: &Request, version: ConfigVersion, is_merged: bool) -> Result<Option<PathBuf>> {
-    match (&request.drop_in, version) {
-        (DropIn::File(path), ConfigVersion::V1) => bail!(
-            "{} has version 1, which imports no other files; without --drop-in-config {} it is edited itself",
-            request.config.display(),
-            path.display()
-        ),
-        (_, ConfigVersion::V1) => Ok(None),
-        // The section in the drop-in would replace that of the main file.
-        (DropIn::Default, _) if !is_merged => Ok(None),
-        _ => Ok(request.drop_in_file()),
-    }
+/// Whether the runtime goes into a file beside the main one.
+fn has_drop_in(request: &Request, version: ConfigVersion, is_merged: bool) -> bool {
+    // Version 1 has no imports. In containerd 1.x the section in the drop-in would replace that of the main file.
+    version > ConfigVersion::V1 && (is_merged || matches!(request.drop_in, DropIn::File(_)))
 }
 
-fn merged(file: Current, main: &MainFile, mut base: Table, path: PathBuf) -> Result<Vec<Target>> {
+fn merged(main: &MainFile, mut base: Table) -> ConfigToml {
     unindent(&mut base);
-    let config = config(main.version, Base::Followed(base), None);
-    beside(file, main, path, config)
+    config(main.version, Base::Followed(base), None)
 }
 
-fn copied(file: Current, mut main: MainFile, base: Table, path: PathBuf) -> Result<Vec<Target>> {
+fn copied(file: Current, mut main: MainFile, base: Table, drop_in: Current) -> Result<Vec<Target>> {
     log::warn!(
         "containerd 1.x takes the CRI settings from {0} and not from {1}: they are copied, so run this again after each edit of {1}",
-        path.display(),
+        drop_in.path.display(),
         file.path.display()
     );
     let section = main.cri.take().unwrap_or_default();
     let config = config(main.version, Base::Followed(base), Some(section));
-    beside(file, &main, path, config)
+    beside(file, &main, config, drop_in)
 }
 
 /// The drop-in first, and then the main file that imports it, unless it does.
 fn beside(
     file: Current,
     main: &MainFile,
-    path: PathBuf,
     config: ConfigToml,
+    drop_in: Current,
 ) -> Result<Vec<Target>> {
     let imports = ImportingMain {
         new: main.version,
-        pattern: pattern(&path)?,
+        pattern: pattern(&drop_in.path)?,
     };
     let mut patterns = main.imports.iter();
-    let is_imported = patterns.any(|it| covers(it, &file.path, &path));
-    let mut targets = vec![Target::drop_in(Current::read(path)?, config)];
+    let is_imported = patterns.any(|it| covers(it, &file.path, &drop_in.path));
+    let mut targets = vec![Target::drop_in(drop_in, config)];
     if !is_imported {
         targets.push(Target::main(file, imports));
     }
     Ok(targets)
+}
+
+/// What finds a runtime in a file of any version.
+pub(super) fn any() -> ConfigToml {
+    config(ConfigVersion::V2, Base::Own, None)
 }
 
 fn config(new: ConfigVersion, base: Base, copied: Option<Table>) -> ConfigToml {
@@ -134,17 +145,21 @@ fn ask_containerd(request: &Request, is_blank: bool, new: ConfigVersion) -> Resu
 }
 
 /// The file that the runtime is in, and with a drop-in the main file, from which it is imported.
-pub(super) fn remove(request: &Request, file: Current) -> Result<Vec<Target>> {
+pub(super) fn remove(request: &Request, files: Files) -> Result<Vec<Target>> {
+    let file = &files.main;
     let new = ConfigVersion::read(file.text(), ConfigVersion::V2);
     let new = new.map_err(|err| file.invalid(&err))?;
     let config = config(new, Base::Own, None);
-    Ok(match drop_in_with_runtime(request, &config)? {
+    let is_k0s = files.generator == Some(Generator::K0s);
+    let (main, drop_in) = files.drop_in_with(&config, &request.handler.name)?;
+    Ok(match drop_in {
+        Some(drop_in) if is_k0s => vec![Target::drop_in(drop_in, config)],
         Some(drop_in) => {
             let pattern = pattern(&drop_in.path)?;
-            let main = Target::main(file, ImportingMain { new, pattern });
+            let main = Target::main(main, ImportingMain { new, pattern });
             vec![main, Target::drop_in(drop_in, config)]
         }
-        None => vec![Target::main(file, config)],
+        None => vec![Target::main(main, config)],
     })
 }
 
