@@ -49,8 +49,14 @@ pub fn undo(
     if document.add(before, &handler).is_ok_and(|it| it == text) {
         return Ok(before.to_owned());
     }
-    let backup = backup.filter(|it| document.find(it, name).is_ok());
-    document.remove(text, backup, name)
+    let usable = backup.filter(|it| document.find(it, name).is_ok());
+    let removed = document.remove(text, usable, name)?;
+    // What is left may be a line that we added, such as the version.
+    let is_nothing = |text: &str| document.is_blank(text) && !text.contains('#');
+    if backup.is_some() && is_nothing(&removed) && is_nothing(before) {
+        return Ok(before.to_owned());
+    }
+    Ok(removed)
 }
 
 /// Where a runtime's settings come from.

@@ -18,6 +18,7 @@ mod cli;
 mod config;
 mod configure;
 mod containment;
+mod cri;
 mod environment;
 mod faults;
 mod gpu_hooks;

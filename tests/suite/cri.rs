@@ -1,0 +1,283 @@
+//! What `runtime configure` writes for containerd, judged by a daemon: its CRI plugin loads, with the runtimes that it had.
+
+use std::fs;
+use std::path::Path;
+
+use crate::common::host::{Host, Run, can_run, private};
+
+const SECTION: &str = "plugins.\"io.containerd.grpc.v1.cri\"";
+
+/// As Debian's package has it: no runtime is named.
+const PACKAGED: &str = "version = 2\n\n[plugins]\n  [plugins.\"io.containerd.grpc.v1.cri\"]\n    [plugins.\"io.containerd.grpc.v1.cri\".cni]\n      \
+                        bin_dir = \"/usr/lib/cni\"\n      conf_dir = \"/etc/cni/net.d\"\n";
+
+/// Starts containerd with data of its own; returns what it says of the CRI plugins.
+fn cri_plugins(host: &Host) -> String {
+    let script = r#"
+        d=$1/daemon
+        mkdir "$d"
+        containerd --config "$1/config.toml" --root "$d/root" --state "$d/state" --address "$d/socket" >"$d/log" 2>&1 &
+        for try in $(seq 100); do
+            ! timeout 5 ctr --address "$d/socket" version >/dev/null 2>&1 || break
+            sleep 0.1
+        done
+        timeout 5 ctr --address "$d/socket" plugins ls | grep -E 'cri|runtime '
+        kill $!
+        wait $! || true
+        rm -rf "$d""#;
+    let output = private(script, &[host.root.path()]).output();
+    Run::from(output.unwrap()).stdout
+}
+
+fn dump(host: &Host) -> String {
+    let mut command = std::process::Command::new("containerd");
+    let output = command
+        .arg("--config")
+        .arg(host.path("config.toml"))
+        .args(["config", "dump"])
+        .output();
+    Run::from(output.unwrap()).stdout.replace('\'', "\"")
+}
+
+#[test]
+fn the_cri_plugin_loads_after_each_edit() {
+    if !can_run(&["containerd", "ctr", "unshare"]) {
+        return;
+    }
+    let is_2 = std::process::Command::new("containerd")
+        .arg("--version")
+        .output();
+    let is_2 = Run::from(is_2.unwrap()).stdout.contains("containerd/v2");
+    let runc =
+        format!("[{SECTION}.containerd.runtimes.runc]\nruntime_type = \"io.containerd.runc.v2\"\n");
+    let kubespray = format!(
+        "version = 2\n{runc}[{SECTION}.containerd.runtimes.runc.options]\nbinaryName = \"/usr/bin/runc\"\nsystemdCgroup = true\n"
+    );
+    let configure = "runtime configure --runtime containerd --config @ROOT@/config.toml";
+    for text in [
+        "",
+        "root = \"/x\"\n",
+        PACKAGED,
+        &format!("version = 2\n{runc}"),
+        &kubespray,
+    ] {
+        for arguments in [
+            "",
+            "--drop-in-config @ROOT@/conf.d/x.toml",
+            "--set-as-default",
+            "--config-source command",
+        ] {
+            let is_1 = text.starts_with("root");
+            if is_1 && (is_2 || arguments.contains("conf.d")) {
+                continue; // refused
+            }
+            let host = Host::new();
+            host.write("config.toml", text);
+            host.succeed(&format!("{configure} {arguments}"));
+            let plugins = cri_plugins(&host);
+            assert!(
+                plugins.contains("cri") && !plugins.contains("error"),
+                "{text}\n{arguments}: {plugins}"
+            );
+            let dump = dump(&host);
+            for runtime in ["runc]", "nvidia]"] {
+                assert!(
+                    dump.contains(&format!("containerd.runtimes.{runtime}")),
+                    "{text}\n{arguments}: {dump}"
+                );
+            }
+            let undo = arguments
+                .replace("--config-source command", "")
+                .replace("--set-as-default", "");
+            host.succeed(&format!(
+                "runtime unconfigure --runtime containerd --config @ROOT@/config.toml {undo}"
+            ));
+            assert_eq!(host.read("config.toml"), text, "{arguments}");
+        }
+    }
+}
+
+/// A runtime is ours only if its program is: containerd 2 takes the last spelling of a name.
+#[test]
+fn the_program_is_ours_whatever_its_model_spells() {
+    let host = Host::new();
+    host.write(
+        "config.toml",
+        &format!("version = 2\n[{SECTION}.containerd.runtimes.runc]\nruntime_type = \"io.containerd.runc.v2\"\n\
+                  [{SECTION}.containerd.runtimes.runc.options]\nbinaryname = \"/usr/bin/runc\"\n"),
+    );
+    host.succeed("runtime configure --runtime containerd --config @ROOT@/config.toml --executable-path @BIN@/containerd-1.7");
+    let text = host.read("config.toml");
+    let ours = text.split("runtimes.nvidia]").nth(1).unwrap();
+    assert!(!ours.contains("binaryname"), "{text}");
+    assert!(text.contains("binaryname = \"/usr/bin/runc\""), "{text}");
+}
+
+/// Files that are written anew at each start, and what to edit in their place.
+#[test]
+fn generated_files_are_not_edited() {
+    let configure = "runtime configure --runtime containerd --executable-path @BIN@/containerd-1.7 --config @ROOT@";
+    for (name, product) in [("k3s", "config.toml.tmpl"), ("rke2", "config-v3.toml.tmpl")] {
+        let host = Host::new();
+        let first = format!(
+            "# File generated by {name}. DO NOT EDIT. Use {product} instead.\nversion = 2\n"
+        );
+        host.write("agent/config.toml", &first);
+        host.fail(
+            &format!("{configure}/agent/config.toml"),
+            "edit @ROOT@/agent/config.toml.tmpl",
+        );
+        host.fail(&format!("{configure}/agent/config.toml"), "--config");
+    }
+    let host = Host::new();
+    host.write("args/containerd.toml", "version = 2\n");
+    host.write(
+        "args/containerd-template.toml",
+        "version = 2\nroot = \"${SNAP_DATA}/x\"\n",
+    );
+    host.fail(
+        &format!("{configure}/args/containerd.toml"),
+        "--config @ROOT@/args/containerd-template.toml",
+    );
+    host.succeed(&format!("{configure}/args/containerd-template.toml"));
+    assert!(
+        host.read("args/containerd-template.toml")
+            .contains("runtimes.nvidia]")
+    );
+
+    let host = Host::new();
+    host.write(
+        "config.toml",
+        "# Ansible managed: do not edit by hand\nversion = 2\n",
+    );
+    let run = host.succeed(&format!("{configure}/config.toml"));
+    assert!(
+        run.stderr.contains("says that it is not to be edited"),
+        "{}",
+        run.stderr
+    );
+}
+
+#[test]
+fn k0s_gets_a_drop_in() {
+    let host = Host::new();
+    let main = "# k0s_managed=true\n# This is a placeholder.\nversion = 2\nimports = [\n\t\"/run/k0s/containerd-cri.toml\",\n]\n";
+    host.write("containerd.toml", main);
+    let line = "--runtime containerd --config @ROOT@/containerd.toml";
+    host.succeed(&format!(
+        "runtime configure {line} --executable-path @BIN@/containerd-1.7 --set-as-default"
+    ));
+    assert_eq!(host.read("containerd.toml"), main);
+    let drop_in = host.read("containerd.d/99-nvidia.toml");
+    assert!(drop_in.starts_with("version = 2\n"), "{drop_in}");
+    assert!(
+        drop_in.contains("default_runtime_name = \"nvidia\""),
+        "{drop_in}"
+    );
+    assert!(!drop_in.contains("runtimes.runc"), "{drop_in}");
+    host.succeed(&format!("runtime unconfigure {line}"));
+    assert_eq!(host.read("containerd.toml"), main);
+    assert!(!host.path("containerd.d/99-nvidia.toml").exists());
+
+    // Without the line the file is its owner's.
+    host.write("containerd.toml", &main.replace("# k0s_managed=true\n", ""));
+    host.succeed(&format!(
+        "runtime configure {line} --executable-path @BIN@/containerd-2.1"
+    ));
+    assert!(host.read("containerd.toml").contains("conf.d/*.toml"));
+}
+
+/// CRI-O reads its main file and then all drop-ins: the settings of a runtime stand in any of them.
+#[test]
+fn settings_come_from_all_files_of_crio() {
+    let runtime = |name: &str, monitor: &str| {
+        format!(
+            "[crio.runtime.runtimes.{name}]\nruntime_path = \"/usr/bin/{name}\"\nmonitor_path = \"{monitor}\"\n"
+        )
+    };
+    let host = Host::new();
+    host.write("crio.conf", &runtime("crun", "/old/conmon"));
+    host.write(
+        "crio.conf.d/10-crun.conf",
+        &runtime("crun", "/usr/libexec/crio/conmon"),
+    );
+    host.write(
+        "crio.conf.d/20-default.conf",
+        "[crio.runtime]\nDefault_Runtime = \"crun\"\n",
+    );
+    host.write("crio.conf.d/nested/x", &runtime("runc", "/x"));
+    let line = "--runtime crio --config @ROOT@/crio.conf";
+    host.succeed(&format!("runtime configure {line}"));
+    let drop_in = host.read("crio.conf.d/99-nvidia.toml");
+    assert!(
+        drop_in.contains("monitor_path = \"/usr/libexec/crio/conmon\""),
+        "{drop_in}"
+    );
+    let run = host.succeed(&format!(
+        "runtime configure {line} --drop-in-config= --set-as-default"
+    ));
+    assert!(
+        run.stderr
+            .contains("20-default.conf is read later and sets default_runtime"),
+        "{}",
+        run.stderr
+    );
+    host.write("crio.conf.d/zz.conf", &runtime("nvidia", "/x"));
+    let run = host.succeed(&format!("runtime configure {line}"));
+    assert!(
+        run.stderr
+            .contains("zz.conf is read later and has a runtime nvidia"),
+        "{}",
+        run.stderr
+    );
+    host.write("crio.conf.d/00-bad.conf", "[crio\n");
+    host.fail(
+        &format!("runtime configure {line}"),
+        "crio.conf.d/00-bad.conf:1:6: ",
+    );
+}
+
+/// Whoever names no program keeps the one that works.
+#[test]
+fn a_program_that_works_is_kept() {
+    let host = Host::new();
+    let program = host.program("nvidia-container-runtime", "exit");
+    let program = program.to_str().unwrap();
+    let docker = format!("{{\"runtimes\": {{\"nvidia\": {{\"path\": \"{program}\"}}}}}}\n");
+    let containerd = format!(
+        "version = 3\n[plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.nvidia.options]\nBinaryName = '{program}'\n"
+    );
+    let crio = format!("[crio.runtime.runtimes.nvidia]\nruntime_path = '{program}'\n");
+    for (file, text, line) in [
+        ("daemon.json", &docker, ""),
+        (
+            "config.toml",
+            &containerd,
+            "--runtime containerd --executable-path @BIN@/containerd-2.1",
+        ),
+        ("crio.conf", &crio, "--runtime crio"),
+    ] {
+        host.write(file, text);
+        host.succeed(&format!("runtime configure {line} --config @ROOT@/{file}"));
+        let names = |file: &str| fs::read_to_string(host.path(file)).unwrap_or_default();
+        let drop_in = if file == "crio.conf" {
+            "crio.conf.d/99-nvidia.toml"
+        } else {
+            "conf.d/99-nvidia.toml"
+        };
+        let written = names(file) + &names(drop_in);
+        assert!(
+            !written.contains("/usr/bin/nvidia-container-runtime"),
+            "{written}"
+        );
+        host.succeed(&format!(
+            "runtime configure {line} --config @ROOT@/{file} --nvidia-runtime-path /opt/other"
+        ));
+        let written = names(file) + &names(drop_in);
+        assert!(written.contains("/opt/other"), "{written}");
+    }
+    fs::remove_file(Path::new(program)).unwrap();
+    host.write("daemon.json", &docker);
+    host.succeed("runtime configure --config @ROOT@/daemon.json");
+    assert!(!host.read("daemon.json").contains(program));
+}
