@@ -11,7 +11,7 @@ pub mod library;
 use std::path::Path;
 
 use crate::rootfs::Root;
-use device::{DeviceFile, Majors};
+use device::{DriverNode, Majors};
 use gpu::Gpu;
 use kernel::{KernelModule, Module};
 use library::Libraries;
@@ -33,7 +33,7 @@ pub struct Driver {
     /// Major numbers of the driver's devices.
     pub majors: Majors,
     /// The device nodes in /dev.
-    pub nodes: Vec<DeviceFile>,
+    pub nodes: Vec<DriverNode>,
     /// The libraries.
     pub libraries: Libraries,
 }

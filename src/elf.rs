@@ -32,7 +32,7 @@ const MAX_NAME: usize = 256;
 
 /// Why a file is no shared object.
 #[derive(Debug)]
-pub enum Error {
+pub enum ElfError {
     /// Its bytes cannot be read.
     Io(io::Error),
     /// It does not begin as an ELF file does.
@@ -43,7 +43,7 @@ pub enum Error {
     Malformed(&'static str),
 }
 
-impl fmt::Display for Error {
+impl fmt::Display for ElfError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Io(err) => err.fmt(f),
@@ -83,18 +83,20 @@ pub struct Object<'s, S: ?Sized> {
 
 impl<'s, S: Source + ?Sized> Object<'s, S> {
     /// Reads the ELF header and the program headers.
-    pub fn read(source: &'s S, head: &'s mut Head) -> Result<Self, Error> {
-        let read = source.read_at(0, &mut head.0).map_err(Error::Io)?;
+    pub fn read(source: &'s S, head: &'s mut Head) -> Result<Self, ElfError> {
+        let read = source.read_at(0, &mut head.0).map_err(ElfError::Io)?;
         let head = head.0.get(..read).unwrap_or_default();
         if !head.starts_with(ELFMAG) {
-            return Err(Error::NotElf);
+            return Err(ElfError::NotElf);
         }
         let header = parse_header(head)?;
         let context = Ctx::new(
-            header.container().map_err(|_| Error::Malformed("class"))?,
+            header
+                .container()
+                .map_err(|_| ElfError::Malformed("class"))?,
             header
                 .endianness()
-                .map_err(|_| Error::Malformed("byte order"))?,
+                .map_err(|_| ElfError::Malformed("byte order"))?,
         );
         let mut object = Self {
             source,
@@ -107,15 +109,15 @@ impl<'s, S: Source + ?Sized> Object<'s, S> {
         Ok(object)
     }
 
-    fn read_segments(&self) -> Result<Vec<ProgramHeader>, Error> {
+    fn read_segments(&self) -> Result<Vec<ProgramHeader>, ElfError> {
         let count = self.header.e_phnum;
         if count > MAX_SEGMENTS {
-            return Err(Error::Malformed("too many program headers"));
+            return Err(ElfError::Malformed("too many program headers"));
         }
         let size = ProgramHeader::size(self.context) as u64 * u64::from(count);
         let table = self.piece(self.header.e_phoff, size)?;
         ProgramHeader::parse(&table, 0, usize::from(count), self.context)
-            .map_err(|_| Error::Malformed("program headers"))
+            .map_err(|_| ElfError::Malformed("program headers"))
     }
 
     /// Word size.
@@ -146,7 +148,7 @@ impl<'s, S: Source + ?Sized> Object<'s, S> {
     }
 
     /// The path in `PT_INTERP`.
-    pub fn interpreter(&self) -> Result<Option<Vec<u8>>, Error> {
+    pub fn interpreter(&self) -> Result<Option<Vec<u8>>, ElfError> {
         self.interpreter_offset()
             .map(|offset| self.name(offset))
             .transpose()
@@ -174,7 +176,7 @@ impl<'s, S: Source + ?Sized> Object<'s, S> {
     }
 
     /// The NUL-terminated string at `offset` of the file, cut at [`MAX_NAME`] bytes.
-    fn name(&self, offset: u64) -> Result<Vec<u8>, Error> {
+    fn name(&self, offset: u64) -> Result<Vec<u8>, ElfError> {
         let bytes = self.read_up_to(offset, MAX_NAME as u64)?;
         if bytes.is_empty() {
             return Err(BEYOND_END);
@@ -182,17 +184,17 @@ impl<'s, S: Source + ?Sized> Object<'s, S> {
         Ok(until_nul(&bytes).to_vec())
     }
 
-    fn piece(&self, offset: u64, size: u64) -> Result<Piece<'_>, Error> {
+    fn piece(&self, offset: u64, size: u64) -> Result<Piece<'_>, ElfError> {
         let bytes = self.read_up_to(offset, size)?;
         if bytes.len() as u64 == size {
             return Ok(bytes);
         }
-        Err(Error::Malformed("a table beyond the end of the file"))
+        Err(ElfError::Malformed("a table beyond the end of the file"))
     }
 
-    fn read_up_to(&self, offset: u64, size: u64) -> Result<Piece<'_>, Error> {
+    fn read_up_to(&self, offset: u64, size: u64) -> Result<Piece<'_>, ElfError> {
         let there = self.source.size().saturating_sub(offset).min(size);
-        let size = usize::try_from(there).map_err(|_| Error::Malformed("size"))?;
+        let size = usize::try_from(there).map_err(|_| ElfError::Malformed("size"))?;
         let in_head = usize::try_from(offset)
             .ok()
             .and_then(|start| self.head.get(start..start.checked_add(size)?));
@@ -201,17 +203,20 @@ impl<'s, S: Source + ?Sized> Object<'s, S> {
         }
         let mut room = [0; SHORT];
         if let Some(short) = room.get_mut(..size) {
-            let read = self.source.read_at(offset, short).map_err(Error::Io)?;
+            let read = self.source.read_at(offset, short).map_err(ElfError::Io)?;
             return Ok(Piece::Short(room, read));
         }
         let mut long = vec![0; size];
-        let read = self.source.read_at(offset, &mut long).map_err(Error::Io)?;
+        let read = self
+            .source
+            .read_at(offset, &mut long)
+            .map_err(ElfError::Io)?;
         long.truncate(read);
         Ok(Piece::Long(long))
     }
 }
 
-const BEYOND_END: Error = Error::Malformed("a string beyond the end of the file");
+const BEYOND_END: ElfError = ElfError::Malformed("a string beyond the end of the file");
 
 fn until_nul(bytes: &[u8]) -> &[u8] {
     let bytes = bytes.get(..MAX_NAME).unwrap_or(bytes);
@@ -220,11 +225,11 @@ fn until_nul(bytes: &[u8]) -> &[u8] {
 }
 
 /// Reads the header at the start of a file, of either class.
-fn parse_header(head: &[u8]) -> Result<Header, Error> {
+fn parse_header(head: &[u8]) -> Result<Header, ElfError> {
     // goblin takes an unknown class or byte order for one of the two.
     let known = |index: usize| matches!(head.get(index), Some(1 | 2));
     if !known(EI_CLASS) || !known(EI_DATA) {
-        return Err(Error::Malformed("class or byte order"));
+        return Err(ElfError::Malformed("class or byte order"));
     }
-    goblin::elf::Elf::parse_header(head).map_err(|_| Error::Malformed("ELF header"))
+    goblin::elf::Elf::parse_header(head).map_err(|_| ElfError::Malformed("ELF header"))
 }

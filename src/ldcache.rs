@@ -13,7 +13,6 @@ pub mod display;
 pub mod driver_names;
 mod files;
 pub mod format;
-mod found;
 mod legacy_hwcaps;
 mod library;
 mod listing;
@@ -23,6 +22,7 @@ mod previous;
 pub mod profile;
 mod scan;
 mod search_path;
+mod search_result;
 
 use std::ffi::{OsStr, OsString};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -37,9 +37,9 @@ use nix::sys::stat::Mode;
 
 use crate::rootfs::{ContainerRoot, Covered, Metadata, Root, is_not_there, is_read_only};
 use budget::Budget;
-use format::{CacheEntry, Hwcap, LdCache};
-use found::Library;
+use format::{CacheEntry, LdCache};
 use profile::Profile;
+use search_result::Library;
 
 pub use check::problems;
 pub use search_path::SearchPath;
@@ -111,7 +111,8 @@ impl<'r> Ldconfig<'r> {
         directories: impl IntoIterator<Item = &'f Path>,
         is_wanted: &dyn Fn(&OsStr) -> bool,
     ) {
-        let mut search_path = SearchPath::only(self.root, &self.profile, &self.budget, directories);
+        let mut search_path =
+            SearchPath::of_directories(self.root, &self.profile, &self.budget, directories);
         let mut inputs = DefaultHasher::new();
         let (root, profile) = (self.root, &self.profile);
         scan::libraries(root, profile, &mut search_path, is_wanted, &mut inputs);
@@ -276,23 +277,5 @@ pub fn check_soname(soname: &[u8]) -> Result<(), &'static str> {
         name if name.contains(&b'/') => Err("has a slash in it"),
         name if name.iter().any(u8::is_ascii_control) => Err("has a control character in it"),
         _ => Ok(()),
-    }
-}
-
-impl Library {
-    fn as_entry(&self) -> CacheEntry<'_> {
-        CacheEntry {
-            soname: self.soname().as_bytes(),
-            path: self.path.as_os_str().as_bytes(),
-            flags: self.flags,
-            os_version: self.os_version,
-            hwcap: match &self.hwcap_directory {
-                Some(name) => Hwcap::Directory {
-                    name: name.as_bytes(),
-                    isa_level: self.isa_level,
-                },
-                None => Hwcap::Bits(self.hwcap_bits),
-            },
-        }
     }
 }

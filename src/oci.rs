@@ -65,13 +65,13 @@ impl State {
     /// Whether a variable of the environment is this program's.
     #[must_use]
     pub fn is_own_variable(name: &str) -> bool {
-        variables::is_own(name)
+        variables::is_own_variable(name)
     }
 
     /// The variables of the container's process that are this program's, as `NAME=VALUE`; none where config.json cannot be read.
     #[must_use]
     pub fn own_variables(&self) -> Option<Vec<String>> {
-        variables::own(&self.bundle.join(CONFIG))
+        variables::own_variables(&self.bundle.join(CONFIG))
     }
 }
 

@@ -93,14 +93,9 @@ impl ContainerRoot {
         }
         self.gate.permit(&handle)?;
         // The handle is O_PATH, so that no device or FIFO is opened for its mode; fchmod(2) does not take such a descriptor.
-        let itself = itself(&handle);
-        fchmodat(
-            AT_FDCWD,
-            itself.as_str(),
-            mode,
-            FchmodatFlags::FollowSymlink,
-        )
-        .map_err(without_proc)?;
+        let file = fd_path(&handle);
+        fchmodat(AT_FDCWD, file.as_str(), mode, FchmodatFlags::FollowSymlink)
+            .map_err(explain_without_proc)?;
         Ok(true)
     }
 }
@@ -132,7 +127,7 @@ impl Root {
     /// Opens the directory `path` below this root as a root of its own.
     pub fn open_root(&self, path: &Path) -> io::Result<Self> {
         let handle = self.find(path)?;
-        require(Kind::Directory, Metadata::of(&handle)?.kind)?;
+        require_kind(Kind::Directory, Metadata::of(&handle)?.kind)?;
         Ok(Self {
             fd: Arc::new(handle),
             gate: self.gate.clone(),
@@ -146,7 +141,7 @@ impl Root {
     }
 
     fn find(&self, path: &Path) -> io::Result<OwnedFd> {
-        lookup::find(&self.fd, inside(path))
+        lookup::find(&self.fd, below_root(path))
     }
 
     /// The identity of the root directory itself.
@@ -169,7 +164,7 @@ impl Root {
 
     /// Opens the directory `path`.
     pub fn directory(&self, path: &Path) -> io::Result<Directory> {
-        let fd = lookup::open_directory(&self.fd, inside(path))?;
+        let fd = lookup::open_directory(&self.fd, below_root(path))?;
         Ok(Directory::new(fd, self.gate.clone()))
     }
 
@@ -290,25 +285,25 @@ pub(crate) fn is_root_of_mount(directory: &Path) -> bool {
 /// Opens what a handle refers to, if it is a regular file.
 fn open_file(handle: &OwnedFd) -> io::Result<(File, Metadata)> {
     let metadata = Metadata::of(handle)?;
-    require(Kind::File, metadata.kind)?;
+    require_kind(Kind::File, metadata.kind)?;
     let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
-    let file = openat(AT_FDCWD, itself(handle).as_str(), flags, Mode::empty());
-    Ok((File::from(file.map_err(without_proc)?), metadata))
+    let file = openat(AT_FDCWD, fd_path(handle).as_str(), flags, Mode::empty());
+    Ok((File::from(file.map_err(explain_without_proc)?), metadata))
 }
 
 /// The path under which the kernel opens what a handle refers to, wherever it has been moved to. Threads may have tables of open
 /// files of their own.
-fn itself(handle: &impl AsFd) -> String {
+fn fd_path(handle: &impl AsFd) -> String {
     format!("/proc/thread-self/fd/{}", handle.as_fd().as_raw_fd())
 }
 
 /// Where in its mount namespace the kernel sees what a handle refers to.
 fn path_of(handle: &impl AsFd) -> io::Result<PathBuf> {
-    Ok(readlinkat(AT_FDCWD, itself(handle).as_str())?.into())
+    Ok(readlinkat(AT_FDCWD, fd_path(handle).as_str())?.into())
 }
 
 /// What is held open is there: only /proc can be missing.
-fn without_proc(errno: Errno) -> io::Error {
+fn explain_without_proc(errno: Errno) -> io::Error {
     match errno {
         Errno::ENOENT => io::Error::other("/proc is not mounted here"),
         errno => errno.into(),
@@ -316,14 +311,14 @@ fn without_proc(errno: Errno) -> io::Error {
 }
 
 /// The path as it is looked up from the root's descriptor: never from `/`.
-fn inside(path: &Path) -> &Path {
+fn below_root(path: &Path) -> &Path {
     match path.strip_prefix("/").unwrap_or(path) {
         root if root.as_os_str().is_empty() => Path::new("."),
         path => path,
     }
 }
 
-fn require(expected: Kind, found: Kind) -> io::Result<()> {
+fn require_kind(expected: Kind, found: Kind) -> io::Result<()> {
     match (expected, found) {
         _ if expected == found => Ok(()),
         (Kind::Directory, _) => Err(Errno::ENOTDIR.into()),

@@ -38,19 +38,19 @@ pub enum Mounts {
 /// Gives up what a hook in this root does not need: privileges by exec, capabilities, writing outside of the root, resources
 /// without bound. It cannot be taken back, and holds for threads that are started later.
 pub fn enter(root: &mut ContainerRoot, mounts: Mounts) {
-    tell("no_new_privs", set_no_new_privs());
+    log_failure("no_new_privs", set_no_new_privs());
     if mounts == Mounts::Needed {
-        let prepare = || tell("capabilities", drop_capabilities(CapabilitySet::SYS_ADMIN));
-        tell("mounting", root.start_mounter(prepare));
+        let prepare = || log_failure("capabilities", drop_capabilities(CapabilitySet::SYS_ADMIN));
+        log_failure("mounting", root.start_mounter(prepare));
     }
     match write_below(root) {
         Ok(RulesetStatus::NotEnforced) => log::debug!("sandbox: this kernel has no Landlock"),
         Ok(_) => {}
         Err(err) => log::debug!("sandbox: Landlock: {err}"),
     }
-    tell("capabilities", drop_capabilities(KEPT));
+    log_failure("capabilities", drop_capabilities(KEPT));
     for (resource, maximum) in LIMITS {
-        tell("resource limits", setrlimit(resource, maximum, maximum));
+        log_failure("resource limits", setrlimit(resource, maximum, maximum));
     }
 }
 
@@ -74,7 +74,7 @@ fn drop_capabilities(kept: CapabilitySet) -> rustix::io::Result<()> {
     set_capabilities(None, sets)
 }
 
-fn tell<E: std::fmt::Display>(part: &str, result: Result<(), E>) {
+fn log_failure<E: std::fmt::Display>(part: &str, result: Result<(), E>) {
     if let Err(err) = result {
         log::debug!("sandbox: {part}: {err}");
     }

@@ -54,7 +54,7 @@ pub fn progress() {
     let now = now();
     if now.saturating_sub(NOTED.load(Ordering::Relaxed)) >= STEP.into() {
         NOTED.store(now, Ordering::Relaxed);
-        if !supervisor::tell() {
+        if !supervisor::pass_on_progress() {
             sys::set_timers(GIVE_UP, KILL);
         }
     }

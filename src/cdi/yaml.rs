@@ -33,11 +33,11 @@ struct Reader<'t> {
 impl<'t> Reader<'t> {
     fn next(&mut self) -> Result<Positioned<'t>, String> {
         let event = self.parser.next_event().ok_or("it ends too early")?;
-        event.map_err(|err| at(err.marker().line(), err.info()))
+        event.map_err(|err| error_at(err.marker().line(), err.info()))
     }
 
     fn value(&mut self, (event, span): Positioned<'t>, depth: usize) -> Result<Value, String> {
-        let refuse = |what: &str| Err(at(span.start.line(), what));
+        let refuse = |what: &str| Err(error_at(span.start.line(), what));
         if depth > MAX_DEPTH {
             return refuse("it is nested too deep");
         }
@@ -71,19 +71,22 @@ impl<'t> Reader<'t> {
             let key = match event {
                 Event::MappingEnd => return Ok(Value::Object(members)),
                 Event::Scalar(key, ..) => key.into_owned(),
-                _ => return Err(at(span.start.line(), "a key is no scalar")),
+                _ => return Err(error_at(span.start.line(), "a key is no scalar")),
             };
             let value = self.next()?;
             let value = self.value(value, depth + 1)?;
             if members.contains_key(&key) {
-                return Err(at(span.start.line(), &format!("'{key}' is there twice")));
+                return Err(error_at(
+                    span.start.line(),
+                    &format!("'{key}' is there twice"),
+                ));
             }
             members.insert(key, value);
         }
     }
 }
 
-fn at(line: usize, what: &str) -> String {
+fn error_at(line: usize, what: &str) -> String {
     format!("line {line}: {what}")
 }
 

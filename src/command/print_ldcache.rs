@@ -8,7 +8,7 @@ use argh::{ArgsInfo, FromArgs};
 use serde_json::{Value, json};
 
 use crate::elf::Endian;
-use crate::ldcache::display::{Abi, Printable};
+use crate::ldcache::display::{Flags, Printable};
 use crate::ldcache::format::{CacheEntry, Hwcap, LdCache};
 use crate::ldcache::profile::Profile;
 use crate::ldcache::{PATH, problems, read};
@@ -104,7 +104,7 @@ fn entry_as_json(entry: &CacheEntry<'_>) -> Value {
         "soname": String::from_utf8_lossy(entry.soname),
         "path": String::from_utf8_lossy(entry.path),
         "flags": entry.flags,
-        "abi": Abi(entry.flags).to_string(),
+        "abi": Flags(entry.flags).to_string(),
         "osVersion": entry.os_version,
         "hwcap": hwcap,
         "isaLevel": isa_level,

@@ -18,7 +18,7 @@ pub struct Majors(Vec<(String, u64)>);
 
 /// A device node of the driver.
 #[derive(Debug)]
-pub struct DeviceFile {
+pub struct DriverNode {
     /// Its path.
     pub path: PathBuf,
     /// Its numbers; none if it is no character device.
@@ -82,7 +82,7 @@ impl Majors {
     }
 }
 
-impl DeviceFile {
+impl DriverNode {
     /// Whether the kernel would find the device by it.
     #[must_use]
     pub fn is_right(&self) -> bool {
@@ -94,7 +94,7 @@ impl DeviceFile {
     }
 }
 
-pub(super) fn nodes(root: &Root, majors: &Majors) -> Vec<DeviceFile> {
+pub(super) fn nodes(root: &Root, majors: &Majors) -> Vec<DriverNode> {
     let mut paths = names(root, Path::new(""));
     paths.extend(
         SUBDIRECTORIES
@@ -104,7 +104,7 @@ pub(super) fn nodes(root: &Root, majors: &Majors) -> Vec<DeviceFile> {
     let node = |path: PathBuf| {
         let full = Path::new(DEV).join(&path);
         let file = root.stat(&full).ok()?;
-        (file.kind != Kind::Directory).then(|| DeviceFile {
+        (file.kind != Kind::Directory).then(|| DriverNode {
             number: file.device_number,
             expected: majors.expected(&path),
             mode: file.mode.bits(),

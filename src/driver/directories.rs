@@ -72,7 +72,7 @@ pub(crate) fn find(root: &Root, search_path: &SearchPath<'_>) -> Vec<DriverDirec
         if path.ends_with(COMPAT) {
             continue;
         }
-        match look_into(root, &path, &mut seen) {
+        match open_driver_directory(root, &path, &mut seen) {
             Ok(None) => {}
             Ok(Some((directory, version))) => found.push(DriverDirectory {
                 path,
@@ -89,7 +89,7 @@ pub(crate) fn find(root: &Root, search_path: &SearchPath<'_>) -> Vec<DriverDirec
 }
 
 /// Opens a directory that was not seen before and has libraries of a driver, and tells the driver's version.
-fn look_into(
+fn open_driver_directory(
     root: &Root,
     path: &Path,
     seen: &mut Vec<FileId>,

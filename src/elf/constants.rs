@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{Error, Object, Source};
+use super::{ElfError, Object, Source};
 
 /// How much of the segments with constants is read at once.
 const CHUNK: usize = 16 << 10;
@@ -21,7 +21,7 @@ impl<S: Source + ?Sized> Object<'_, S> {
     pub fn find_constant<T>(
         &self,
         find: impl FnMut(&[u8], usize) -> Option<T>,
-    ) -> Result<Option<T>, Error> {
+    ) -> Result<Option<T>, ElfError> {
         self.find_in(self.constants(), find)
     }
 
@@ -30,7 +30,7 @@ impl<S: Source + ?Sized> Object<'_, S> {
         &self,
         offset: u64,
         find: impl FnMut(&[u8], usize) -> Option<T>,
-    ) -> Result<Option<T>, Error> {
+    ) -> Result<Option<T>, ElfError> {
         let mut ranges: Vec<_> = self.constants().collect();
         ranges.sort_by_key(|range| range.start.abs_diff(offset));
         self.find_in(ranges, find)
@@ -40,12 +40,15 @@ impl<S: Source + ?Sized> Object<'_, S> {
         &self,
         ranges: impl IntoIterator<Item = Range<u64>>,
         mut find: impl FnMut(&[u8], usize) -> Option<T>,
-    ) -> Result<Option<T>, Error> {
+    ) -> Result<Option<T>, ElfError> {
         let mut buffer = vec![0; CHUNK];
         for range in ranges {
             let length = usize::try_from(range.end - range.start).unwrap_or(CHUNK);
             let piece = buffer.get_mut(..length).unwrap_or_default();
-            let read = self.source.read_at(range.start, piece).map_err(Error::Io)?;
+            let read = self
+                .source
+                .read_at(range.start, piece)
+                .map_err(ElfError::Io)?;
             let is_last = read < CHUNK;
             let firsts = if is_last { read } else { CHUNK - MAX_CONSTANT };
             let found = find(piece.get(..read).unwrap_or_default(), firsts);

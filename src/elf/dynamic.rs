@@ -5,7 +5,7 @@ use goblin::elf::header::ET_DYN;
 use goblin::elf::program_header::{PT_DYNAMIC, ProgramHeader};
 
 use super::source::SHORT;
-use super::{BEYOND_END, Class, Endian, Error, MAX_NAME, MAX_PIECE, Object, Source, until_nul};
+use super::{BEYOND_END, Class, ElfError, Endian, MAX_NAME, MAX_PIECE, Object, Source, until_nul};
 
 /// Span of strings that are read at once.
 const WINDOW: u64 = (SHORT - MAX_NAME) as u64;
@@ -25,13 +25,13 @@ pub struct DynamicSection {
 
 impl<S: Source + ?Sized> Object<'_, S> {
     /// The dynamic section: of several, the last one counts, and it ends at `DT_NULL`, whatever the segment's size is.
-    pub fn dynamic(&self) -> Result<DynamicSection, Error> {
+    pub fn dynamic(&self) -> Result<DynamicSection, ElfError> {
         let segment = self
             .segments
             .iter()
             .rfind(|segment| segment.p_type == PT_DYNAMIC)
             .filter(|segment| self.header.e_type == ET_DYN && segment.p_filesz != 0)
-            .ok_or(Error::NotShared)?;
+            .ok_or(ElfError::NotShared)?;
         // ldconfig keeps the offset in 32 bits.
         let offset = segment.p_offset & u64::from(u32::MAX);
         for size in [segment.p_filesz.min(MAX_PIECE), MAX_PIECE] {
@@ -50,11 +50,11 @@ impl<S: Source + ?Sized> Object<'_, S> {
                 }
             }
         }
-        Err(Error::Malformed("no end of the dynamic section"))
+        Err(ElfError::Malformed("no end of the dynamic section"))
     }
 
     /// `DT_SONAME`, at most 256 bytes of it.
-    pub fn soname(&self, dynamic: &DynamicSection) -> Result<Option<Vec<u8>>, Error> {
+    pub fn soname(&self, dynamic: &DynamicSection) -> Result<Option<Vec<u8>>, ElfError> {
         let mut soname = None;
         self.visit_names(dynamic, dynamic.soname.into_iter(), |name| {
             soname = Some(name.to_vec());
@@ -67,7 +67,7 @@ impl<S: Source + ?Sized> Object<'_, S> {
         &self,
         dynamic: &DynamicSection,
         libraries: &[&[u8]],
-    ) -> Result<(Option<Vec<u8>>, bool), Error> {
+    ) -> Result<(Option<Vec<u8>>, bool), ElfError> {
         let indices = dynamic.needed.iter().copied().chain(dynamic.soname);
         let mut needed_left = dynamic.needed.len();
         let (mut soname, mut needs) = (None, false);
@@ -88,7 +88,7 @@ impl<S: Source + ?Sized> Object<'_, S> {
         dynamic: &DynamicSection,
         indices: impl Iterator<Item = u64> + Clone,
         mut visit: impl FnMut(&[u8]),
-    ) -> Result<(), Error> {
+    ) -> Result<(), ElfError> {
         let strings = self.strings(dynamic)?;
         let mut offsets = indices.map(|index| strings.wrapping_add(index));
         let (Some(first), Some(last)) = (offsets.clone().min(), offsets.clone().max()) else {
@@ -111,8 +111,8 @@ impl<S: Source + ?Sized> Object<'_, S> {
     }
 
     /// File offset of the string table.
-    fn strings(&self, dynamic: &DynamicSection) -> Result<u64, Error> {
-        let address = dynamic.strings.ok_or(Error::NotShared)?;
+    fn strings(&self, dynamic: &DynamicSection) -> Result<u64, ElfError> {
+        let address = dynamic.strings.ok_or(ElfError::NotShared)?;
         let holds = |segment: &&ProgramHeader| {
             address
                 .checked_sub(segment.p_vaddr)

@@ -3,7 +3,7 @@
 use goblin::elf::program_header::{PT_GNU_PROPERTY, PT_NOTE};
 use goblin::elf::section_header::{SHT_NOTE, SectionHeader};
 
-use super::{Class, Error, MAX_PIECE, Object, Source};
+use super::{Class, ElfError, MAX_PIECE, Object, Source};
 
 const NT_GNU_ABI_TAG: u32 = 1;
 const NT_GNU_PROPERTY_TYPE_0: u32 = 5;
@@ -25,7 +25,7 @@ impl Note<'_> {
 impl<S: Source + ?Sized> Object<'_, S> {
     /// The kernel that the object asks for, as ldconfig before 2.36 writes it: `os << 24 | major << 16 | minor << 8 | patch` of
     /// the ABI tag, or 0.
-    pub fn os_version(&self) -> Result<u32, Error> {
+    pub fn os_version(&self) -> Result<u32, ElfError> {
         for segment in self.segments.iter().filter(|it| it.p_type == PT_NOTE) {
             let align = match segment.p_align {
                 4 | 8 => segment.p_align,
@@ -50,7 +50,7 @@ impl<S: Source + ?Sized> Object<'_, S> {
     }
 
     /// The x86 ISA level that the object needs, counted from 0 for the baseline: 1 for x86-64-v2, and so on.
-    pub fn isa_level(&self) -> Result<u32, Error> {
+    pub fn isa_level(&self) -> Result<u32, ElfError> {
         let align = match self.class() {
             Class::Bits32 => 4,
             Class::Bits64 => 8,
@@ -74,7 +74,11 @@ impl<S: Source + ?Sized> Object<'_, S> {
     }
 
     /// What the first note in the section of this name says, up to 64 KiB, if it is the owner's; NULs around both do not count.
-    pub fn note_in_section(&self, section: &[u8], owner: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+    pub fn note_in_section(
+        &self,
+        section: &[u8],
+        owner: &[u8],
+    ) -> Result<Option<Vec<u8>>, ElfError> {
         let Some(section) = self.note_section(section)? else {
             return Ok(None);
         };
@@ -92,7 +96,7 @@ impl<S: Source + ?Sized> Object<'_, S> {
         Ok(note())
     }
 
-    fn note_section(&self, name: &[u8]) -> Result<Option<SectionHeader>, Error> {
+    fn note_section(&self, name: &[u8]) -> Result<Option<SectionHeader>, ElfError> {
         let (first, count) = (self.header.e_shoff, self.header.e_shnum);
         if first == 0 || count == 0 {
             return Ok(None);
@@ -100,10 +104,10 @@ impl<S: Source + ?Sized> Object<'_, S> {
         let size = SectionHeader::size(self.context) as u64 * u64::from(count);
         let table = self.piece(first, size)?;
         let sections = SectionHeader::parse_from(&table, 0, usize::from(count), self.context)
-            .map_err(|_| Error::Malformed("section headers"))?;
+            .map_err(|_| ElfError::Malformed("section headers"))?;
         let names = sections
             .get(usize::from(self.header.e_shstrndx))
-            .ok_or(Error::Malformed("section of the sections' names"))?
+            .ok_or(ElfError::Malformed("section of the sections' names"))?
             .sh_offset;
         let is_named = |section: &SectionHeader| {
             let offset = names.saturating_add(section.sh_name as u64);

@@ -208,7 +208,7 @@ pub fn run(root: &ContainerRoot, options: &Options) -> Result<()> {
             preferred,
             ..ldcache.clone()
         };
-        let updated = update_ldcache::run_as(&ldconfig, root, &ldcache);
+        let updated = update_ldcache::run_with(&ldconfig, root, &ldcache);
         part(name::<UpdateLdcache>(), updated);
     }
     if let Some(params) = &options.params {

@@ -91,7 +91,7 @@ impl InContainer for CreateSymlinks {
         }
         let (mut links, wrong) = links(&self.link);
         links.extend(self.links_of_host()?);
-        refuse(wrong + make_all(root, &links))
+        ensure_none_failed(wrong + make_all(root, &links))
     }
 }
 
@@ -120,7 +120,7 @@ impl CreateSymlinks {
 
 /// Makes all links that are not there already. Every link is tried; each one that fails is reported.
 pub fn run(root: &ContainerRoot, links: &[Link]) -> Result<()> {
-    refuse(make_all(root, links))
+    ensure_none_failed(make_all(root, links))
 }
 
 /// Returns how many failed.
@@ -128,7 +128,7 @@ fn make_all(root: &ContainerRoot, links: &[Link]) -> usize {
     links.iter().filter(|link| !make(root, link)).count()
 }
 
-fn refuse(failed: usize) -> Result<()> {
+fn ensure_none_failed(failed: usize) -> Result<()> {
     ensure!(failed == 0, "{failed} links could not be made");
     Ok(())
 }

@@ -21,10 +21,10 @@ const KEY: &[u8] = b"disabled-hooks";
 const ALL: &str = "all";
 
 /// The names of hooks that are switched off, and the place that says so.
-pub(super) struct Disabled(Vec<(String, Place)>);
+pub(super) struct Disabled(Vec<(String, Origin)>);
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum Origin {
     /// The host's configuration, for all hooks.
     Config,
     /// A variable or an annotation, which an image may have brought: not for the hook that restricts the container.
@@ -36,15 +36,15 @@ impl Disabled {
     /// Asks the host's configuration.
     pub(super) fn by_config() -> Self {
         let names = in_config().into_iter();
-        Self(names.map(|name| (name, Place::Config)).collect())
+        Self(names.map(|name| (name, Origin::Config)).collect())
     }
 
     /// Asks the environment and the container's annotations.
     pub(super) fn by_caller(state: &State, environment: &Environment) -> Self {
         let names = environment.disabled_hooks().into_iter();
-        let by_environment = names.map(|name| (name, Place::Environment));
+        let by_environment = names.map(|name| (name, Origin::Environment));
         let is_off = state.annotations.get(OPT_OUT).is_some_and(|it| it == "off");
-        let by_annotation = is_off.then(|| (ALL.to_owned(), Place::Annotation));
+        let by_annotation = is_off.then(|| (ALL.to_owned(), Origin::Annotation));
         Self(by_environment.chain(by_annotation).collect())
     }
 
@@ -54,18 +54,18 @@ impl Disabled {
     }
 
     fn allows_named(&self, hook: &str, is_restricting: bool) -> bool {
-        let counts = |(name, place): &&(String, Place)| {
-            (name == hook || name == ALL) && (*place == Place::Config || !is_restricting)
+        let counts = |(name, origin): &&(String, Origin)| {
+            (name == hook || name == ALL) && (*origin == Origin::Config || !is_restricting)
         };
-        let Some((_, place)) = self.0.iter().find(counts) else {
+        let Some((_, origin)) = self.0.iter().find(counts) else {
             return true;
         };
-        match place {
-            Place::Config => log::info!("{hook} is switched off by {CONFIG}: it does nothing"),
-            Place::Environment => {
+        match origin {
+            Origin::Config => log::info!("{hook} is switched off by {CONFIG}: it does nothing"),
+            Origin::Environment => {
                 log::info!("{hook} is switched off by {DISABLE_HOOKS}: it does nothing");
             }
-            Place::Annotation => log::debug!("{hook}: the annotation {OPT_OUT} is off"),
+            Origin::Annotation => log::debug!("{hook}: the annotation {OPT_OUT} is off"),
         }
         false
     }

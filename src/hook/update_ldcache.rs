@@ -102,11 +102,11 @@ pub fn needs_mount(root: &ContainerRoot) -> Mounts {
 
 /// Names the folders in the container's configuration, unless they are there, makes SONAME links, and writes the cache.
 pub fn run(root: &ContainerRoot, options: &Options) -> Result<()> {
-    run_as(&Ldconfig::new(root), root, options)
+    run_with(&Ldconfig::new(root), root, options)
 }
 
 /// The same, with what is known of the root's ldconfig already.
-pub(super) fn run_as(
+pub(super) fn run_with(
     ldconfig: &Ldconfig<'_>,
     root: &ContainerRoot,
     options: &Options,

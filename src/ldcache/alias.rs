@@ -5,9 +5,9 @@ use std::os::unix::ffi::OsStrExt;
 
 use super::candidate::Candidate;
 use super::driver_names;
-use super::found::Library;
 use super::listing::Listing;
 use super::search_path::LibraryDirectory;
+use super::search_result::Library;
 use crate::rootfs::Kind;
 
 /// The names under which programs look for the driver's libraries beside their SONAMEs, as entries that name the files; none where

@@ -37,7 +37,7 @@ impl Budget {
     /// more.
     pub(super) fn is_spent(&self, path: &Path) -> bool {
         if self.spent.get().is_none()
-            && let Some(limit) = self.reached()
+            && let Some(limit) = self.reached_limit()
         {
             self.spent.get_or_init(|| {
                 log::warn!(
@@ -51,7 +51,7 @@ impl Budget {
 
     /// The limit that is reached, in words. The time is read without a system call, the processor time with one: once for each tick
     /// of that clock, which are milliseconds.
-    fn reached(&self) -> Option<String> {
+    fn reached_limit(&self) -> Option<String> {
         let now = read(ClockId::CLOCK_MONOTONIC_COARSE);
         if (now - self.start).tv_sec() >= TIME {
             return Some(format!("{TIME} s"));

@@ -7,7 +7,7 @@ use super::arch::FLAG_ELF;
 use super::check_soname;
 use super::files::Files;
 use super::library::{Parsed, is_linker_name};
-use super::listing::{Link, Listing, Name};
+use super::listing::{Listing, MadeLink, Name};
 use super::order::compare_names;
 use super::profile::Profile;
 use super::search_path::LibraryDirectory;
@@ -30,8 +30,8 @@ pub(super) struct Candidate<'a> {
 
 impl<'a> Candidate<'a> {
     /// SONAME as a link to the file.
-    pub(super) fn as_link(&self) -> Link<'a> {
-        Link {
+    pub(super) fn as_link(&self) -> MadeLink<'a> {
+        MadeLink {
             name: self.soname,
             target: self.name,
             file: self.file,

@@ -6,7 +6,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use super::display::Abi;
+use super::display::Flags;
 use super::format::{CacheEntry, HWCAP_EXTENSION, Hwcap, LdCache};
 use super::order::compare;
 use super::profile::Profile;
@@ -75,7 +75,10 @@ impl Check<'_> {
     fn flags(&self, entry: &CacheEntry<'_>) -> Option<String> {
         let loaded = self.profile.arch.loaded_flags();
         (!loaded.contains(&entry.flags)).then(|| {
-            let known: Vec<_> = loaded.iter().map(|&flags| Abi(flags).to_string()).collect();
+            let known: Vec<_> = loaded
+                .iter()
+                .map(|&flags| Flags(flags).to_string())
+                .collect();
             format!(
                 "{entry}\n  has flags that the root's loaders pass over ({:#x}); they take: {}",
                 entry.flags,

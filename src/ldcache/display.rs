@@ -12,7 +12,7 @@ const SYSTEMS: [&str; 6] = ["Linux", "Hurd", "Solaris", "FreeBSD", "kNetBSD", "S
 
 impl Display for CacheEntry<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
-        write!(f, "{} ({}", Printable(self.soname), Abi(self.flags))?;
+        write!(f, "{} ({}", Printable(self.soname), Flags(self.flags))?;
         match self.hwcap {
             Hwcap::Bits(0) => {}
             Hwcap::Bits(bits) => write!(f, ", hwcap: {bits:#018x}")?,
@@ -28,12 +28,12 @@ impl Display for CacheEntry<'_> {
 }
 
 /// The words for an entry's flags.
-pub struct Abi(
+pub struct Flags(
     /// The flags.
     pub u32,
 );
 
-impl Display for Abi {
+impl Display for Flags {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
         let kind = usize::try_from(self.0 & TYPE_MASK).ok();
         f.write_str(kind.and_then(|it| TYPES.get(it)).unwrap_or(&"unknown"))?;
@@ -140,7 +140,7 @@ mod tests {
             (0, "libc4"),
             (2, "libc5"),
         ] {
-            assert_eq!(Abi(flags).to_string(), words, "{flags:#x}");
+            assert_eq!(Flags(flags).to_string(), words, "{flags:#x}");
         }
     }
 

@@ -13,57 +13,57 @@ const WITNESSES: [&str; 2] = ["libcuda.so.", "libnvidia-ml.so."];
 
 /// Where the link of a name points to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Leads {
+pub enum PointsTo {
     /// To the SONAME, for programs that are linked with the driver.
-    ToSoname,
+    Soname,
     /// To the library's file.
-    ToFile,
+    File,
 }
 
 /// The name, the SONAME of the library, and what the name's link points to.
-const NAMES: [(&str, &str, Leads); 12] = [
-    ("libcuda.so", "libcuda.so.1", Leads::ToSoname),
-    ("libnvcuvid.so", "libnvcuvid.so.1", Leads::ToSoname),
+const NAMES: [(&str, &str, PointsTo); 12] = [
+    ("libcuda.so", "libcuda.so.1", PointsTo::Soname),
+    ("libnvcuvid.so", "libnvcuvid.so.1", PointsTo::Soname),
     (
         "libnvidia-allocator.so",
         "libnvidia-allocator.so.1",
-        Leads::ToSoname,
+        PointsTo::Soname,
     ),
-    ("libnvidia-cfg.so", "libnvidia-cfg.so.1", Leads::ToSoname),
+    ("libnvidia-cfg.so", "libnvidia-cfg.so.1", PointsTo::Soname),
     (
         "libnvidia-encode.so",
         "libnvidia-encode.so.1",
-        Leads::ToSoname,
+        PointsTo::Soname,
     ),
-    ("libnvidia-fbc.so", "libnvidia-fbc.so.1", Leads::ToSoname),
-    ("libnvidia-ml.so", "libnvidia-ml.so.1", Leads::ToSoname),
-    ("libnvidia-nvvm.so", "libnvidia-nvvm.so.4", Leads::ToSoname),
+    ("libnvidia-fbc.so", "libnvidia-fbc.so.1", PointsTo::Soname),
+    ("libnvidia-ml.so", "libnvidia-ml.so.1", PointsTo::Soname),
+    ("libnvidia-nvvm.so", "libnvidia-nvvm.so.4", PointsTo::Soname),
     (
         "libnvidia-opticalflow.so",
         "libnvidia-opticalflow.so.1",
-        Leads::ToSoname,
+        PointsTo::Soname,
     ),
     (
         "libnvidia-ptxjitcompiler.so",
         "libnvidia-ptxjitcompiler.so.1",
-        Leads::ToSoname,
+        PointsTo::Soname,
     ),
     (
         "libvdpau_nvidia.so",
         "libvdpau_nvidia.so.1",
-        Leads::ToSoname,
+        PointsTo::Soname,
     ),
     // Behind this one Mesa's GLX looks for a driver of any vendor.
-    ("libGLX_indirect.so.0", "libGLX_nvidia.so.0", Leads::ToFile),
+    ("libGLX_indirect.so.0", "libGLX_nvidia.so.0", PointsTo::File),
 ];
 
 /// The names of the library with this SONAME.
-pub fn of(soname: &OsStr) -> impl Iterator<Item = (&'static str, Leads)> {
+pub fn of(soname: &OsStr) -> impl Iterator<Item = (&'static str, PointsTo)> {
     let is_its = move |(_, it, _): &&(_, &str, _)| soname == *it;
     NAMES
         .iter()
         .filter(is_its)
-        .map(|(name, _, leads)| (*name, *leads))
+        .map(|(name, _, points_to)| (*name, *points_to))
 }
 
 /// The SONAME of the library that has this name.

@@ -13,13 +13,13 @@ pub(super) const MAX_STRINGS: usize = 3 << 19;
 pub(super) struct Files {
     by_id: HashMap<FileId, Option<Parsed>>,
     /// How many bytes the SONAMEs take.
-    pub(super) names: usize,
+    pub(super) soname_bytes: usize,
 }
 
 impl Files {
     pub(super) fn insert(&mut self, id: FileId, parsed: Option<Parsed>) {
         let soname = parsed.as_ref().and_then(|it| it.soname.as_ref());
-        self.names += soname.map_or(0, |name| name.len());
+        self.soname_bytes += soname.map_or(0, |name| name.len());
         self.by_id.insert(id, parsed);
     }
 

@@ -74,7 +74,7 @@ pub struct LdCache<'a> {
 
 /// Why bytes are no cache.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Error {
+pub enum FormatError {
     /// They begin with no known magic string.
     Magic,
     /// A table or string reaches beyond the end.
@@ -85,7 +85,7 @@ pub enum Error {
     TooLarge,
 }
 
-impl fmt::Display for Error {
+impl fmt::Display for FormatError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Magic => f.write_str("not an ld.so.cache"),
@@ -96,7 +96,7 @@ impl fmt::Display for Error {
     }
 }
 
-impl std::error::Error for Error {}
+impl std::error::Error for FormatError {}
 
 /// Where the entries of the new part end, from its start.
 fn end_of_entries(count: usize) -> usize {

@@ -10,7 +10,7 @@ use memchr::memmem;
 
 use super::arch::{Abi, Arch, FLAG_ELF, FLAG_ELF_LIBC6};
 use super::profile::Profile;
-use crate::elf::{Class, Error, Head, Object, OpenFile, Source};
+use crate::elf::{Class, ElfError, Head, Object, OpenFile, Source};
 
 /// The C libraries and loaders whose names tell that a library is for glibc; looked at up to glibc 2.36.
 const LIBC_NAMES: [&[u8]; 2] = [b"libc.so.6", b"libm.so.6"];
@@ -44,7 +44,7 @@ pub(super) fn read(
 ) -> io::Result<Option<Parsed>> {
     match parse(profile, &OpenFile::new(file, size), head) {
         Ok(parsed) => Ok(Some(parsed)),
-        Err(Error::Io(err)) => Err(err),
+        Err(ElfError::Io(err)) => Err(err),
         Err(err) => {
             log::debug!("{}: no library: {err}", path().display());
             Ok(None)
@@ -52,25 +52,25 @@ pub(super) fn read(
     }
 }
 
-fn parse(profile: &Profile, source: &OpenFile, head: &mut Head) -> Result<Parsed, Error> {
+fn parse(profile: &Profile, source: &OpenFile, head: &mut Head) -> Result<Parsed, ElfError> {
     let rules = &profile.rules;
     let smallest = match profile.class {
         Class::Bits32 => 52,
         Class::Bits64 => 64,
     };
     if source.size() < smallest {
-        return Err(Error::Malformed("too small"));
+        return Err(ElfError::Malformed("too small"));
     }
     let object = Object::read(source, head)?;
     if object.endian() != profile.endian {
-        return Err(Error::Malformed("byte order"));
+        return Err(ElfError::Malformed("byte order"));
     }
     if profile.arch == Arch::Other && object.class() != profile.class {
-        return Err(Error::Malformed("word size"));
+        return Err(ElfError::Malformed("word size"));
     }
     let dynamic = object.dynamic()?;
     if rules.naive_strings && !object.strings_in_first_segment(&dynamic) {
-        return Err(Error::Malformed("string table"));
+        return Err(ElfError::Malformed("string table"));
     }
     let (soname, base) = if rules.legacy {
         let (soname, needs_libc) = object.soname_and_needs(&dynamic, &LIBC_NAMES)?;
@@ -90,7 +90,7 @@ fn parse(profile: &Profile, source: &OpenFile, head: &mut Head) -> Result<Parsed
         flags: profile
             .arch
             .flag(Abi::of(&object), base)
-            .ok_or(Error::Malformed("machine"))?,
+            .ok_or(ElfError::Malformed("machine"))?,
         os_version: if rules.os_version {
             object.os_version()?
         } else {

@@ -34,7 +34,7 @@ pub(super) enum Depth {
 
 /// What a directory is read with.
 #[derive(Clone, Copy)]
-pub(super) struct Reader<'r> {
+pub(super) struct FileReader<'r> {
     pub(super) profile: &'r Profile,
     pub(super) depth: Depth,
     pub(super) budget: &'r Budget,
@@ -59,7 +59,7 @@ pub(super) struct Name {
 
 /// What is under one name.
 #[derive(Default)]
-struct Found {
+struct Contents {
     target: PathBuf,
     file: Option<FileVersion>,
     /// The library that the file is, where it was looked into.
@@ -71,7 +71,7 @@ struct Found {
 impl Listing {
     /// Of the names that `is_considered` lets pass, reads the files and where links point to. More than `limit` names are refused.
     pub(super) fn read(
-        reader: Reader<'_>,
+        reader: FileReader<'_>,
         directory: &LibraryDirectory,
         limit: usize,
         is_considered: impl Fn(&Entry) -> bool,
@@ -102,7 +102,7 @@ impl Listing {
             for (found, entry) in found.zip(left.by_ref()) {
                 if let (Depth::Content, Some(file)) = (reader.depth, &found.file) {
                     files.insert(file.id, found.parsed);
-                    if files.names > MAX_STRINGS {
+                    if files.soname_bytes > MAX_STRINGS {
                         return Err(too_long_names());
                     }
                 }
@@ -155,7 +155,7 @@ impl Listing {
     /// Feeds `state` with the names as they are now that these links were made, which are sorted.
     pub(super) fn hash_with<'c>(
         &self,
-        made: impl Iterator<Item = Link<'c>>,
+        made: impl Iterator<Item = MadeLink<'c>>,
         state: &mut impl Hasher,
     ) {
         let mut made = made.peekable();
@@ -174,50 +174,53 @@ impl Listing {
     }
 }
 
-/// A link to a file of the directory.
-pub(super) struct Link<'a> {
+/// A link to a file of the directory that was made just now.
+pub(super) struct MadeLink<'a> {
     pub(super) name: &'a OsStr,
     pub(super) target: &'a OsStr,
     pub(super) file: &'a FileVersion,
 }
 
 /// As a name that was read.
-impl Hash for Link<'_> {
+impl Hash for MadeLink<'_> {
     fn hash<H: Hasher>(&self, state: &mut H) {
         let target = shortened(self.target.into());
         (self.name, Kind::Link, target, Some(self.file)).hash(state);
     }
 }
 
-impl Reader<'_> {
+impl FileReader<'_> {
     /// Reads what is under one name, without following it.
-    fn read(self, directory: &LibraryDirectory, entry: &Entry, head: &mut Head) -> Found {
+    fn read(self, directory: &LibraryDirectory, entry: &Entry, head: &mut Head) -> Contents {
         if self.budget.is_spent(&directory.path) {
-            return Found {
+            return Contents {
                 is_unread: true,
-                ..Found::default()
+                ..Contents::default()
             };
         }
         let found = match (entry.kind, self.depth) {
             (Kind::Link, _) => directory
                 .directory
                 .read_link(&entry.name)
-                .map(|target| Found {
+                .map(|target| Contents {
                     target: shortened(target),
-                    ..Found::default()
+                    ..Contents::default()
                 }),
             (Kind::File, Depth::Identity) => {
-                directory.directory.stat(&entry.name).map(|metadata| Found {
-                    file: Some(metadata.version()),
-                    ..Found::default()
-                })
+                directory
+                    .directory
+                    .stat(&entry.name)
+                    .map(|metadata| Contents {
+                        file: Some(metadata.version()),
+                        ..Contents::default()
+                    })
             }
             (Kind::File, Depth::Content) => self.parse(directory, &entry.name, head),
-            _ => Ok(Found::default()),
+            _ => Ok(Contents::default()),
         };
-        found.unwrap_or_else(|err| Found {
+        found.unwrap_or_else(|err| Contents {
             is_unread: self.is_failure(&err, || directory.path.join(&entry.name)),
-            ..Found::default()
+            ..Contents::default()
         })
     }
 
@@ -226,13 +229,13 @@ impl Reader<'_> {
         directory: &LibraryDirectory,
         name: &OsStr,
         head: &mut Head,
-    ) -> io::Result<Found> {
+    ) -> io::Result<Contents> {
         let (file, metadata) = directory.directory.open_file(name)?;
         let path = || directory.path.join(name);
-        Ok(Found {
+        Ok(Contents {
             file: Some(metadata.version()),
             parsed: library::read(self.profile, file, metadata.size, head, path)?,
-            ..Found::default()
+            ..Contents::default()
         })
     }
 

@@ -12,11 +12,11 @@ use super::arch::Arch;
 use super::budget::Budget;
 use super::files::MAX_STRINGS;
 use super::format::{CacheEntry, Hwcap, LdCache};
-use super::found::{Found, Library};
 use super::legacy_hwcaps;
 use super::listing::MAX_LIBRARIES;
 use super::profile::{Format, Profile};
 use super::search_path::HWCAPS;
+use super::search_result::{Library, SearchResult};
 use super::{MAX_SEARCHED, PATH, check_soname, is_failure, read_or_warn};
 use crate::rootfs::{Kind, Root};
 
@@ -24,7 +24,7 @@ use crate::rootfs::{Kind, Root};
 const MAX_ABOVE: usize = 4;
 
 /// Adds the libraries of the root's cache that lie in the places which were not read, unless nothing is there any more.
-pub(super) fn take_over(root: &Root, profile: &Profile, budget: &Budget, found: &mut Found) {
+pub(super) fn take_over(root: &Root, profile: &Profile, budget: &Budget, found: &mut SearchResult) {
     if found.unread.is_empty() {
         return;
     }
@@ -37,7 +37,7 @@ pub(super) fn take_over(root: &Root, profile: &Profile, budget: &Budget, found: 
     }
     let mut places = Places::of(found);
     let mut taken = Vec::new();
-    let mut strings = found.strings;
+    let mut strings = found.string_bytes;
     for entry in &cache.entries {
         let Some(place) = places.of_entry(profile, entry) else {
             continue;
@@ -71,7 +71,7 @@ struct Places<'a> {
 }
 
 impl<'a> Places<'a> {
-    fn of(found: &'a Found) -> Self {
+    fn of(found: &'a SearchResult) -> Self {
         let mut unread = HashMap::new();
         let mut unknown = None;
         for (number, path) in found.unread.iter().rev() {

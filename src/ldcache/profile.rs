@@ -3,17 +3,17 @@
 //! All of it is read from the root's `libc.so.6` and dynamic loader, without running them. libc holds its version in a banner;
 //! the loader holds the built-in directories as a row of strings.
 
-mod libc;
+mod c_library;
 
 use std::ffi::OsStr;
 use std::hash::{Hash, Hasher};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use self::libc::{Libc, Problems, find_libcs, is_multiarch, minor_version};
 use super::arch::{Abi, Arch};
-use crate::elf::{Class, Endian, Error, Head, Object, OpenFile};
+use crate::elf::{Class, ElfError, Endian, Head, Object, OpenFile};
 use crate::rootfs::Root;
+use c_library::{Libc, Problems, find_libcs, is_multiarch, minor_version};
 
 /// Everything that the cache depends on beside the files themselves.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -218,8 +218,8 @@ impl Rules {
     }
 }
 
-fn machine_of(root: &Root) -> Result<u16, Error> {
-    let (file, metadata) = root.open_file(Path::new(LDCONFIG)).map_err(Error::Io)?;
+fn machine_of(root: &Root) -> Result<u16, ElfError> {
+    let (file, metadata) = root.open_file(Path::new(LDCONFIG)).map_err(ElfError::Io)?;
     let source = OpenFile::new(file, metadata.size);
     let mut head = Head::default();
     Ok(Object::read(&source, &mut head)?.machine())

@@ -13,12 +13,12 @@ use super::alias::aliases;
 use super::budget::Budget;
 use super::candidate::{Candidate, best_of};
 use super::files::{Files, MAX_STRINGS};
-use super::found::{Found, Library};
 use super::legacy_hwcaps;
 use super::library::{self, is_library_name, is_package_temporary, is_prelink_temporary};
-use super::listing::{Depth, Link, Listing, MAX_LIBRARIES, Name, Reader};
+use super::listing::{Depth, FileReader, Listing, MAX_LIBRARIES, MadeLink, Name};
 use super::profile::Profile;
 use super::search_path::{LibraryDirectory, Place, SearchPath};
+use super::search_result::{Library, SearchResult};
 use crate::elf::Head;
 use crate::rootfs::{Entry, FileVersion, Kind, Root, is_not_there};
 
@@ -30,10 +30,10 @@ pub(super) fn libraries(
     search_path: &mut SearchPath<'_>,
     is_wanted: &dyn Fn(&OsStr) -> bool,
     inputs: &mut impl Hasher,
-) -> Found {
+) -> SearchResult {
     let budget = search_path.budget();
     let mut scan = Scan::new(root, profile, &budget, Depth::Content, is_wanted);
-    let mut found = Found::default();
+    let mut found = SearchResult::default();
     let mut number = 0;
     while let Some(place) = search_path.next() {
         let unread = match place {
@@ -48,7 +48,7 @@ pub(super) fn libraries(
             Place::Unread(path) => Some(path),
         };
         found.unread.extend(unread.map(|path| (number, path)));
-        if found.strings > MAX_STRINGS {
+        if found.string_bytes > MAX_STRINGS {
             break;
         }
         number += 1;
@@ -83,7 +83,7 @@ pub(super) fn identity(
 fn hash_directory<'c>(
     directory: &LibraryDirectory,
     listing: &Listing,
-    made: impl Iterator<Item = Link<'c>>,
+    made: impl Iterator<Item = MadeLink<'c>>,
     inputs: &mut impl Hasher,
 ) {
     directory.path.hash(inputs);
@@ -93,7 +93,7 @@ fn hash_directory<'c>(
 
 struct Scan<'s> {
     root: &'s Root,
-    reader: Reader<'s>,
+    reader: FileReader<'s>,
     is_wanted: &'s dyn Fn(&OsStr) -> bool,
     /// How many more names of libraries there may be.
     names_left: usize,
@@ -112,7 +112,7 @@ impl<'s> Scan<'s> {
     ) -> Self {
         Self {
             root,
-            reader: Reader {
+            reader: FileReader {
                 profile,
                 depth,
                 budget,
@@ -130,7 +130,7 @@ impl<'s> Scan<'s> {
         place: u32,
         directory: &LibraryDirectory,
         search_path: &mut SearchPath<'_>,
-        found: &mut Found,
+        found: &mut SearchResult,
         inputs: &mut impl Hasher,
     ) -> bool {
         let Some(listing) = self.directory(directory, search_path) else {
@@ -139,11 +139,11 @@ impl<'s> Scan<'s> {
         let (mut best, are_all) = best_of(self.reader.profile, directory, &listing, &self.files);
         found.is_lacking |= !are_all;
         let path = directory.path.as_os_str();
-        found.strings += best
+        found.string_bytes += best
             .iter()
             .map(|it| path.len() + it.soname.len() + it.name.len())
             .sum::<usize>();
-        if found.strings > MAX_STRINGS {
+        if found.string_bytes > MAX_STRINGS {
             log::warn!(
                 "{}: left out, the names of the libraries take more than {MAX_STRINGS} bytes",
                 path.display()
@@ -155,7 +155,7 @@ impl<'s> Scan<'s> {
         let enter = |it: &Candidate<'_>| Library::new(it, place, directory, hwcap_bits);
         found.libraries.extend(best.iter().map(enter));
         let aliases = aliases(&best, place, directory, &listing);
-        found.strings += aliases.len() * path.len();
+        found.string_bytes += aliases.len() * path.len();
         found.libraries.extend(aliases);
         // What a later run will not look at must not count now.
         let counts = |it: &&Candidate<'_>| {
@@ -199,10 +199,10 @@ impl<'s> Scan<'s> {
             };
             match name.kind {
                 Kind::Link => match self.link_target(directory, name, &listing, search_path) {
-                    Target::File(version) => listing.set_file(index, version),
-                    Target::Nowhere => stale.push(name.text.clone()),
-                    Target::Unread => listing.is_complete = false,
-                    Target::Other => {}
+                    LinkTarget::File(version) => listing.set_file(index, version),
+                    LinkTarget::Nowhere => stale.push(name.text.clone()),
+                    LinkTarget::Unread => listing.is_complete = false,
+                    LinkTarget::Other => {}
                 },
                 Kind::Directory => self.legacy_directory(directory, &name.text, search_path),
                 _ => {}
@@ -267,41 +267,41 @@ impl<'s> Scan<'s> {
         link: &Name,
         listing: &Listing,
         search_path: &mut SearchPath<'_>,
-    ) -> Target {
+    ) -> LinkTarget {
         if let Some(version) = listing.file(link.target.as_os_str()) {
-            return Target::File(version);
+            return LinkTarget::File(version);
         }
         if self.is_spent(directory) {
-            return Target::Unread;
+            return LinkTarget::Unread;
         }
         let path = directory.path.join(&link.text);
         let there = match self.root.stat(&path) {
             Ok(there) => there,
-            Err(err) if is_not_there(&err) => return Target::Nowhere,
-            Err(err) => return self.unread(&path, &err),
+            Err(err) if is_not_there(&err) => return LinkTarget::Nowhere,
+            Err(err) => return self.failed_target(&path, &err),
         };
         let version = there.version();
         match there.kind {
             Kind::File if self.reader.depth == Depth::Identity || self.files.has(version.id) => {
-                Target::File(version)
+                LinkTarget::File(version)
             }
             Kind::File => match self.read_elsewhere(&path) {
-                Ok(version) => Target::File(version),
-                Err(err) => self.unread(&path, &err),
+                Ok(version) => LinkTarget::File(version),
+                Err(err) => self.failed_target(&path, &err),
             },
             Kind::Directory => {
                 self.legacy_directory(directory, &link.text, search_path);
-                Target::Other
+                LinkTarget::Other
             }
-            _ => Target::Other,
+            _ => LinkTarget::Other,
         }
     }
 
-    fn unread(&self, path: &Path, err: &io::Error) -> Target {
+    fn failed_target(&self, path: &Path, err: &io::Error) -> LinkTarget {
         if self.reader.is_failure(err, || path.to_owned()) {
-            Target::Unread
+            LinkTarget::Unread
         } else {
-            Target::Other
+            LinkTarget::Other
         }
     }
 
@@ -318,7 +318,7 @@ impl<'s> Scan<'s> {
 }
 
 /// Where a link leads to.
-enum Target {
+enum LinkTarget {
     File(FileVersion),
     /// Not to a library.
     Other,

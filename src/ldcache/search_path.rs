@@ -78,7 +78,7 @@ impl<'r> SearchPath<'r> {
         budget: &Rc<Budget>,
         first: impl IntoIterator<Item = &'f Path>,
     ) -> Self {
-        let mut this = Self::only(root, profile, budget, first);
+        let mut this = Self::of_directories(root, profile, budget, first);
         this.add_conf(Path::new(CONF), 0);
         for path in &profile.system_directories {
             this.add(path, None);
@@ -90,7 +90,7 @@ impl<'r> SearchPath<'r> {
     }
 
     /// These directories, and no others.
-    pub(super) fn only<'f>(
+    pub(super) fn of_directories<'f>(
         root: &'r Root,
         profile: &Profile,
         budget: &Rc<Budget>,
@@ -149,7 +149,7 @@ impl<'r> SearchPath<'r> {
             if self.budget.is_spent(path) {
                 return Some(Place::Unread(Some(path.clone())));
             }
-            match self.open_again(path, id) {
+            match self.reopen(path, id) {
                 Ok(None) => {}
                 Ok(Some(directory)) => {
                     return Some(Place::Directory(LibraryDirectory {
@@ -169,7 +169,7 @@ impl<'r> SearchPath<'r> {
     }
 
     /// Opens a directory that was seen. Whatever came in its place meanwhile is searched as well, unless it has a place of its own.
-    fn open_again(&mut self, path: &Path, id: FileId) -> io::Result<Option<Directory>> {
+    fn reopen(&mut self, path: &Path, id: FileId) -> io::Result<Option<Directory>> {
         let directory = self.root.directory(path)?;
         let now = directory.id()?;
         Ok((now == id || self.seen.insert(now)).then_some(directory))
@@ -193,11 +193,11 @@ impl<'r> SearchPath<'r> {
     /// Opens a directory; one that cannot be read is queued as such.
     fn open(&mut self, path: &Path) -> Option<Directory> {
         let opened = self.root.directory(path);
-        opened.map_err(|err| self.fail(path, &err)).ok()
+        opened.map_err(|err| self.queue_unread(path, &err)).ok()
     }
 
     /// Queues what cannot be read, unless nothing is there.
-    fn fail(&mut self, path: &Path, err: &io::Error) {
+    fn queue_unread(&mut self, path: &Path, err: &io::Error) {
         if is_failure(err) {
             log::warn!("{}: not searched: {err}", path.display());
             self.add_unread(Some(path));
@@ -223,7 +223,7 @@ impl<'r> SearchPath<'r> {
             Ok(id) if !self.seen.contains(&id) => id,
             Ok(_) => return false,
             Err(err) => {
-                self.fail(path, &err);
+                self.queue_unread(path, &err);
                 return false;
             }
         };
@@ -255,7 +255,7 @@ impl<'r> SearchPath<'r> {
             Ok(there) if matches!(there.kind, Kind::Directory | Kind::Link) => self.open(&path),
             Ok(_) => None,
             Err(err) => {
-                self.fail(&path, &err);
+                self.queue_unread(&path, &err);
                 None
             }
         };

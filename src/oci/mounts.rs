@@ -9,7 +9,7 @@ use super::{MAX_CONFIG, json, open_host_file};
 use crate::rootfs::Root;
 
 #[derive(Default)]
-struct Mounts {
+struct MountsConfig {
     mounts: Vec<Mount>,
 }
 
@@ -21,7 +21,7 @@ struct Mount {
     options: Value,
 }
 
-lenient_object!(Mounts, "a config.json object", "mounts" => mounts);
+lenient_object!(MountsConfig, "a config.json object", "mounts" => mounts);
 lenient_object!(Mount, "a mount", "destination" => destination, "type" => kind, "options" => options);
 
 /// The destinations of mounts that show files of the host: `bind` is their type or one of their options. None where config.json
@@ -51,7 +51,7 @@ pub(super) fn missing(config: &Path, root: &Root) -> Option<PathBuf> {
 }
 
 fn read(config: &Path) -> Option<Vec<Mount>> {
-    let mounts: Result<Mounts> =
+    let mounts: Result<MountsConfig> =
         open_host_file(config).and_then(|file| json::read(file, MAX_CONFIG));
     let tell = |err: &_| log::debug!("{}: its mounts are not known: {err:#}", config.display());
     mounts.inspect_err(tell).ok().map(|config| config.mounts)

@@ -16,12 +16,12 @@ const CREATING: &str = "creating";
 
 /// The part of config.json without which no root is found.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Config {
-    root: ConfigRoot,
+struct RootConfig {
+    root: RootMember,
 }
 
 #[derive(Debug, Default, PartialEq, Eq)]
-struct ConfigRoot {
+struct RootMember {
     path: PathBuf,
 }
 
@@ -82,7 +82,7 @@ impl State {
             return Ok(self.bundle.join(&self.root));
         }
         let config = self.bundle.join(CONFIG);
-        let Config { root } = match open_host_file(&config) {
+        let RootConfig { root } = match open_host_file(&config) {
             Err(err)
                 if err.downcast_ref().is_some_and(is_obstacle)
                     && namespace::of_hook(self.pid) == MountNamespace::Own
@@ -123,8 +123,8 @@ impl State {
     }
 }
 
-lenient_object!(Config, "a config.json object", "root" => root);
-lenient_object!(ConfigRoot, "an object with the member path", "path" => path);
+lenient_object!(RootConfig, "a config.json object", "root" => root);
+lenient_object!(RootMember, "an object with the member path", "path" => path);
 
 #[cfg(test)]
 mod tests {
@@ -132,11 +132,11 @@ mod tests {
 
     #[test]
     fn only_root_path_of_config_json_counts() {
-        let config = |text: &str| json::read::<Config>(text.as_bytes(), MAX_CONFIG);
+        let config = |text: &str| json::read::<RootConfig>(text.as_bytes(), MAX_CONFIG);
         let text = r#"{"process":7,"ROOT":{"x":1,"PATH":"rootfs"},"mounts":"none"} trailing"#;
         assert_eq!(config(text).unwrap().root.path, Path::new("rootfs"));
-        assert_eq!(config("{}").unwrap(), Config::default());
-        assert_eq!(config(r#"{"root":null}"#).unwrap(), Config::default());
+        assert_eq!(config("{}").unwrap(), RootConfig::default());
+        assert_eq!(config(r#"{"root":null}"#).unwrap(), RootConfig::default());
         assert!(config(r#"{"root":"rootfs"}"#).is_err());
     }
 

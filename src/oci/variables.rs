@@ -16,45 +16,48 @@ const MAX_STRING: u64 = 1 << 20;
 const MAX_OWN: usize = 1 << 20;
 
 #[derive(Default)]
-struct Config {
+struct ProcessConfig {
     process: Process,
 }
 
 #[derive(Default)]
 struct Process {
-    env: Own,
+    env: OwnVariables,
 }
 
 /// The entries of a list that begin as this program's variables do; the others are not kept.
 #[derive(Default)]
-struct Own(Vec<String>);
+struct OwnVariables(Vec<String>);
 
-lenient_object!(Config, "a config.json object", "process" => process);
+lenient_object!(ProcessConfig, "a config.json object", "process" => process);
 lenient_object!(Process, "a process object", "env" => env);
 
-impl<'de> Deserialize<'de> for Own {
+impl<'de> Deserialize<'de> for OwnVariables {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Entries;
 
         impl<'de> Visitor<'de> for Entries {
-            type Value = Own;
+            type Value = OwnVariables;
 
             fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.write_str("a list of NAME=VALUE")
             }
 
-            fn visit_seq<A: SeqAccess<'de>>(self, mut entries: A) -> Result<Own, A::Error> {
+            fn visit_seq<A: SeqAccess<'de>>(
+                self,
+                mut entries: A,
+            ) -> Result<OwnVariables, A::Error> {
                 let mut own = Vec::new();
                 let mut left = MAX_OWN;
                 while let Some(entry) = entries.next_element::<String>()? {
-                    if is_own(&entry) {
+                    if is_own_variable(&entry) {
                         left = left
                             .checked_sub(entry.len() + size_of::<String>())
                             .ok_or_else(|| A::Error::custom("too many variables"))?;
                         own.push(entry);
                     }
                 }
-                Ok(Own(own))
+                Ok(OwnVariables(own))
             }
         }
 
@@ -63,13 +66,13 @@ impl<'de> Deserialize<'de> for Own {
 }
 
 /// Whether a variable is this program's.
-pub(super) fn is_own(name: &str) -> bool {
+pub(super) fn is_own_variable(name: &str) -> bool {
     PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
 /// Those variables; none where config.json cannot be read.
-pub(super) fn own(config: &Path) -> Option<Vec<String>> {
-    let config: Result<Config> =
+pub(super) fn own_variables(config: &Path) -> Option<Vec<String>> {
+    let config: Result<ProcessConfig> =
         open_host_file(config).and_then(|file| json::read_short(file, MAX_CONFIG, MAX_STRING));
     config.ok().map(|config| config.process.env.0)
 }

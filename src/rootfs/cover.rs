@@ -23,7 +23,7 @@ use rustix::mount::{
 
 use super::gate::MountNamespace;
 use super::mount_table::{MountId, is_private, mounts_of};
-use super::{ContainerRoot, Kind, Metadata, itself, open_file, read_bounded};
+use super::{ContainerRoot, Kind, Metadata, fd_path, open_file, read_bounded};
 use crate::sys::STACK;
 
 /// The file in the file system that is mounted for it.
@@ -301,8 +301,8 @@ fn bind_file(target: &OwnedFd, bytes: &[u8], mode: Mode) -> nix::Result<()> {
     )?;
     let none = None::<&str>;
     let read_only = MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY | ATTRIBUTES;
-    mount(none, itself(&tmpfs).as_str(), none, read_only, none)?;
-    let (from, to) = (itself(&file), itself(target));
+    mount(none, fd_path(&tmpfs).as_str(), none, read_only, none)?;
+    let (from, to) = (fd_path(&file), fd_path(target));
     mount(
         Some(from.as_str()),
         to.as_str(),

@@ -19,7 +19,7 @@ use rustix::fs::{FileType, RawDir, readlinkat_raw};
 use super::gate::Gate;
 use super::lookup;
 use super::metadata::{Entry, FileId, Kind, Metadata};
-use super::{read_bounded, require};
+use super::{read_bounded, require_kind};
 use crate::watchdog;
 
 /// Bytes of a directory's listing that are read at once.
@@ -108,7 +108,7 @@ impl Directory {
         {
             let file = File::from(file);
             let metadata = Metadata::of(&file)?;
-            require(Kind::File, metadata.kind)?;
+            require_kind(Kind::File, metadata.kind)?;
             return Ok((file, metadata));
         }
         // Someone may have put a device or a FIFO in its place: it is looked at before it is opened. That takes two calls more.
@@ -138,7 +138,7 @@ impl Directory {
 
     /// Reads the regular file `name`, refusing more than `limit` bytes.
     pub fn read(&self, name: &OsStr, limit: u64) -> io::Result<Vec<u8>> {
-        require(Kind::File, self.stat(name)?.kind)?;
+        require_kind(Kind::File, self.stat(name)?.kind)?;
         let (file, metadata) = self.open_file(name)?;
         read_bounded(file, metadata.size, limit)
     }

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use super::mount_table::{Mount, MountId, is_private, mounts_of};
-use super::{inside, lookup, path_of};
+use super::{below_root, lookup, path_of};
 
 /// File systems that a runtime makes for one container; their content is gone when the container is.
 const OF_ONE_CONTAINER: [&str; 2] = ["tmpfs", "devpts"];
@@ -58,7 +58,7 @@ pub(super) struct Gate {
     root_mount: Option<MountId>,
     surroundings: Surroundings,
     /// The other mounts that are the container's alone; found out when one of them would be written to.
-    own: OnceLock<Vec<MountId>>,
+    own_mounts: OnceLock<Vec<MountId>>,
 }
 
 impl Gate {
@@ -67,7 +67,7 @@ impl Gate {
             root_mount: MountId::of(&root).ok(),
             root,
             surroundings,
-            own: OnceLock::new(),
+            own_mounts: OnceLock::new(),
         }
     }
 
@@ -89,7 +89,7 @@ impl Gate {
         let Some((mount, root)) = mount.zip(self.root_mount) else {
             return Err(foreign("the kernel does not say on which mount it lies"));
         };
-        if mount == root || self.own().contains(&mount) {
+        if mount == root || self.own_mounts().contains(&mount) {
             return Ok(());
         }
         Err(foreign(
@@ -102,16 +102,16 @@ impl Gate {
         is_private(file, &self.table()?)
     }
 
-    fn own(&self) -> &[MountId] {
-        self.own.get_or_init(|| {
-            self.find_own().unwrap_or_else(|err| {
+    fn own_mounts(&self) -> &[MountId] {
+        self.own_mounts.get_or_init(|| {
+            self.find_own_mounts().unwrap_or_else(|err| {
                 log::debug!("only the root's mount counts as the container's own: {err}");
                 Vec::new()
             })
         })
     }
 
-    fn find_own(&self) -> io::Result<Vec<MountId>> {
+    fn find_own_mounts(&self) -> io::Result<Vec<MountId>> {
         let Some(binds) = (self.surroundings.binds)() else {
             return Err(io::Error::other("config.json does not say which are binds"));
         };
@@ -165,7 +165,7 @@ impl Gate {
 
     fn mounts_at(&self, destinations: Vec<PathBuf>) -> Vec<MountId> {
         let mount_at = |path: PathBuf| {
-            let handle = lookup::find(&self.root, inside(&path)).ok()?;
+            let handle = lookup::find(&self.root, below_root(&path)).ok()?;
             MountId::of(handle).ok()
         };
         destinations.into_iter().filter_map(mount_at).collect()

@@ -35,7 +35,7 @@ pub(super) fn open_directory(root: impl AsFd, path: &Path) -> io::Result<OwnedFd
 pub(super) fn open_listed(directory: impl AsFd, name: &OsStr) -> io::Result<OwnedFd> {
     let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     let resolve = ResolveFlag::RESOLVE_NO_XDEV;
-    let file = openat2(directory, name, how(OFlag::O_RDONLY | flags, resolve));
+    let file = openat2(directory, name, open_how(OFlag::O_RDONLY | flags, resolve));
     watchdog::progress();
     Ok(file?)
 }
@@ -45,7 +45,7 @@ fn by_kernel(root: impl AsFd, path: &Path, flags: OFlag) -> Option<io::Result<Ow
     let resolve = ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS;
     let mut result = Err(Errno::EAGAIN);
     for _ in 0..MAX_RETRIES {
-        result = openat2(&root, path, how(flags | OFlag::O_CLOEXEC, resolve));
+        result = openat2(&root, path, open_how(flags | OFlag::O_CLOEXEC, resolve));
         watchdog::progress();
         match result {
             Err(Errno::EAGAIN | Errno::EINTR) => {}
@@ -56,6 +56,6 @@ fn by_kernel(root: impl AsFd, path: &Path, flags: OFlag) -> Option<io::Result<Ow
     Some(result.map_err(io::Error::from))
 }
 
-fn how(flags: OFlag, resolve: ResolveFlag) -> OpenHow {
+fn open_how(flags: OFlag, resolve: ResolveFlag) -> OpenHow {
     OpenHow::new().flags(flags).resolve(resolve)
 }

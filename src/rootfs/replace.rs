@@ -16,7 +16,7 @@ use rustix::fs::{FlockOperation, XattrFlags, fgetxattr, flock, fsetxattr};
 use super::directory::{Directory, single_component};
 use super::metadata::{Entry, Kind, Metadata};
 use super::mount_table::MountId;
-use super::require;
+use super::require_kind;
 
 /// How temporary names begin.
 const TEMPORARY: &[u8] = b".nvidia-ctk-";
@@ -114,7 +114,7 @@ impl Directory {
 
     /// The mark of the regular file `name`, and what the kernel says of the file.
     pub fn read_mark(&self, name: &OsStr) -> io::Result<(u64, Metadata)> {
-        require(Kind::File, self.stat(name)?.kind)?;
+        require_kind(Kind::File, self.stat(name)?.kind)?;
         let (file, metadata) = self.open_file(name)?;
         let mut mark = [0; 8];
         if fgetxattr(&file, MARK, &mut mark)? != mark.len() {

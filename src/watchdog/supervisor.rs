@@ -64,7 +64,7 @@ fn start() -> nix::Result<()> {
 }
 
 /// Tells the supervisor, if there is one, that calls return.
-pub(super) fn tell() -> bool {
+pub(super) fn pass_on_progress() -> bool {
     let is_supervised = IS_SUPERVISED.load(Ordering::Relaxed);
     if is_supervised {
         let _ = write(io::stderr(), &[NOTE]);

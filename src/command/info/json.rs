@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::cdi::SpecFile;
 use crate::driver::Driver;
-use crate::driver::device::DeviceFile;
+use crate::driver::device::DriverNode;
 use crate::driver::gpu::Gpu;
 use crate::driver::library::DriverLibrary;
 use crate::elf::Class;
@@ -59,7 +59,7 @@ fn gpu(gpu: &Gpu) -> Value {
     })
 }
 
-fn node(node: &DeviceFile) -> Value {
+fn node(node: &DriverNode) -> Value {
     json!({
         "path": node.path.to_string_lossy(),
         "major": node.number.map(|(major, _)| major),

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use crate::cdi::SpecFile;
 use crate::driver::Driver;
-use crate::driver::device::DeviceFile;
+use crate::driver::device::DriverNode;
 use crate::driver::gpu::Gpu;
 use crate::driver::library::{DriverLibrary, Libraries};
 use crate::elf::Class;
@@ -113,7 +113,7 @@ fn gpu(gpu: &Gpu) -> String {
     )
 }
 
-fn node(node: &DeviceFile) -> String {
+fn node(node: &DriverNode) -> String {
     let path = node.path.display();
     let Some((major, minor)) = node.number else {
         return format!("{path} (no device)");

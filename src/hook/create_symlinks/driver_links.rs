@@ -5,8 +5,8 @@ use std::io;
 use std::os::unix::ffi::OsStringExt;
 
 use crate::driver::directories::{self, DriverDirectory};
-use crate::elf::{Error, Head, Object, OpenFile};
-use crate::ldcache::driver_names::{self, Leads};
+use crate::elf::{ElfError, Head, Object, OpenFile};
+use crate::ldcache::driver_names::{self, PointsTo};
 use crate::ldcache::{SearchPath, check_soname};
 use crate::rootfs::{ContainerRoot, Kind, is_not_there, is_obstacle, is_read_only};
 
@@ -55,10 +55,10 @@ fn link_directory(driver: &DriverDirectory) -> io::Result<()> {
             continue;
         };
         link_in(driver, &library, &soname)?;
-        for (name, leads) in driver_names::of(&soname) {
-            let target = match leads {
-                Leads::ToSoname => &soname,
-                Leads::ToFile => &library,
+        for (name, points_to) in driver_names::of(&soname) {
+            let target = match points_to {
+                PointsTo::Soname => &soname,
+                PointsTo::File => &library,
             };
             link_in(driver, target, OsStr::new(name))?;
         }
@@ -69,7 +69,7 @@ fn link_directory(driver: &DriverDirectory) -> io::Result<()> {
 fn soname(driver: &DriverDirectory, library: &OsStr) -> Option<OsString> {
     let path = || driver.path.join(library);
     let soname = match read_soname(driver, library) {
-        Err(Error::Io(err)) if is_obstacle(&err) => {
+        Err(ElfError::Io(err)) if is_obstacle(&err) => {
             log::warn!("{}: not read, no link is made: {err}", path().display());
             return None;
         }
@@ -82,8 +82,8 @@ fn soname(driver: &DriverDirectory, library: &OsStr) -> Option<OsString> {
     Some(OsString::from_vec(soname))
 }
 
-fn read_soname(driver: &DriverDirectory, library: &OsStr) -> Result<Option<Vec<u8>>, Error> {
-    let (file, metadata) = driver.directory.open_file(library).map_err(Error::Io)?;
+fn read_soname(driver: &DriverDirectory, library: &OsStr) -> Result<Option<Vec<u8>>, ElfError> {
+    let (file, metadata) = driver.directory.open_file(library).map_err(ElfError::Io)?;
     let source = OpenFile::new(file, metadata.size);
     let mut head = Head::default();
     let object = Object::read(&source, &mut head)?;

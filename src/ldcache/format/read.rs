@@ -3,9 +3,9 @@
 use memchr::memchr;
 
 use super::{
-    CacheEntry, EXTENSION_HEADER, EXTENSION_MAGIC, Error, HWCAP_EXTENSION, Hwcap, ISA_LEVEL_MASK,
-    LdCache, NEW_ENTRY, NEW_HEADER, NEW_MAGIC, OLD_ENTRY, OLD_HEADER, OLD_MAGIC, SECTION_HEADER,
-    TAG_GENERATOR, TAG_HWCAPS, end_of_entries,
+    CacheEntry, EXTENSION_HEADER, EXTENSION_MAGIC, FormatError, HWCAP_EXTENSION, Hwcap,
+    ISA_LEVEL_MASK, LdCache, NEW_ENTRY, NEW_HEADER, NEW_MAGIC, OLD_ENTRY, OLD_HEADER, OLD_MAGIC,
+    SECTION_HEADER, TAG_GENERATOR, TAG_HWCAPS, end_of_entries,
 };
 use crate::elf::Endian;
 use crate::ldcache::profile::Format;
@@ -19,24 +19,24 @@ const MAX_STRING: usize = 4096;
 
 impl<'a> LdCache<'a> {
     /// Reads a cache file of any format and byte order.
-    pub fn parse(bytes: &'a [u8]) -> Result<Self, Error> {
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, FormatError> {
         Ok(Self::split(bytes)?.0)
     }
 
     /// The same, and what stands behind the cache in the file.
-    pub fn split(bytes: &'a [u8]) -> Result<(Self, &'a [u8]), Error> {
+    pub fn split(bytes: &'a [u8]) -> Result<(Self, &'a [u8]), FormatError> {
         let (cache, end) = if bytes.starts_with(NEW_MAGIC) {
             Self::parse_new(bytes, 0)?
         } else if bytes.starts_with(OLD_MAGIC) {
             Self::parse_old(bytes)?
         } else {
-            return Err(Error::Magic);
+            return Err(FormatError::Magic);
         };
         Ok((cache, bytes.get(end..).unwrap_or_default()))
     }
 
     /// Returns the offset of the end, too, as does [`Self::parse_new`].
-    fn parse_old(bytes: &'a [u8]) -> Result<(Self, usize), Error> {
+    fn parse_old(bytes: &'a [u8]) -> Result<(Self, usize), FormatError> {
         let file = Reader::guess(bytes, 12, OLD_HEADER, OLD_ENTRY)?;
         let count = file.size(12)?;
         let strings = OLD_HEADER + count * OLD_ENTRY;
@@ -71,7 +71,7 @@ impl<'a> LdCache<'a> {
                     hwcap: Hwcap::Bits(0),
                 })
             })
-            .collect::<Result<_, Error>>()?;
+            .collect::<Result<_, FormatError>>()?;
         let cache = Self {
             format: Format::Compat,
             endian: file.endian,
@@ -84,12 +84,12 @@ impl<'a> LdCache<'a> {
     }
 
     /// Reads the new part, which begins at `start` and reaches to the file's end.
-    fn parse_new(bytes: &'a [u8], start: usize) -> Result<(Self, usize), Error> {
+    fn parse_new(bytes: &'a [u8], start: usize) -> Result<(Self, usize), FormatError> {
         let new = bytes.get(start..).unwrap_or_default();
-        let flag = *new.get(28).ok_or(Error::Truncated)? & 3;
+        let flag = *new.get(28).ok_or(FormatError::Truncated)? & 3;
         let new = match flag {
             0 => Reader::guess(new, 20, NEW_HEADER, NEW_ENTRY)?,
-            1 => return Err(Error::Invalid("the byte order flag")),
+            1 => return Err(FormatError::Invalid("the byte order flag")),
             2 => Reader {
                 bytes: new,
                 endian: Endian::Little,
@@ -101,7 +101,7 @@ impl<'a> LdCache<'a> {
         };
         let count = new.size(20)?;
         if count > new.bytes.len() / NEW_ENTRY || end_of_entries(count) > new.bytes.len() {
-            return Err(Error::Truncated);
+            return Err(FormatError::Truncated);
         }
         let mut end = start + end_of_entries(count).saturating_add(new.size(24)?);
         let extensions = match new.size(32)? {
@@ -167,7 +167,12 @@ struct Extensions<'a> {
 
 impl<'a> Reader<'a> {
     /// Finds the byte order of a file that does not tell it: the one in which its entries fit in.
-    fn guess(bytes: &'a [u8], count_at: usize, header: usize, entry: usize) -> Result<Self, Error> {
+    fn guess(
+        bytes: &'a [u8],
+        count_at: usize,
+        header: usize,
+        entry: usize,
+    ) -> Result<Self, FormatError> {
         [Endian::Little, Endian::Big]
             .map(|endian| Self { bytes, endian })
             .into_iter()
@@ -175,15 +180,15 @@ impl<'a> Reader<'a> {
                 let room = bytes.len().saturating_sub(header) / entry;
                 reader.size(count_at).is_ok_and(|count| count <= room)
             })
-            .ok_or(Error::Truncated)
+            .ok_or(FormatError::Truncated)
     }
 
-    fn array<const N: usize>(self, at: usize) -> Result<[u8; N], Error> {
+    fn array<const N: usize>(self, at: usize) -> Result<[u8; N], FormatError> {
         let bytes = self.bytes.get(at..).and_then(|rest| rest.first_chunk());
-        bytes.copied().ok_or(Error::Truncated)
+        bytes.copied().ok_or(FormatError::Truncated)
     }
 
-    fn word(self, at: usize) -> Result<u32, Error> {
+    fn word(self, at: usize) -> Result<u32, FormatError> {
         let bytes = self.array(at)?;
         Ok(match self.endian {
             Endian::Little => u32::from_le_bytes(bytes),
@@ -191,7 +196,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    fn long(self, at: usize) -> Result<u64, Error> {
+    fn long(self, at: usize) -> Result<u64, FormatError> {
         let bytes = self.array(at)?;
         Ok(match self.endian {
             Endian::Little => u64::from_le_bytes(bytes),
@@ -199,27 +204,27 @@ impl<'a> Reader<'a> {
         })
     }
 
-    fn size(self, at: usize) -> Result<usize, Error> {
-        usize::try_from(self.word(at)?).map_err(|_| Error::TooLarge)
+    fn size(self, at: usize) -> Result<usize, FormatError> {
+        usize::try_from(self.word(at)?).map_err(|_| FormatError::TooLarge)
     }
 
-    fn string(self, at: usize) -> Result<&'a [u8], Error> {
-        let rest = self.bytes.get(at..).ok_or(Error::Truncated)?;
+    fn string(self, at: usize) -> Result<&'a [u8], FormatError> {
+        let rest = self.bytes.get(at..).ok_or(FormatError::Truncated)?;
         let rest = rest.get(..MAX_STRING).unwrap_or(rest);
-        let end = memchr(0, rest).ok_or(Error::Truncated)?;
-        rest.get(..end).ok_or(Error::Truncated)
+        let end = memchr(0, rest).ok_or(FormatError::Truncated)?;
+        rest.get(..end).ok_or(FormatError::Truncated)
     }
 
     /// Reads the extensions at `at` of the file that this is the new part of. Offsets of sections count from the file's start,
     /// those of names from the new part's, like all strings.
-    fn extensions(self, file: &'a [u8], at: usize) -> Result<Extensions<'a>, Error> {
+    fn extensions(self, file: &'a [u8], at: usize) -> Result<Extensions<'a>, FormatError> {
         let endian = self.endian;
         let table = Reader {
-            bytes: file.get(at..).ok_or(Error::Truncated)?,
+            bytes: file.get(at..).ok_or(FormatError::Truncated)?,
             endian,
         };
         if table.word(0)? != EXTENSION_MAGIC {
-            return Err(Error::Invalid("the extension's magic number"));
+            return Err(FormatError::Invalid("the extension's magic number"));
         }
         let count = table.size(4)?.min(MAX_SECTIONS);
         let mut extensions = Extensions {
@@ -231,7 +236,7 @@ impl<'a> Reader<'a> {
             let header = EXTENSION_HEADER + index * SECTION_HEADER;
             let (tag, offset) = (table.word(header)?, table.size(header + 8)?);
             let end = offset.saturating_add(table.size(header + 12)?);
-            let bytes = file.get(offset..end).ok_or(Error::Truncated)?;
+            let bytes = file.get(offset..end).ok_or(FormatError::Truncated)?;
             extensions.end = extensions.end.max(end);
             match tag {
                 TAG_GENERATOR => extensions.generator = bytes,
@@ -243,10 +248,10 @@ impl<'a> Reader<'a> {
     }
 
     /// The strings whose offsets a section lists.
-    fn names(self, section: Self) -> Result<Vec<&'a [u8]>, Error> {
+    fn names(self, section: Self) -> Result<Vec<&'a [u8]>, FormatError> {
         let count = section.bytes.len() / 4;
         if count > MAX_HWCAPS {
-            return Err(Error::Invalid("the number of glibc-hwcaps names"));
+            return Err(FormatError::Invalid("the number of glibc-hwcaps names"));
         }
         (0..count)
             .map(|index| self.string(section.size(index * 4)?))

@@ -1,15 +1,15 @@
 //! Entries to bytes, as each version of ldconfig arranges them.
 
 use super::{
-    EXTENSION_HEADER, EXTENSION_MAGIC, Error, HWCAP_EXTENSION, Hwcap, ISA_LEVEL_MASK, LdCache,
-    NEW_MAGIC, OLD_MAGIC, SECTION_HEADER, TAG_GENERATOR, TAG_HWCAPS, end_of_entries,
+    EXTENSION_HEADER, EXTENSION_MAGIC, FormatError, HWCAP_EXTENSION, Hwcap, ISA_LEVEL_MASK,
+    LdCache, NEW_MAGIC, OLD_MAGIC, SECTION_HEADER, TAG_GENERATOR, TAG_HWCAPS, end_of_entries,
 };
 use crate::elf::Endian;
 use crate::ldcache::profile::Format;
 
 impl LdCache<'_> {
     /// The bytes of the cache file.
-    pub fn write(&self) -> Result<Vec<u8>, Error> {
+    pub fn write(&self) -> Result<Vec<u8>, FormatError> {
         let strings = Strings::new(self)?;
         let mut out = Writer {
             bytes: Vec::with_capacity(end_of_entries(self.entries.len()) + strings.bytes.len()),
@@ -27,7 +27,7 @@ impl LdCache<'_> {
 
     /// The part for loaders before glibc 2.2: libraries for all processors, an even number of them. Its offsets are the same
     /// numbers as in the new part.
-    fn write_old(&self, out: &mut Writer, strings: &Strings<'_>) -> Result<(), Error> {
+    fn write_old(&self, out: &mut Writer, strings: &Strings<'_>) -> Result<(), FormatError> {
         let plain: Vec<_> = self
             .entries
             .iter()
@@ -44,7 +44,7 @@ impl LdCache<'_> {
         Ok(())
     }
 
-    fn write_new(&self, out: &mut Writer, strings: &Strings<'_>) -> Result<(), Error> {
+    fn write_new(&self, out: &mut Writer, strings: &Strings<'_>) -> Result<(), FormatError> {
         out.bytes.extend(NEW_MAGIC);
         out.size(self.entries.len())?;
         out.size(strings.bytes.len())?;
@@ -66,7 +66,7 @@ impl LdCache<'_> {
                 Hwcap::Bits(bits) => bits,
                 Hwcap::Directory { name, isa_level } => {
                     let index = strings.hwcaps.iter().position(|(used, _)| *used == name);
-                    let index = index.ok_or(Error::Invalid("a glibc-hwcaps name"))? as u64;
+                    let index = index.ok_or(FormatError::Invalid("a glibc-hwcaps name"))? as u64;
                     HWCAP_EXTENSION | u64::from(isa_level & ISA_LEVEL_MASK) << 32 | index
                 }
             });
@@ -75,7 +75,7 @@ impl LdCache<'_> {
         Ok(())
     }
 
-    fn write_extensions(&self, out: &mut Writer, strings: &Strings<'_>) -> Result<(), Error> {
+    fn write_extensions(&self, out: &mut Writer, strings: &Strings<'_>) -> Result<(), FormatError> {
         out.bytes.resize(out.bytes.len().next_multiple_of(4), 0);
         let hwcaps = strings.hwcaps.len() * 4;
         let sections = if hwcaps == 0 { 1 } else { 2 };
@@ -104,7 +104,7 @@ struct Strings<'a> {
 }
 
 impl<'a> Strings<'a> {
-    fn new(cache: &LdCache<'a>) -> Result<Self, Error> {
+    fn new(cache: &LdCache<'a>) -> Result<Self, FormatError> {
         let base = end_of_entries(cache.entries.len());
         if cache.format == Format::Extended {
             Self::shared(cache, base)
@@ -114,7 +114,7 @@ impl<'a> Strings<'a> {
     }
 
     /// Before glibc 2.33: one string behind the other, as the entries come.
-    fn sequential(cache: &LdCache<'a>, base: usize) -> Result<Self, Error> {
+    fn sequential(cache: &LdCache<'a>, base: usize) -> Result<Self, FormatError> {
         let mut bytes = Vec::new();
         let mut append = |string: &[u8]| {
             let offset = to_u32(base + bytes.len());
@@ -126,7 +126,7 @@ impl<'a> Strings<'a> {
             .entries
             .iter()
             .map(|entry| Ok((append(entry.soname)?, append(entry.path)?)))
-            .collect::<Result<_, Error>>()?;
+            .collect::<Result<_, FormatError>>()?;
         Ok(Self {
             bytes,
             of_entries,
@@ -136,7 +136,7 @@ impl<'a> Strings<'a> {
 
     /// Since glibc 2.33: sorted from the end, in descending order, so that a string which ends another one follows it and shares
     /// its bytes.
-    fn shared(cache: &LdCache<'a>, base: usize) -> Result<Self, Error> {
+    fn shared(cache: &LdCache<'a>, base: usize) -> Result<Self, FormatError> {
         let of_entries = cache.entries.iter().flat_map(|it| [it.soname, it.path]);
         let used = cache.entries.iter().filter_map(|entry| match entry.hwcap {
             Hwcap::Directory { name, .. } => Some(name),
@@ -226,18 +226,18 @@ impl Writer {
         });
     }
 
-    fn size(&mut self, value: usize) -> Result<(), Error> {
+    fn size(&mut self, value: usize) -> Result<(), FormatError> {
         self.word(to_u32(value)?);
         Ok(())
     }
 
-    fn section(&mut self, tag: u32, offset: usize, size: usize) -> Result<(), Error> {
+    fn section(&mut self, tag: u32, offset: usize, size: usize) -> Result<(), FormatError> {
         self.words([tag, 0]);
         self.size(offset)?;
         self.size(size)
     }
 }
 
-fn to_u32(size: usize) -> Result<u32, Error> {
-    u32::try_from(size).map_err(|_| Error::TooLarge)
+fn to_u32(size: usize) -> Result<u32, FormatError> {
+    u32::try_from(size).map_err(|_| FormatError::TooLarge)
 }

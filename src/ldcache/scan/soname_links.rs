@@ -58,7 +58,7 @@ impl Scan<'_> {
             }
         }
         if let Some(err) = obstacle {
-            self.tell_obstacle(directory, &err);
+            self.log_obstacle(directory, &err);
         }
         names_left
     }
@@ -98,7 +98,7 @@ impl Scan<'_> {
     }
 
     /// Where links are never made the cache replaces them, and nobody need know.
-    fn tell_obstacle(&self, directory: &LibraryDirectory, err: &io::Error) {
+    fn log_obstacle(&self, directory: &LibraryDirectory, err: &io::Error) {
         let level = if is_read_only(err) {
             log::Level::Debug
         } else {

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use memchr::arch::all::memchr::One;
 
 use super::CURRENT_MINOR;
-use crate::elf::{Endian, Error, Head, Object, OpenFile};
+use crate::elf::{ElfError, Endian, Head, Object, OpenFile};
 use crate::ldcache::arch::Abi;
 use crate::ldcache::is_failure;
 use crate::rootfs::{Entry, FileId, Root};
@@ -62,8 +62,10 @@ impl Loader {
 
 impl Libc {
     /// Reads a C library; `None` where it is no glibc.
-    fn read(root: &Root, directory: PathBuf) -> Result<Option<Self>, Error> {
-        let (file, metadata) = root.open_file(&directory.join(LIBC)).map_err(Error::Io)?;
+    fn read(root: &Root, directory: PathBuf) -> Result<Option<Self>, ElfError> {
+        let (file, metadata) = root
+            .open_file(&directory.join(LIBC))
+            .map_err(ElfError::Io)?;
         let source = OpenFile::new(file, metadata.size);
         let mut head = Head::default();
         let object = Object::read(&source, &mut head)?;
@@ -91,8 +93,8 @@ impl Libc {
         loader
     }
 
-    fn learn_loader(&self, root: &Root, loader: &mut Loader) -> Result<(), Error> {
-        let (file, metadata) = root.open_file(&self.interpreter).map_err(Error::Io)?;
+    fn learn_loader(&self, root: &Root, loader: &mut Loader) -> Result<(), ElfError> {
+        let (file, metadata) = root.open_file(&self.interpreter).map_err(ElfError::Io)?;
         let source = OpenFile::new(file, metadata.size);
         let mut head = Head::default();
         let object = Object::read(&source, &mut head)?;
@@ -125,10 +127,10 @@ pub(super) struct Problems {
 
 impl Problems {
     /// What a file or directory tells, if it is one that tells anything. A warning says that it cannot be read.
-    pub(super) fn note<T>(&mut self, path: &Path, result: Result<T, Error>) -> Option<T> {
+    pub(super) fn note<T>(&mut self, path: &Path, result: Result<T, ElfError>) -> Option<T> {
         match result {
             Ok(value) => return Some(value),
-            Err(Error::Io(err)) if is_failure(&err) => {
+            Err(ElfError::Io(err)) if is_failure(&err) => {
                 let path = path.display();
                 log::warn!(
                     "{path}: cannot be read, what the root's ldconfig does is a guess: {err}"
@@ -146,7 +148,7 @@ pub(super) fn find_libcs(root: &Root, problems: &mut Problems) -> Vec<Libc> {
     let mut seen = Vec::new();
     let mut libcs = Vec::new();
     for path in LIBC_DIRECTORIES.map(Path::new) {
-        let listed = list(root, path, &mut seen).map_err(Error::Io);
+        let listed = list(root, path, &mut seen).map_err(ElfError::Io);
         let entries = problems.note(path, listed).unwrap_or_default();
         let mut directories: Vec<_> = entries
             .iter()

@@ -2,17 +2,19 @@
 
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use super::candidate::Candidate;
+use super::format::{CacheEntry, Hwcap};
 use super::search_path::LibraryDirectory;
 
 /// All that was found, and where there may be more.
 #[derive(Default)]
-pub(super) struct Found {
+pub(super) struct SearchResult {
     pub(super) libraries: Vec<Library>,
     /// How many bytes their names and paths take.
-    pub(super) strings: usize,
+    pub(super) string_bytes: usize,
     /// The directories that were read as a whole.
     pub(super) searched: HashSet<PathBuf>,
     /// The places that were not: each is a directory, or all those that part of the configuration names.
@@ -21,7 +23,7 @@ pub(super) struct Found {
     pub(super) is_lacking: bool,
 }
 
-impl Found {
+impl SearchResult {
     /// Whether the next run would come to the same.
     pub(super) fn is_complete(&self) -> bool {
         self.unread.is_empty() && !self.is_lacking
@@ -72,5 +74,22 @@ impl Library {
     pub(super) fn soname(&self) -> &OsStr {
         let file_name = || self.path.file_name().unwrap_or_default();
         self.other_soname.as_deref().unwrap_or_else(file_name)
+    }
+
+    /// The entry of the cache.
+    pub(super) fn as_entry(&self) -> CacheEntry<'_> {
+        CacheEntry {
+            soname: self.soname().as_bytes(),
+            path: self.path.as_os_str().as_bytes(),
+            flags: self.flags,
+            os_version: self.os_version,
+            hwcap: match &self.hwcap_directory {
+                Some(name) => Hwcap::Directory {
+                    name: name.as_bytes(),
+                    isa_level: self.isa_level,
+                },
+                None => Hwcap::Bits(self.hwcap_bits),
+            },
+        }
     }
 }
