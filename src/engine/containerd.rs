@@ -6,6 +6,7 @@ mod edit;
 pub(super) mod setup;
 
 pub use edit::{ConfigToml, ImportingMain, MainFile};
+pub use setup::expand;
 
 use toml_edit::Table;
 

@@ -2,13 +2,14 @@
 
 pub(super) mod setup;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::configuration::{Configuration, Handler};
 use crate::document::EditError;
 use crate::document::json::Document;
 
 const RUNTIMES: &str = "runtimes";
+const PATH: &str = "path";
 const DEFAULT: &[&str] = &["default-runtime"];
 const CDI: &[&str] = &["features", "cdi"];
 
@@ -30,7 +31,9 @@ impl Configuration for DaemonJson {
             );
             return Err(document.error(&shim, message));
         } else {
-            document.set(&[RUNTIMES, &handler.name, "path"], &json!(handler.path))?;
+            for key in path_keys(&document, &handler.name)? {
+                document.set(&[RUNTIMES, &handler.name, &key], &json!(handler.path))?;
+            }
         }
         if handler.is_default {
             document.set(DEFAULT, &json!(handler.name))?;
@@ -46,14 +49,12 @@ impl Configuration for DaemonJson {
         if document.get(&[RUNTIMES, name])?.is_none() {
             return Ok(None);
         }
-        let path = document.get(&[RUNTIMES, name, "path"])?;
+        let key = path_keys(&document, name)?.pop();
+        let path = document.get(&[RUNTIMES, name, key.as_deref().unwrap_or(PATH)])?;
+        let path = path.as_ref().and_then(Value::as_str);
         Ok(Some(Handler {
             name: name.to_owned(),
-            path: path
-                .as_ref()
-                .and_then(Value::as_str)
-                .unwrap_or_default()
-                .to_owned(),
+            path: path.unwrap_or_default().to_owned(),
             is_default: document.get(DEFAULT)? == Some(json!(name)),
             cdi: document.get(CDI)? == Some(json!(true)),
         }))
@@ -83,6 +84,19 @@ impl Configuration for DaemonJson {
     fn is_blank(&self, text: &str) -> bool {
         serde_json::from_str::<Value>(text).is_ok_and(|document| document == json!({}))
     }
+}
+
+/// The keys of a runtime that dockerd takes for its program, in any case; the last one counts.
+fn path_keys(document: &Document, name: &str) -> Result<Vec<String>, EditError> {
+    let runtime = document.get(&[RUNTIMES, name])?;
+    let runtime = runtime.as_ref().and_then(Value::as_object);
+    let keys = runtime.into_iter().flat_map(Map::keys);
+    let keys = keys.filter(|key| key.eq_ignore_ascii_case(PATH)).cloned();
+    let mut keys: Vec<_> = keys.collect();
+    if keys.is_empty() {
+        keys.push(PATH.to_owned());
+    }
+    Ok(keys)
 }
 
 /// The default runtime of the backup, unless its entry is gone since.

@@ -281,3 +281,63 @@ fn a_program_that_works_is_kept() {
     host.succeed("runtime configure --config @ROOT@/daemon.json");
     assert!(!host.read("daemon.json").contains(program));
 }
+
+/// What would win over the edit is named, and nothing is written.
+#[test]
+fn what_would_have_no_effect_is_refused() {
+    let configure = "runtime configure --runtime containerd --config @ROOT@/config.toml";
+    let old = "--executable-path @BIN@/containerd-1.7";
+    let host = Host::new();
+    let deprecated = format!(
+        "version = 2\n[{SECTION}.containerd.default_runtime]\nruntime_type = \"io.containerd.runc.v2\"\nsnapshotter = \"x\"\n"
+    );
+    host.write("config.toml", &deprecated);
+    host.fail(
+        &format!("{configure} {old} --set-as-default"),
+        "config.toml:2:1: this table is deprecated",
+    );
+    host.succeed(&format!("{configure} {old}"));
+    let ours = host.read("config.toml");
+    let ours = ours.split("runtimes.nvidia]").nth(1).unwrap();
+    assert!(ours.contains("snapshotter = \"x\""), "{ours}");
+
+    let host = Host::new();
+    host.write(
+        "config.toml",
+        "version = 2\nimports = [\"conf.d/*.toml\"]\n",
+    );
+    host.write(
+        "conf.d/cri.toml",
+        &format!("version = 2\n[{SECTION}]\nsandbox_image = \"x\"\n"),
+    );
+    host.fail(
+        &format!("{configure} {old}"),
+        "takes the CRI settings from @ROOT@/conf.d/cri.toml and not from @ROOT@/config.toml",
+    );
+    host.succeed(&format!(
+        "{configure} --executable-path @BIN@/containerd-2.1"
+    ));
+
+    let host = Host::new();
+    host.program(
+        "containerd-1.6",
+        "echo containerd example.com/containerd v1.6.20 0123456",
+    );
+    let run = host.succeed(&format!(
+        "{configure} --executable-path @BIN@/containerd-1.6 --cdi.enabled"
+    ));
+    assert!(run.stderr.contains("knows no CDI"), "{}", run.stderr);
+    let run = host.succeed(&format!("{configure} {old} --cdi.enabled"));
+    assert!(!run.stderr.contains("knows no CDI"), "{}", run.stderr);
+
+    // dockerd takes names in any case, and the last one of several.
+    host.write(
+        "daemon.json",
+        r#"{"runtimes": {"nvidia": {"path": "/a", "Path": "/b"}}}"#,
+    );
+    host.succeed("runtime configure --config @ROOT@/daemon.json --nvidia-runtime-path /opt/x");
+    assert_eq!(
+        host.read("daemon.json"),
+        r#"{"runtimes": {"nvidia": {"path": "/opt/x", "Path": "/opt/x"}}}"#
+    );
+}

@@ -6,8 +6,8 @@ use super::{BINARY_NAME, ConfigVersion, IMPORTS, VERSION};
 use crate::document::EditError;
 use crate::document::toml::{Document, copy};
 use crate::engine::configuration::{
-    Base, Configuration, Handler, field, inherited, remove_other_spellings, restore_default,
-    set_field,
+    Base, Configuration, Handler, copy_of, field, inherited, remove_other_spellings,
+    restore_default, set_field,
 };
 
 const DISABLED: &[&str] = &["disabled_plugins"];
@@ -15,6 +15,8 @@ const RUNC: &str = "io.containerd.runc.v2";
 const RUNTIME_TYPE: &str = "runtime_type";
 /// Where version 1 of the file has the program besides.
 const RUNTIME: [&str; 2] = ["options", "Runtime"];
+/// Below the CRI plugin's section.
+const DEPRECATED_DEFAULT: [&str; 2] = ["containerd", "default_runtime"];
 /// The runtime that containerd has built in, until a file of version 1.x names any.
 const BUILT_IN: &str = "runc";
 
@@ -73,15 +75,30 @@ fn check_enabled(document: &Document, version: ConfigVersion) -> Result<(), Edit
     }
 }
 
+/// The path of a table that containerd 1.x takes for the default runtime, whatever `default_runtime_name` says; none if there is no
+/// such table.
+fn deprecated_default(
+    document: &Document,
+    version: ConfigVersion,
+) -> Result<Option<Vec<&'static str>>, EditError> {
+    let path = [&version.cri()[..], &DEPRECATED_DEFAULT].concat();
+    let table = document.table(&path)?;
+    let kind = table.and_then(|table| table.get(RUNTIME_TYPE)?.as_str());
+    let counts = version <= ConfigVersion::V2 && kind.is_some_and(|kind| !kind.is_empty());
+    Ok(counts.then_some(path))
+}
+
 fn base_in(document: &Document, version: ConfigVersion) -> Result<Option<Table>, EditError> {
-    let default = document.get_str(&version.default())?;
-    let base = inherited(document, &version.runtimes(), default, |table| {
-        let kind = field(table, RUNTIME_TYPE).and_then(Item::as_str);
-        matches!(
-            kind.unwrap_or_default(),
-            "" | RUNC | "io.containerd.runc.v1"
-        )
-    })?;
+    let base = match deprecated_default(document, version)? {
+        Some(path) => copy_of(document, &path)?.filter(is_of_runc),
+        None => None,
+    };
+    let base = if base.is_some() {
+        base
+    } else {
+        let default = document.get_str(&version.default())?;
+        inherited(document, &version.runtimes(), default, is_of_runc)?
+    };
     Ok(base.map(|mut base| {
         if version >= ConfigVersion::V3 {
             base.remove("runtime_engine");
@@ -93,6 +110,15 @@ fn base_in(document: &Document, version: ConfigVersion) -> Result<Option<Table>,
         }
         base
     }))
+}
+
+/// Whether its settings suit a program that takes runc's place.
+fn is_of_runc(table: &Table) -> bool {
+    let kind = field(table, RUNTIME_TYPE).and_then(Item::as_str);
+    matches!(
+        kind.unwrap_or_default(),
+        "" | RUNC | "io.containerd.runc.v1"
+    )
 }
 
 /// A file with our runtime in it: the main file, or one that it imports.
@@ -200,6 +226,11 @@ impl Configuration for ConfigToml {
         }
         let default = version.default();
         if handler.is_default {
+            if let Some(path) = deprecated_default(&document, version)? {
+                let message = "this table is deprecated, and in containerd 1.x it is the default runtime whatever \
+                               default_runtime_name says; make it one of the runtimes, and name that";
+                return Err(document.error(&path, message));
+            }
             set_field(&mut document, &default, &handler.name)?;
         } else {
             restore_default(

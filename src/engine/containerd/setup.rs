@@ -71,8 +71,9 @@ fn too_many() -> io::Error {
     io::Error::new(io::ErrorKind::FileTooLarge, message)
 }
 
-/// The files that a pattern stands for; only the last part of the path may be one.
-fn expand(root: &Root, pattern: &Path) -> Vec<PathBuf> {
+/// The files that a pattern stands for, in their order; only the last part of the path may be one.
+#[must_use]
+pub fn expand(root: &Root, pattern: &Path) -> Vec<PathBuf> {
     let (Some(folder), Some(name)) = (pattern.parent(), pattern.file_name()) else {
         return Vec::new();
     };

@@ -12,22 +12,26 @@ use super::{DropIn, Request, Source, Target, settings};
 use crate::document::toml::unindent;
 use crate::engine::Engine;
 use crate::engine::configuration::Base;
-use crate::engine::containerd::{ConfigToml, ConfigVersion, ImportingMain, MainFile};
+use crate::engine::containerd::{ConfigToml, ConfigVersion, ImportingMain, MainFile, expand};
 use crate::glob;
 use crate::host::program;
+use crate::rootfs::Root;
+
+/// Most imported files that are looked into.
+const MAX_IMPORTS: usize = 256;
 
 /// Which of the two depends on the version of the file and on the containerd that is installed.
 pub(super) fn add(request: &Request, files: Files) -> Result<Vec<Target>> {
     let file = files.main;
     let installed = installed_version(request);
-    let new = if installed >= Some(2) {
+    let new = if installed >= Some([2, 0]) {
         ConfigVersion::V3
     } else {
         ConfigVersion::V2
     };
     let main = MainFile::read(file.text(), new).map_err(|err| file.invalid(&err))?;
     ensure!(
-        main.version > ConfigVersion::V1 || installed < Some(2),
+        main.version > ConfigVersion::V1 || installed < Some([2, 0]),
         "{} has version 1, from which containerd 2.x takes no runtimes; bring it to version 2 or 3 first",
         file.path.display()
     );
@@ -44,7 +48,13 @@ pub(super) fn add(request: &Request, files: Files) -> Result<Vec<Target>> {
     };
     let base = settings(base, || main.version.plain());
     let is_k0s = files.generator == Some(Generator::K0s);
-    let is_merged = main.version >= ConfigVersion::V3 || installed >= Some(2) || is_k0s;
+    let is_merged = main.version >= ConfigVersion::V3 || installed >= Some([2, 0]) || is_k0s;
+    if !is_merged {
+        refuse_replaced(&file, &main, files.drop_in.as_ref())?;
+    }
+    if request.handler.cdi && installed.is_some_and(|installed| installed < [1, 7]) {
+        log::warn!("this containerd is older than 1.7 and knows no CDI: enable_cdi has no effect");
+    }
     match files
         .drop_in
         .filter(|_| has_drop_in(request, main.version, is_merged))
@@ -61,6 +71,28 @@ pub(super) fn add(request: &Request, files: Files) -> Result<Vec<Target>> {
             Ok(vec![Target::main(file, config)])
         }
     }
+}
+
+/// Refuses a main file whose CRI settings containerd 1.x takes from a file that it imports.
+fn refuse_replaced(file: &Current, main: &MainFile, drop_in: Option<&Current>) -> Result<()> {
+    let root = Root::host()?;
+    let folder = file.path.parent().unwrap_or(&file.path);
+    let patterns = main.imports.iter().map(|pattern| folder.join(pattern));
+    let paths = patterns.flat_map(|pattern| expand(&root, &pattern));
+    let others =
+        paths.filter(|path| *path != file.path && drop_in.is_none_or(|it| it.path != *path));
+    for path in others.take(MAX_IMPORTS) {
+        let import = Current::read(path)?;
+        let read = MainFile::read(import.text(), main.version);
+        let read = read.map_err(|err| import.invalid(&err))?;
+        ensure!(
+            read.cri.is_none(),
+            "containerd 1.x takes the CRI settings from {0} and not from {1}, which imports it: name it, --config {0}",
+            import.path.display(),
+            file.path.display()
+        );
+    }
+    Ok(())
 }
 
 /// Whether the runtime goes into a file beside the main one.
@@ -114,19 +146,20 @@ fn config(new: ConfigVersion, base: Base, copied: Option<Table>) -> ConfigToml {
     ConfigToml { new, base, copied }
 }
 
-/// The first number of the version of the containerd that is installed; none if it does not tell.
-fn installed_version(request: &Request) -> Option<u32> {
+/// The first two numbers of the version of the containerd that is installed; none if it does not say.
+fn installed_version(request: &Request) -> Option<[u32; 2]> {
     let answer = program::ask(request.program(), &["--version"])
         .inspect_err(|err| log::debug!("the version of containerd is not known: {err:#}"))
         .ok()?;
-    major_version(&answer)
+    version(&answer)
 }
 
 /// From `containerd github.com/containerd/containerd v1.6.20 2806fc1`.
-fn major_version(answer: &str) -> Option<u32> {
+fn version(answer: &str) -> Option<[u32; 2]> {
     let version = answer.split_whitespace().nth(2)?;
-    let version = version.strip_prefix('v').unwrap_or(version);
-    version.split('.').next()?.parse().ok()
+    let mut numbers = version.strip_prefix('v').unwrap_or(version).split('.');
+    let mut number = || numbers.next()?.parse().ok();
+    Some([number()?, number()?])
 }
 
 /// What containerd says that its settings are. Versions before 2.0 fail without a configuration file; then those built in.
@@ -187,21 +220,21 @@ mod tests {
         for (answer, version) in [
             (
                 "containerd github.com/containerd/containerd v1.6.20 2806fc1",
-                Some(1),
+                Some([1, 6]),
             ),
             (
                 "containerd github.com/containerd/containerd 1.6.20~ds1 1.6.20~ds1-1",
-                Some(1),
+                Some([1, 6]),
             ),
             (
                 "containerd github.com/containerd/containerd/v2 2.1.9-1 x\n",
-                Some(2),
+                Some([2, 1]),
             ),
             ("containerd", None),
             ("a b c", None),
             ("", None),
         ] {
-            assert_eq!(major_version(answer), version, "{answer}");
+            assert_eq!(super::version(answer), version, "{answer}");
         }
     }
 
