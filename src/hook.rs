@@ -134,6 +134,9 @@ trait InContainer: SubCommand {
         by_caller.allows::<Self>(true).then_some(options)
     }
 
+    /// Adds to the options what the state and config.json say.
+    fn learn(&self, _: &mut Self::Options, _: &State) {}
+
     /// Whether it may have to mount something.
     fn needs_mount(_: &ContainerRoot, _: &Self::Options) -> Mounts {
         Mounts::None
@@ -175,10 +178,11 @@ impl Caller<'_> {
             self.is_strict.set(is_strict);
         }
         let by_caller = Disabled::by_caller(&state, &environment);
-        let Some(options) = H::allowed(options, &by_caller) else {
+        let Some(mut options) = H::allowed(options, &by_caller) else {
             return Ok(());
         };
         watchdog::start();
+        hook.learn(&mut options, &state);
         let mut root = state.open_root()?;
         let mounts = H::needs_mount(&root, &options);
         sandbox::enter(&mut root, mounts);

@@ -23,6 +23,8 @@ use serde_json::Value;
 
 /// The bundle's file.
 const CONFIG: &str = "config.json";
+/// The variable of a process that names directories of driver libraries, with colons between them.
+const LIBCUDA_DIR: &str = "NVIDIA_CTK_LIBCUDA_DIR=";
 /// Largest state that is read; real ones have a few hundred bytes.
 const MAX_STATE: u64 = 1 << 20;
 /// Largest config.json that is read; it is streamed, so that memory does not follow it.
@@ -60,6 +62,24 @@ impl State {
     /// Reads the first JSON value of `input` as a state.
     pub fn read(input: impl Read) -> Result<Self> {
         json::read(input, MAX_STATE)
+    }
+
+    /// Directories of the container in which config.json says that driver libraries are: by mounts, and by a variable of the process
+    /// that names them as the one of `cdi generate` does.
+    #[must_use]
+    pub fn driver_places(&self) -> Vec<PathBuf> {
+        let mut places = mounts::driver_places(&self.bundle.join(CONFIG));
+        let variables = self.own_variables().unwrap_or_default();
+        let named = variables
+            .iter()
+            .filter_map(|it| it.strip_prefix(LIBCUDA_DIR));
+        places.extend(
+            named
+                .flat_map(|directories| directories.split(':'))
+                .map(PathBuf::from),
+        );
+        places.retain(|place| place.is_absolute());
+        places
     }
 
     /// Whether a variable of the environment is this program's.

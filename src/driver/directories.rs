@@ -10,24 +10,26 @@ use crate::rootfs::{Directory, FileId, Kind, Root};
 
 /// Where driver libraries are put beside the loader's own directories: by Kubernetes' device plugins, distributions, WSL,
 /// Jetson, and by CDI specs that keep the host's paths.
-const USUAL_PLACES: [&str; 16] = [
+const USUAL_PLACES: [&str; 13] = [
     "/usr/local/nvidia/lib64",
     "/usr/local/nvidia/lib",
     "/usr/lib64",
-    "/usr/lib64/nvidia",
     "/usr/lib",
-    "/usr/lib/nvidia",
-    "/usr/lib/nvidia/current",
     "/usr/lib/x86_64-linux-gnu",
-    "/usr/lib/x86_64-linux-gnu/nvidia",
-    "/usr/lib/x86_64-linux-gnu/nvidia/current",
     "/usr/lib/aarch64-linux-gnu",
-    "/usr/lib/aarch64-linux-gnu/nvidia",
-    "/usr/lib/aarch64-linux-gnu/nvidia/current",
     "/usr/lib/aarch64-linux-gnu/tegra",
     "/usr/lib/wsl/lib",
     "/opt/nvidia/lib64",
+    "/run/opengl-driver/lib",
+    "/usr/local/glibc/usr/lib",
+    "/home/kubernetes/bin/nvidia/lib64",
+    "/var/lib/nvidia/lib64",
 ];
+
+/// The directory below a usual place in which distributions keep one driver, or several in directories of their own.
+const VENDOR: &str = "nvidia";
+/// Most drivers in such a directory that are looked at.
+const MAX_DRIVERS: usize = 16;
 
 /// The last part of the directories that CUDA's compatibility packages make, `/usr/local/cuda-X.Y/compat`: the libcuda there is no
 /// part of a driver.
@@ -62,13 +64,21 @@ impl DriverDirectory {
     }
 }
 
-/// Finds the directories with driver libraries: those of the cache, of the search path, and the usual places.
-pub(crate) fn find(root: &Root, search_path: &SearchPath<'_>) -> Vec<DriverDirectory> {
+/// Finds the directories with driver libraries: `places`, those of the search path and of the cache, and the usual ones.
+pub(crate) fn find(
+    root: &Root,
+    places: &[PathBuf],
+    search_path: &SearchPath<'_>,
+) -> Vec<DriverDirectory> {
     let cached = ldcache::cached_directories(root, driver_names::is_witness);
     let searched = search_path.directories().map(Path::to_owned);
     let mut seen: Vec<FileId> = Vec::new();
     let mut found = Vec::new();
-    for path in searched.chain(cached).chain(USUAL_PLACES.map(Into::into)) {
+    let usual = USUAL_PLACES
+        .iter()
+        .flat_map(|place| with_vendors(root, Path::new(place)));
+    let named = places.iter().cloned();
+    for path in named.chain(searched).chain(cached).chain(usual) {
         if path.ends_with(COMPAT) {
             continue;
         }
@@ -86,6 +96,25 @@ pub(crate) fn find(root: &Root, search_path: &SearchPath<'_>) -> Vec<DriverDirec
         }
     }
     found
+}
+
+/// A usual place, the vendor's directory in it, and that one's directories: `nvidia/current`, `nvidia/tesla-470`, …
+fn with_vendors(root: &Root, place: &Path) -> Vec<PathBuf> {
+    let vendor = place.join(VENDOR);
+    let entries = root.directory(&vendor).and_then(|it| it.entries());
+    let mut names: Vec<_> = entries
+        .unwrap_or_default()
+        .into_iter()
+        .filter(|entry| matches!(entry.kind, Kind::Directory | Kind::Link))
+        .map(|entry| entry.name)
+        .collect();
+    names.sort();
+    names.truncate(MAX_DRIVERS);
+    let drivers = names.iter().map(|name| vendor.join(name));
+    [place.to_owned(), vendor.clone()]
+        .into_iter()
+        .chain(drivers)
+        .collect()
 }
 
 /// Opens a directory that was not seen before and has libraries of a driver, and tells the driver's version.

@@ -61,7 +61,7 @@ impl Libraries {
         }
         cached.sort_by(|a, b| (&a.soname, &a.path).cmp(&(&b.soname, &b.path)));
         let search_path = SearchPath::of(root);
-        let found = directories::find(root, &search_path);
+        let found = directories::find(root, &[], &search_path);
         for directory in &found {
             let entries = directory.directory.entries().unwrap_or_default();
             let links = entries.iter().filter(|entry| entry.kind == Kind::Link);

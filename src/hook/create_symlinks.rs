@@ -13,6 +13,7 @@ use argh::{ArgsInfo, FromArgs};
 use super::InContainer;
 use super::disabled::Disabled;
 use crate::ldcache::driver_names;
+use crate::oci::State;
 use crate::rootfs::{ContainerRoot, Kind, Root, is_obstacle, is_read_only};
 
 pub use driver_links::link_driver_libraries;
@@ -67,17 +68,24 @@ impl Link {
 }
 
 impl InContainer for CreateSymlinks {
-    type Options = ();
+    /// Where to look for driver libraries first.
+    type Options = Vec<PathBuf>;
 
     fn container_spec(&self) -> Option<&str> {
         self.container_spec.as_deref()
     }
 
-    fn options(&self, _: &Disabled) -> Result<Option<()>> {
-        Ok(Some(()))
+    fn options(&self, _: &Disabled) -> Result<Option<Vec<PathBuf>>> {
+        Ok(Some(Vec::new()))
     }
 
-    fn run(&self, root: &ContainerRoot, (): &()) -> Result<()> {
+    fn learn(&self, driver_places: &mut Vec<PathBuf>, state: &State) {
+        if self.finds_driver() {
+            *driver_places = state.driver_places();
+        }
+    }
+
+    fn run(&self, root: &ContainerRoot, driver_places: &Vec<PathBuf>) -> Result<()> {
         if let Some(path) = self
             .host_root
             .as_ref()
@@ -85,8 +93,8 @@ impl InContainer for CreateSymlinks {
         {
             log::debug!("--host-root {path}: ignored without --csv-filename");
         }
-        if self.link.is_empty() && self.csv_filename.is_empty() {
-            link_driver_libraries(root);
+        if self.finds_driver() {
+            link_driver_libraries(root, driver_places);
             return Ok(());
         }
         let (mut links, wrong) = links(&self.link);
@@ -96,6 +104,11 @@ impl InContainer for CreateSymlinks {
 }
 
 impl CreateSymlinks {
+    /// Whether no links are named: those of the driver's libraries are made.
+    fn finds_driver(&self) -> bool {
+        self.link.is_empty() && self.csv_filename.is_empty()
+    }
+
     /// The links that the CSV files name, as the host has them.
     fn links_of_host(&self) -> Result<Vec<Link>> {
         if self.csv_filename.is_empty() {

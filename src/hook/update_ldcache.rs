@@ -14,6 +14,7 @@ use super::disabled::Disabled;
 use super::drop_in;
 use crate::driver::directories;
 use crate::ldcache::{Ldconfig, SearchPath};
+use crate::oci::State;
 use crate::rootfs::{ContainerRoot, Entry, is_not_there, is_obstacle};
 use crate::sandbox::Mounts;
 
@@ -59,6 +60,8 @@ pub struct Options {
     pub folders: Vec<PathBuf>,
     /// Whether to add the directories in which driver libraries lie, and to do nothing if there are none at all.
     pub find_driver: bool,
+    /// Where to look for driver libraries first.
+    pub driver_places: Vec<PathBuf>,
     /// A directory whose libraries come before all others, even where ld.so.conf does not say so.
     pub preferred: Option<PathBuf>,
 }
@@ -77,8 +80,14 @@ impl InContainer for UpdateLdcache {
         Ok(Some(Options {
             folders: drop_in::folders(&self.folder)?,
             find_driver: self.find_driver,
-            preferred: None,
+            ..Options::default()
         }))
+    }
+
+    fn learn(&self, options: &mut Options, state: &State) {
+        if options.find_driver {
+            options.driver_places = state.driver_places();
+        }
     }
 
     fn needs_mount(root: &ContainerRoot, _: &Options) -> Mounts {
@@ -114,7 +123,7 @@ pub(super) fn run_with(
     let configured = ldconfig.search_path([]);
     let mut folders = options.folders.clone();
     if options.find_driver {
-        let drivers = directories::find(root, &configured);
+        let drivers = directories::find(root, &options.driver_places, &configured);
         if drivers.is_empty() && folders.is_empty() {
             log::debug!("no driver libraries in the container: nothing is done");
             return Ok(());

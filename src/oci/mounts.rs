@@ -1,12 +1,20 @@
 //! The mounts of config.json, as far as hooks ask for them.
 
+use std::iter::once;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use serde_json::Value;
 
 use super::{MAX_CONFIG, json, open_host_file};
+use crate::ldcache::driver_names;
 use crate::rootfs::Root;
+
+/// Most directories in which a driver is looked for because of mounts.
+const MAX_PLACES: usize = 64;
+/// How mounted directories with libraries are called.
+const LIBRARY_DIRECTORIES: [&str; 3] = ["lib", "lib64", "lib32"];
+const VENDOR: &str = "nvidia";
 
 #[derive(Default)]
 struct MountsConfig {
@@ -50,9 +58,78 @@ pub(super) fn missing(config: &Path, root: &Root) -> Option<PathBuf> {
     mounts.into_iter().next().map(|mount| mount.destination)
 }
 
+/// Directories in which driver libraries may be mounted: those of a mounted libcuda or libnvidia-ml, and mounted ones of libraries.
+pub(super) fn driver_places(config: &Path) -> Vec<PathBuf> {
+    let mut places = Vec::new();
+    for mount in read(config).unwrap_or_default() {
+        for place in places_of(&mount.destination) {
+            if places.len() < MAX_PLACES && !places.contains(&place) {
+                places.push(place);
+            }
+        }
+    }
+    places
+}
+
+fn places_of(destination: &Path) -> Vec<PathBuf> {
+    if destination
+        .file_name()
+        .is_some_and(driver_names::is_witness)
+    {
+        return destination
+            .parent()
+            .map(Path::to_owned)
+            .into_iter()
+            .collect();
+    }
+    // Other volumes are not looked into: they may be large, and slow.
+    let is_of_libraries = LIBRARY_DIRECTORIES
+        .iter()
+        .any(|name| destination.ends_with(name))
+        || destination.to_string_lossy().contains(VENDOR);
+    if !is_of_libraries {
+        return Vec::new();
+    }
+    let below = LIBRARY_DIRECTORIES
+        .iter()
+        .map(|name| destination.join(name));
+    once(destination.to_owned()).chain(below).collect()
+}
+
 fn read(config: &Path) -> Option<Vec<Mount>> {
     let mounts: Result<MountsConfig> =
         open_host_file(config).and_then(|file| json::read(file, MAX_CONFIG));
     let tell = |err: &_| log::debug!("{}: its mounts are not known: {err:#}", config.display());
     mounts.inspect_err(tell).ok().map(|config| config.mounts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn drivers_are_where_they_are_mounted() {
+        for (destination, places) in [
+            (
+                "/nix/store/x-nvidia-x11-550/lib/libcuda.so.550.1",
+                "/nix/store/x-nvidia-x11-550/lib",
+            ),
+            ("/usr/lib64/libnvidia-ml.so.550.1", "/usr/lib64"),
+            (
+                "/run/opengl-driver/lib",
+                "/run/opengl-driver/lib /run/opengl-driver/lib/lib /run/opengl-driver/lib/lib64 /run/opengl-driver/lib/lib32",
+            ),
+            (
+                "/opt/nvidia",
+                "/opt/nvidia /opt/nvidia/lib /opt/nvidia/lib64 /opt/nvidia/lib32",
+            ),
+            ("/data/library", ""),
+            ("/dev/shm", ""),
+            ("/usr/lib64/libc.so.6", ""),
+        ] {
+            let found = places_of(Path::new(destination));
+            let expected: Vec<_> = places.split_whitespace().map(PathBuf::from).collect();
+            assert_eq!(found, expected, "{destination}");
+        }
+    }
 }

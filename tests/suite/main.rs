@@ -21,6 +21,7 @@ mod containment;
 mod cri;
 mod environment;
 mod faults;
+mod find_driver;
 mod gpu_hooks;
 mod hooks;
 mod hostile;

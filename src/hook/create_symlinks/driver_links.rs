@@ -3,6 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
 
 use crate::driver::directories::{self, DriverDirectory};
 use crate::elf::{ElfError, Head, Object, OpenFile};
@@ -13,10 +14,11 @@ use crate::rootfs::{ContainerRoot, Kind, is_not_there, is_obstacle, is_read_only
 /// The sub-directory of a library directory that holds the driver's libraries for VDPAU.
 const VDPAU: &str = "vdpau";
 
-/// Makes the links that NVIDIA's installer would make, in every directory with driver libraries. What is not a link stays.
-pub fn link_driver_libraries(root: &ContainerRoot) {
+/// Makes the links that NVIDIA's installer would make, in every directory with driver libraries; `places` are looked into first.
+/// What is not a link stays.
+pub fn link_driver_libraries(root: &ContainerRoot, places: &[PathBuf]) {
     let search_path = SearchPath::of(root);
-    for driver in directories::find(root, &search_path) {
+    for driver in directories::find(root, places, &search_path) {
         let vdpau = vdpau_of(root, &driver);
         for directory in [Some(driver), vdpau].into_iter().flatten() {
             let path = directory.path.display();

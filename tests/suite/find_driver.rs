@@ -1,0 +1,121 @@
+//! Where hooks find the driver's libraries that a runtime mounted: where config.json says, and in the places that are known.
+
+use nvidia_ctk::ldcache::cached_paths;
+use nvidia_ctk::rootfs::ContainerRoot;
+use serde_json::json;
+
+use crate::common::bundle::{Bundle, library};
+
+const VERSION: &str = "550.163.01";
+
+/// The container's cache after the hooks of hooks.d have run, as one text.
+fn cached(bundle: &Bundle) -> String {
+    bundle.hook("create-symlinks").silent();
+    bundle.hook("update-ldcache --find-driver").silent();
+    let root = ContainerRoot::open(&bundle.root()).unwrap();
+    let paths = cached_paths(&root);
+    paths
+        .iter()
+        .map(|path| format!("{}\n", path.display()))
+        .collect()
+}
+
+/// A container with a driver in a directory, whose config.json has these mounts and variables.
+fn with_driver(directory: &str, mounts: &[&str], env: &[&str]) -> Bundle {
+    let bundle = Bundle::new();
+    for (name, soname) in [
+        ("libcuda", "libcuda.so.1"),
+        ("libnvidia-ml", "libnvidia-ml.so.1"),
+    ] {
+        bundle.file(format!("{directory}/{name}.so.{VERSION}"), library(soname));
+    }
+    let mounts: Vec<_> = mounts
+        .iter()
+        .map(|to| json!({"destination": to, "type": "none", "source": "/x", "options": ["bind"]}))
+        .collect();
+    let config = json!({"root": {"path": "rootfs"}, "mounts": mounts, "process": {"env": env}});
+    bundle.config(&config.to_string());
+    bundle
+}
+
+#[test]
+fn config_json_says_where_the_driver_is_mounted() {
+    let store = "/nix/store/0123-nvidia-x11-550.163.01/lib";
+    let odd = "/srv/gpu";
+    for (directory, mounts, env) in [
+        (store, vec![format!("{store}/libcuda.so.{VERSION}")], ""),
+        (
+            store,
+            vec!["/nix/store/0123-nvidia-x11-550.163.01".to_owned()],
+            "",
+        ),
+        (
+            odd,
+            vec![
+                "/proc".to_owned(),
+                format!("{odd}/libnvidia-ml.so.{VERSION}"),
+            ],
+            "",
+        ),
+        ("/srv/gpu/lib64", vec!["/srv/gpu/lib64".to_owned()], ""),
+        (odd, vec![], "NVIDIA_CTK_LIBCUDA_DIR=/missing:/srv/gpu"),
+    ] {
+        let mounts: Vec<&str> = mounts.iter().map(String::as_str).collect();
+        let bundle = with_driver(directory, &mounts, &["PATH=/bin", env]);
+        let cached = cached(&bundle);
+        for name in ["libcuda.so.1", "libnvidia-ml.so.1", "libcuda.so"] {
+            assert!(
+                cached.contains(&format!("{directory}/{name}\n")),
+                "{directory}: {cached}"
+            );
+        }
+    }
+    // Nothing says so, and volumes are not searched.
+    for mounts in [&[][..], &["/srv"], &["/srv/gpu/other.so"]] {
+        let bundle = with_driver(odd, mounts, &["NVIDIA_CTK_LIBCUDA_DIR=srv/gpu"]);
+        assert_eq!(cached(&bundle), "", "{mounts:?}");
+    }
+}
+
+#[test]
+fn known_places_are_searched() {
+    for directory in [
+        "/run/opengl-driver/lib",
+        "/usr/local/glibc/usr/lib",
+        "/home/kubernetes/bin/nvidia/lib64",
+        "/usr/lib/x86_64-linux-gnu/nvidia/tesla-470",
+        "/usr/lib/x86_64-linux-gnu/nvidia/legacy-390xx",
+        "/usr/lib/nvidia/current",
+        "/usr/lib64/nvidia",
+    ] {
+        let cached = cached(&with_driver(directory, &[], &[]));
+        assert!(
+            cached.contains(&format!("{directory}/libcuda.so.1\n")),
+            "{directory}: {cached}"
+        );
+    }
+}
+
+/// Hostile: more mounts than any container has, in a config.json that is no config.json.
+#[test]
+fn odd_mounts_harm_nobody() {
+    let directory = "/srv/nvidia";
+    let many: Vec<String> = (0..5000)
+        .map(|number| format!("/srv/{number}/lib"))
+        .collect();
+    let mut many: Vec<&str> = many.iter().map(String::as_str).collect();
+    many.insert(0, directory);
+    let bundle = with_driver(directory, &many, &[]);
+    assert!(cached(&bundle).contains("/srv/nvidia/libcuda.so.1"));
+    for mounts in [
+        json!({"a": 1}),
+        json!([{"destination": "relative/lib"}]),
+        json!([1]),
+        json!(null),
+    ] {
+        let bundle = with_driver(directory, &[], &[]);
+        let config = json!({"root": {"path": "rootfs"}, "mounts": mounts});
+        bundle.config(&config.to_string());
+        assert_eq!(cached(&bundle), "");
+    }
+}
