@@ -13,11 +13,11 @@ fn cached(bundle: &Bundle) -> String {
     bundle.hook("create-symlinks").silent();
     bundle.hook("update-ldcache --find-driver").silent();
     let root = ContainerRoot::open(&bundle.root()).unwrap();
-    let paths = cached_paths(&root);
-    paths
-        .iter()
-        .map(|path| format!("{}\n", path.display()))
-        .collect()
+    let paths = cached_paths(&root).into_iter();
+    let paths: Vec<String> = paths
+        .map(|path| path.display().to_string() + "\n")
+        .collect();
+    paths.concat()
 }
 
 /// A container with a driver in a directory, whose config.json has these mounts and variables.
