@@ -3,6 +3,7 @@
 //! Format: the Container Device Interface specification of the CNCF, versions 0.1.0 to 1.1.0.
 
 mod spec;
+mod validate;
 mod yaml;
 
 use std::ffi::OsStr;
@@ -11,7 +12,7 @@ use std::path::{Path, PathBuf};
 use crate::host::allowance::{Allowance, Unusable};
 use crate::rootfs::{FileId, Root};
 
-pub use spec::{ContainerEdits, Device, DeviceNode, Hook, Mount, Spec};
+pub use spec::{ContainerEdits, Device, DeviceNode, Hook, IntelRdt, Mount, NetDevice, Spec};
 
 /// Where engines look; a later directory has precedence.
 pub const DIRECTORIES: [&str; 2] = ["/etc/cdi", "/var/run/cdi"];
@@ -111,17 +112,16 @@ impl Reader<'_> {
             let reason = format!("all specs together have more than {MAX_PARTS} devices and edits");
             Unusable::LeftOut(reason)
         })?;
+        validate::check(&spec)?;
         Ok(spec)
     }
 }
 
 fn parse(path: &Path, bytes: &[u8]) -> Result<Spec, String> {
-    let spec: Spec = if path.extension() == Some(OsStr::new("json")) {
-        serde_json::from_slice(bytes).map_err(|err| err.to_string())?
+    if path.extension() == Some(OsStr::new("json")) {
+        serde_json::from_slice(bytes).map_err(|err| err.to_string())
     } else {
         let text = str::from_utf8(bytes).map_err(|err| err.to_string())?;
-        serde_json::from_value(yaml::parse(text)?).map_err(|err| err.to_string())?
-    };
-    spec.check()?;
-    Ok(spec)
+        serde_json::from_value(yaml::parse(text)?).map_err(|err| err.to_string())
+    }
 }

@@ -1,113 +1,169 @@
-//! What a spec says, as far as it is of use on a host.
+//! What a spec says. Format: SPEC.md of the Container Device Interface, version 1.1.0.
 
-use serde::Deserialize;
+use std::collections::BTreeMap;
 
-/// The versions that engines know.
-const VERSIONS: [&str; 10] = [
-    "0.1.0", "0.2.0", "0.3.0", "0.4.0", "0.5.0", "0.6.0", "0.7.0", "0.8.0", "1.0.0", "1.1.0",
-];
+use serde::{Deserialize, Deserializer};
 
 /// The devices of one vendor and class, and what a container gets with each.
-#[derive(Deserialize, Debug)]
-#[serde(rename_all = "camelCase")]
+#[derive(Deserialize, Default, Debug)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Spec {
     /// Version of the format.
     pub cdi_version: String,
     /// `vendor/class`
     pub kind: String,
+    /// Notes for programs.
+    #[serde(deserialize_with = "or_default")]
+    pub annotations: BTreeMap<String, String>,
     /// The devices.
-    #[serde(default)]
+    #[serde(deserialize_with = "or_default")]
     pub devices: Vec<Device>,
     /// What a container gets with any of them.
-    #[serde(default)]
+    #[serde(deserialize_with = "or_default")]
     pub container_edits: ContainerEdits,
 }
 
 /// A device that containers can ask for.
-#[derive(Deserialize, Debug)]
-#[serde(rename_all = "camelCase")]
+#[derive(Deserialize, Default, Debug)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Device {
     /// Its name; with the spec's kind before it, `vendor/class=name`, it is qualified.
     pub name: String,
+    /// Notes for programs.
+    #[serde(deserialize_with = "or_default")]
+    pub annotations: BTreeMap<String, String>,
     /// What a container gets with it.
-    #[serde(default)]
+    #[serde(deserialize_with = "or_default")]
     pub container_edits: ContainerEdits,
 }
 
 /// What a container gets.
 #[derive(Deserialize, Default, Debug)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct ContainerEdits {
+    /// Variables, as `NAME=VALUE`.
+    #[serde(deserialize_with = "or_default")]
+    pub env: Vec<String>,
     /// Device nodes.
-    #[serde(default)]
+    #[serde(deserialize_with = "or_default")]
     pub device_nodes: Vec<DeviceNode>,
-    /// Bind mounts.
-    #[serde(default)]
-    pub mounts: Vec<Mount>,
+    /// Network interfaces.
+    #[serde(deserialize_with = "or_default")]
+    pub net_devices: Vec<NetDevice>,
     /// OCI hooks.
-    #[serde(default)]
+    #[serde(deserialize_with = "or_default")]
     pub hooks: Vec<Hook>,
+    /// Bind mounts.
+    #[serde(deserialize_with = "or_default")]
+    pub mounts: Vec<Mount>,
+    /// Limits of caches and memory bandwidth.
+    pub intel_rdt: Option<IntelRdt>,
+    /// More groups of the process.
+    #[serde(deserialize_with = "or_default", rename = "additionalGids")]
+    pub additional_gids: Vec<u32>,
 }
 
 /// A device node.
-#[derive(Deserialize, Debug)]
-#[serde(rename_all = "camelCase")]
+#[derive(Deserialize, Default, Debug)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct DeviceNode {
     /// Its path in the container.
     pub path: String,
     /// Its path on the host, if that is another one.
     pub host_path: Option<String>,
+    /// `b`, `c`, `u` or `p`; empty if the host's node tells.
+    #[serde(rename = "type")]
+    pub kind: String,
     /// Its major number; 0 if the host's node tells.
-    #[serde(default)]
     pub major: u64,
     /// Its minor number.
-    #[serde(default)]
     pub minor: u64,
+    /// Its mode.
+    pub file_mode: Option<u32>,
+    /// What the container may do with it: some of `r`, `w` and `m`.
+    pub permissions: String,
+    /// Its owner.
+    pub uid: Option<u32>,
+    /// Its group.
+    pub gid: Option<u32>,
+}
+
+/// A network interface that is moved into the container.
+#[derive(Deserialize, Default, Debug)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct NetDevice {
+    /// Its name on the host.
+    pub host_interface_name: String,
+    /// Its name in the container.
+    pub name: String,
 }
 
 /// A bind mount.
-#[derive(Deserialize, Debug)]
-#[serde(rename_all = "camelCase")]
+#[derive(Deserialize, Default, Debug)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Mount {
     /// What is mounted.
     pub host_path: String,
+    /// Where to.
+    pub container_path: String,
+    /// Options of mount(8).
+    #[serde(deserialize_with = "or_default")]
+    pub options: Vec<String>,
+    /// The type of the file system.
+    #[serde(rename = "type")]
+    pub kind: String,
 }
 
 /// An OCI hook.
-#[derive(Deserialize, Debug)]
+#[derive(Deserialize, Default, Debug)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Hook {
+    /// When it is called.
+    pub hook_name: String,
     /// The program.
     pub path: String,
+    /// Its arguments, its own name first.
+    #[serde(deserialize_with = "or_default")]
+    pub args: Vec<String>,
+    /// Its variables, as `NAME=VALUE`.
+    #[serde(deserialize_with = "or_default")]
+    pub env: Vec<String>,
+    /// Seconds after which it is ended.
+    pub timeout: Option<i64>,
+}
+
+/// A class of service of Intel's Resource Director Technology.
+#[derive(Deserialize, Default, Debug)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct IntelRdt {
+    /// The class.
+    #[serde(rename = "closID")]
+    pub clos_id: String,
+    /// The schema of L3 caches.
+    pub l3_cache_schema: String,
+    /// The schema of memory bandwidth.
+    pub mem_bw_schema: String,
+    /// Any schemata.
+    #[serde(deserialize_with = "or_default")]
+    pub schemata: Vec<String>,
+    /// Whether the class is watched.
+    pub enable_monitoring: bool,
+    /// Whether the use of caches is watched.
+    #[serde(rename = "enableCMT")]
+    pub enable_cmt: bool,
+    /// Whether the use of memory bandwidth is watched.
+    #[serde(rename = "enableMBM")]
+    pub enable_mbm: bool,
+}
+
+/// `null` is the same as nothing.
+fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
+    deserializer: D,
+) -> Result<T, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
 impl Spec {
-    /// Refuses what engines refuse.
-    pub(super) fn check(&self) -> Result<(), String> {
-        let version = self.cdi_version.trim_start_matches('v');
-        if !VERSIONS.contains(&version) {
-            return Err(format!("cdiVersion '{}' is not known", self.cdi_version));
-        }
-        let is_kind = |(vendor, class): (&str, &str)| is_kind_part(vendor) && is_kind_part(class);
-        if !self.kind.split_once('/').is_some_and(is_kind) {
-            return Err(format!("kind '{}' is not VENDOR/CLASS", self.kind));
-        }
-        if self.devices.is_empty() {
-            return Err("it has no devices".to_owned());
-        }
-        let mut names: Vec<_> = self.devices.iter().map(|device| &device.name).collect();
-        if let Some(name) = names.iter().find(|name| !is_device_name(name)) {
-            return Err(format!("'{name}' cannot be the name of a device"));
-        }
-        names.sort_unstable();
-        let twice = names.windows(2).find_map(|pair| match pair {
-            [a, b] if a == b => Some(a),
-            _ => None,
-        });
-        twice.map_or(Ok(()), |name| {
-            Err(format!("device '{name}' is there twice"))
-        })
-    }
-
     /// The qualified names of the devices.
     pub fn qualified_names(&self) -> impl Iterator<Item = String> {
         let name = |device: &Device| format!("{}={}", self.kind, device.name);
@@ -116,8 +172,16 @@ impl Spec {
 
     /// How many devices and edits there are.
     pub(super) fn parts(&self) -> usize {
-        let of = |it: &ContainerEdits| it.device_nodes.len() + it.mounts.len() + it.hooks.len();
-        self.devices.len() + self.edits().map(of).sum::<usize>()
+        let of = |it: &ContainerEdits| {
+            [
+                it.env.len(),
+                it.device_nodes.len(),
+                it.net_devices.len(),
+                it.hooks.len(),
+                it.mounts.len(),
+            ]
+        };
+        self.devices.len() + self.edits().flat_map(of).sum::<usize>()
     }
 
     /// All edits, the common ones first.
@@ -133,19 +197,4 @@ impl DeviceNode {
     pub fn on_host(&self) -> &str {
         self.host_path.as_deref().unwrap_or(&self.path)
     }
-}
-
-fn is_kind_part(text: &str) -> bool {
-    text.starts_with(|c: char| c.is_ascii_alphabetic()) && is_name(text, "_-.")
-}
-
-fn is_device_name(text: &str) -> bool {
-    is_name(text, "_-.:")
-}
-
-fn is_name(text: &str, between: &str) -> bool {
-    let is_end = |c: char| c.is_ascii_alphanumeric();
-    text.starts_with(is_end)
-        && text.ends_with(is_end)
-        && text.chars().all(|c| is_end(c) || between.contains(c))
 }
