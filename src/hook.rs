@@ -76,7 +76,7 @@ pub enum HookCommand {
     Noop(Noop),
 }
 
-/// Do nothing and exit 0, without reading standard input.
+/// Do nothing and exit 0.
 #[derive(FromArgs, ArgsInfo)]
 #[argh(subcommand, name = "noop", help_triggers("-h", "--help"))]
 pub struct Noop {}
@@ -109,7 +109,10 @@ impl Hook {
             HookCommand::UpdateApplicationProfile(hook) => caller.call(hook),
             HookCommand::CreateSonameSymlinks(hook) => caller.call(hook),
             HookCommand::Apply(hook) => caller.call(hook),
-            HookCommand::Noop(Noop {}) => Ok(()),
+            HookCommand::Noop(Noop {}) => {
+                State::skip();
+                Ok(())
+            }
         }
     }
 }
@@ -162,10 +165,15 @@ impl Caller<'_> {
     fn call<H: InContainer>(&self, hook: &H) -> Result<()> {
         set_hook(name::<H>());
         let by_config = Disabled::by_config();
-        if !by_config.allows::<H>(true) {
-            return Ok(());
-        }
-        let Some(options) = hook.options(&by_config)? else {
+        let options = if by_config.allows::<H>(true) {
+            hook.options(&by_config)?
+        } else {
+            None
+        };
+        let Some(options) = options else {
+            if hook.container_spec().is_none() {
+                State::skip();
+            }
             return Ok(());
         };
         // Modes are what the hook says, whatever the runtime's umask is.

@@ -19,6 +19,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use serde::de::IgnoredAny;
 use serde_json::Value;
 
 /// The bundle's file.
@@ -56,6 +57,17 @@ impl State {
             Some(path) => open_host_file(Path::new(path))
                 .and_then(Self::read)
                 .with_context(|| format!("cannot read the OCI state from {path}")),
+        }
+    }
+
+    /// Reads the state from standard input where a hook has no use for it: crun fails when the pipe is closed before it has written
+    /// the state.
+    pub fn skip() {
+        if let Some(pipe) = stdin::Stdin::open_pipe() {
+            let skipped: Result<IgnoredAny> = json::read(pipe, MAX_STATE);
+            if let Err(err) = skipped {
+                log::debug!("the OCI state is not read: {err:#}");
+            }
         }
     }
 
