@@ -40,7 +40,11 @@
 #[allow(dead_code, reason = "all of it is used in the suite")]
 mod common {
     pub(crate) mod bundle;
+    pub(crate) mod elf;
     pub(crate) mod machine;
+    pub(crate) mod outcome;
+    pub(crate) mod tree;
+    pub(crate) mod wrapper;
 }
 mod thing;
 
@@ -52,11 +56,13 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use crate::common::bundle::{Bundle, READ_ONLY, Ran, end, has, with_mounts, words};
-use nvidia_ctk::ldcache::cached_paths;
-use nvidia_ctk::rootfs::ContainerRoot;
 use serde::Deserialize;
 use thing::Thing;
+
+use crate::common::bundle::{Bundle, end};
+use crate::common::machine::has;
+use crate::common::outcome::Outcome;
+use crate::common::wrapper::{READ_ONLY, with_mounts, words};
 
 /// Where the environment names the toolkit's hook.
 const TOOLKIT: &str = "NVIDIA_CDI_HOOK";
@@ -176,7 +182,7 @@ impl Case {
         toolkit || self.params.is_some() || self.read_only || self.look.is_some()
     }
 
-    fn run(&self, bundle: &Bundle, toolkit: bool) -> Ran {
+    fn run(&self, bundle: &Bundle, toolkit: bool) -> Outcome {
         for (path, thing) in &self.before {
             Thing::parse(&expand(bundle, thing)).make(bundle, path);
         }
@@ -240,7 +246,7 @@ impl Case {
 
 impl Expected {
     /// What is not as expected.
-    fn compare<'a>(&'a self, bundle: &'a Bundle, ran: &'a Ran) -> impl Iterator<Item = String> {
+    fn compare<'a>(&'a self, bundle: &'a Bundle, ran: &'a Outcome) -> impl Iterator<Item = String> {
         let code = self.code.unwrap_or(0);
         let code = (ran.code != code).then(|| format!("exit code {}, not {code}", ran.code));
         let lacks = |(text, parts): (&'a String, &'a Option<Vec<String>>)| {
@@ -254,9 +260,9 @@ impl Expected {
             let found = Thing::find(bundle, path, expected.as_deref());
             (found != expected).then(|| format!("{path} is {found:?}, not {expected:?}"))
         });
-        let paths = cached_paths(&ContainerRoot::open(&bundle.root()).unwrap());
+        let paths = bundle.cached();
         let cached = self.cached.iter().flatten();
-        let cached = cached.filter(move |path| !paths.contains(&PathBuf::from(path)));
+        let cached = cached.filter(move |path| !paths.contains(path));
         code.into_iter()
             .chain(printed.map(|part| format!("does not say: {part}")))
             .chain(tree)

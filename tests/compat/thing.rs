@@ -4,7 +4,8 @@ use std::fs;
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
-use crate::common::bundle::{Bundle, compat_libcuda, library};
+use crate::common::bundle::Bundle;
+use crate::common::elf::{compat_libcuda, library};
 
 /// | text | what |
 /// |---|---|

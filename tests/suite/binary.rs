@@ -4,11 +4,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::common::bundle::{Bundle, has, with_mounts, without, words};
-use crate::common::machine;
 use goblin::elf::Elf;
 use goblin::elf::dynamic::DT_NEEDED;
 use goblin::elf::program_header::PT_INTERP;
+
+use crate::common::bundle::Bundle;
+use crate::common::machine::{binary, folder, has, must};
+use crate::common::wrapper::{with_mounts, without, words};
 
 fn is_static(path: &Path) -> bool {
     let bytes = fs::read(path).unwrap();
@@ -22,19 +24,19 @@ fn is_static(path: &Path) -> bool {
 
 #[test]
 fn it_is_static() {
-    let path = machine::binary();
+    let path = binary();
     assert!(is_static(&path), "{} needs a loader", path.display());
 }
 
 /// The same look at a program that does have both.
 #[test]
 fn a_dynamic_program_would_be_seen() {
-    let folder = machine::folder();
+    let folder = folder();
     let program = folder.path().join("dynamic");
     let source = folder.path().join("main.c");
     fs::write(&source, "int main(void) { return 0; }").unwrap();
     let gcc = &mut Command::new("gcc");
-    machine::must(gcc.arg("-o").arg(&program).arg(&source));
+    must(gcc.arg("-o").arg(&program).arg(&source));
     assert!(!is_static(&program));
 }
 
@@ -48,7 +50,7 @@ fn sha256(path: &Path) -> String {
 /// What runs is what was built (`NVIDIA_CTK_SHA256`): the kernel is asked, while a hook waits for its state.
 #[test]
 fn the_program_that_runs_is_the_one_that_was_built() {
-    let built = std::env::var("NVIDIA_CTK_SHA256").unwrap_or_else(|_| sha256(&machine::binary()));
+    let built = std::env::var("NVIDIA_CTK_SHA256").unwrap_or_else(|_| sha256(&binary()));
     let bundle = Bundle::new();
     let mut hook = Command::new(bundle.path().join("nvidia-cdi-hook"))
         .args(["chmod", "--mode", "755", "--path", "/x"])

@@ -6,16 +6,18 @@
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::os::unix::fs::symlink;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use crate::common::bundle;
-use crate::common::bundle::{Bundle, Ran, helper, library, words};
-use crate::common::machine::{hostile_cases, snapshot};
 use nvidia_ctk::elf::Endian;
-use nvidia_ctk::ldcache;
 use nvidia_ctk::ldcache::format::{CacheEntry, Hwcap, LdCache};
 use nvidia_ctk::ldcache::profile::Format;
-use nvidia_ctk::rootfs::ContainerRoot;
+
+use crate::common::bundle::Bundle;
+use crate::common::elf::library;
+use crate::common::machine::hostile_cases;
+use crate::common::outcome::Outcome;
+use crate::common::tree::snapshot;
+use crate::common::wrapper::Meter;
 
 /// Most memory that a hook may take, in KiB.
 const MOST: u64 = 16 << 10;
@@ -23,27 +25,22 @@ const DRIVER: &str = "/usr/local/nvidia/lib64";
 
 /// Runs a hook that must end well, in bounded memory, and warn with these words; without any it must be silent.
 #[track_caller]
-fn bounded(bundle: &Bundle, line: &str, warning: &str) -> Ran {
-    let measured = bundle.path().join("peak");
-    let [peak, file] = [&helper("peak.c"), &measured].map(|it| it.display().to_string());
-    let ran = bundle.hook_in(&words(&[&peak, &file]), line);
+fn bounded(bundle: &Bundle, line: &str, warning: &str) -> Outcome {
+    let meter = Meter::new(bundle);
+    let ran = bundle.hook_in(&meter.before(), line);
     assert_eq!(ran.code, 0, "{line}: {}", beginning(&ran));
     if warning.is_empty() {
         assert_eq!(ran.stderr, "", "{line}");
     }
     let is_there = ran.stderr.contains(warning);
     assert!(is_there, "{line}: no {warning:?}: {}", beginning(&ran));
-    let peak = bundle::measured(&measured).peak;
+    let peak = meter.read().peak;
     assert!(peak <= MOST, "{line}: {peak} KiB");
     ran
 }
 
-fn beginning(ran: &Ran) -> String {
+fn beginning(ran: &Outcome) -> String {
     ran.stderr.chars().take(2000).collect()
-}
-
-fn cached_paths(bundle: &Bundle) -> Vec<PathBuf> {
-    ldcache::cached_paths(&ContainerRoot::open(&bundle.root()).unwrap())
 }
 
 /// Makes names for one empty file; a file system allows so many for one.
@@ -144,7 +141,7 @@ fn unlinked_libraries_up_to_the_bound_and_beyond() {
             symlink(format!("libx{index}.so.1.2"), folder.join(soname(index))).unwrap();
         }
         bounded(&bundle, line, warning);
-        assert_eq!(cached_paths(&bundle).len(), count);
+        assert_eq!(bundle.cached().len(), count);
         let is_link = |entry: &fs::DirEntry| entry.file_type().unwrap().is_symlink();
         let entries = fs::read_dir(&folder).unwrap().map(Result::unwrap);
         assert_eq!(entries.filter(is_link).count(), after, "{count}");
@@ -264,7 +261,12 @@ fn configuration_without_end() {
     bundle.file("etc/ld.so.conf", itself);
     let ran = bounded(&bundle, line, "files include each other more than 16 deep");
     assert!(ran.stderr.lines().count() < 20, "{}", beginning(&ran));
-    // Guard: `MAX_DIRECTORIES`.
+}
+
+/// Guard: `MAX_DIRECTORIES`.
+#[test]
+fn library_directories_without_end() {
+    let line = "update-ldcache --folder /opt/lib";
     let bundle = Bundle::new();
     let mut text = String::new();
     for index in 0..2000 {
@@ -430,17 +432,16 @@ fn links(folder: &Path, count: usize, name: impl Fn(usize) -> String) {
 
 /// The hook ends with one warning, and so does a later run, which looks again. Returns what is in the cache.
 #[track_caller]
-fn ends_in_time(bundle: &Bundle, line: &str) -> Vec<PathBuf> {
-    let measured = bundle.path().join("peak");
+fn ends_in_time(bundle: &Bundle, line: &str) -> Vec<String> {
     let warning = "the search for libraries ends here, after 2 s of processor time";
     for _ in 0..2 {
         let ran = bounded(bundle, line, warning);
         let count = ran.stderr.matches(warning).count();
         assert_eq!(count, 1, "{}", beginning(&ran));
     }
-    let ms = bundle::measured(&measured).processor_ms;
+    let ms = Meter::new(bundle).read().processor_ms;
     assert!(ms >= 2000, "{line}: {ms} ms");
-    cached_paths(bundle)
+    bundle.cached()
 }
 
 /// Guard: `Budget`. Each place where it is asked has a case; a hook that does not ask takes minutes, and is killed by `RLIMIT_CPU`.
@@ -457,7 +458,7 @@ fn a_labyrinth_of_links() {
         labyrinth(&bundle);
         bundle
     };
-    let driver = Path::new(DRIVER).join("libcuda.so.1");
+    let driver = format!("{DRIVER}/libcuda.so.1");
     // Links that are followed.
     let bundle = with_driver();
     links(&bundle.at("opt/lib"), LINKS, |index| {

@@ -1,16 +1,12 @@
 //! CDI specs that the toolkit's generator wrote, used as they are on a host where all is that they name: what containers get from
 //! runc, crun, podman, docker and containerd when each hook in them is this program.
 
-use std::collections::BTreeMap;
-use std::fs;
-use std::os::unix::fs::MetadataExt as _;
-use std::path::PathBuf;
-
 use crate::common::cdi_spec::{LOOK, Spec, with_edits};
 use crate::common::container::{Container, Podman, Runtime};
 use crate::common::engine::{Engine, major_version};
-use crate::common::machine::Ended;
 use crate::common::nvidia_host::NvidiaHost;
+use crate::common::outcome::Outcome;
+use crate::common::tree::contents;
 
 /// A container with a device of a spec, for a runtime that knows nothing of CDI. crun lets it see the driver's parameters.
 fn container(spec: &Spec, device: &str, host: &NvidiaHost, runtime: Runtime) -> Container {
@@ -32,8 +28,8 @@ fn runtime(runtime: Runtime) {
         for device in spec.devices() {
             let case = format!("{name}, {device}");
             let ended = container(&spec, device, &host, runtime).run(runtime, LOOK);
-            assert!(ended.success, "{case}: {ended:?}");
-            spec.expected(device).with_hooks(&ended.text, &case);
+            assert!(ended.success(), "{case}: {ended:?}");
+            spec.expected(device).with_hooks(&ended.text(), &case);
             let params = ended.has("ModifyDeviceFiles: 0\n");
             assert_eq!(params, runtime == Runtime::Crun, "{case}: {ended:?}");
             assert_eq!(host.syslog(), [""; 0], "{case}");
@@ -63,7 +59,7 @@ fn without_hooks_nothing_is_there() {
             let without_hooks = spec.without_hooks();
             let host = NvidiaHost::with(&without_hooks);
             let ended = container(&without_hooks, "all", &host, runtime).run(runtime, LOOK);
-            spec.expected("all").without_hooks(&ended.text, name);
+            spec.expected("all").without_hooks(&ended.text(), name);
         }
     }
 }
@@ -78,7 +74,7 @@ fn hooks_warn_in_syslog() {
         let spec = Spec::named("small-2gpu.yaml").with_hook(&["of-next-year"]);
         let host = NvidiaHost::with(&spec);
         let ended = container(&spec, "0", &host, runtime).run(runtime, LOOK);
-        spec.expected("0").with_hooks(&ended.text, &spec.name);
+        spec.expected("0").with_hooks(&ended.text(), &spec.name);
         let syslog = host.syslog();
         assert!(
             matches!(&syslog[..], [line] if line.contains("of-next-year")),
@@ -105,29 +101,6 @@ fn a_newer_libcuda_of_the_image_is_loaded() {
     }
 }
 
-/// Everything in a root: kind, mode and owners, and what is in it. Not its times.
-fn contents(container: &Container) -> BTreeMap<PathBuf, (u32, u32, u32, Vec<u8>)> {
-    let mut all = BTreeMap::new();
-    let mut left = vec![container.root()];
-    while let Some(path) = left.pop() {
-        let file = fs::symlink_metadata(&path).unwrap();
-        let mut bytes = Vec::new();
-        if file.is_dir() {
-            left.extend(fs::read_dir(&path).unwrap().map(|it| it.unwrap().path()));
-        } else if file.is_symlink() {
-            bytes = fs::read_link(&path)
-                .unwrap()
-                .into_os_string()
-                .into_encoded_bytes();
-        } else if file.is_file() {
-            bytes = fs::read(&path).unwrap();
-        }
-        let name = path.strip_prefix(container.root()).unwrap().to_owned();
-        all.insert(name, (file.mode(), file.uid(), file.gid(), bytes));
-    }
-    all
-}
-
 #[test]
 fn apply_does_what_all_hooks_do() {
     for runtime in Runtime::ALL {
@@ -142,9 +115,9 @@ fn apply_does_what_all_hooks_do() {
                 let mut container =
                     container(spec, "all", &host, runtime).with_compat_libcuda("575.57.08", 100);
                 let ended = container.run(runtime, LOOK);
-                expected.with_hooks(&ended.text, name);
+                expected.with_hooks(&ended.text(), name);
                 assert_eq!(host.syslog(), [""; 0], "{runtime:?}, {name}");
-                (ended.text, contents(&container))
+                (ended.text(), contents(&container.root()))
             };
             let (one_by_one, before) = run(&spec);
             let (at_once, after) = run(&spec.with_apply());
@@ -162,7 +135,7 @@ fn apply_does_what_all_hooks_do() {
 }
 
 /// A container with a device of a spec that podman finds by itself.
-fn podman_run(podman: &Podman, runtime: Runtime, host: &NvidiaHost, device: &str) -> Ended {
+fn podman_run(podman: &Podman, runtime: Runtime, host: &NvidiaHost, device: &str) -> Outcome {
     let mut options = vec![format!("--device=nvidia.com/gpu={device}")];
     if runtime == Runtime::Crun {
         options.push("--volume=/proc/driver:/proc/driver".into());
@@ -186,8 +159,8 @@ fn podman() {
             for device in spec.devices().take(1).chain(["all"]) {
                 let case = format!("{runtime:?}, {}, {device}", spec.name);
                 let ended = podman_run(&podman, runtime, &host, device);
-                assert!(ended.success, "{case}: {ended:?}");
-                spec.expected(device).with_hooks(&ended.text, &case);
+                assert!(ended.success(), "{case}: {ended:?}");
+                spec.expected(device).with_hooks(&ended.text(), &case);
                 let params = ended.has("ModifyDeviceFiles: 0\n");
                 assert_eq!(params, runtime == Runtime::Crun, "{case}: {ended:?}");
                 assert_eq!(host.syslog(), [""; 0], "{case}");
@@ -196,7 +169,7 @@ fn podman() {
         let spec = known(Spec::named("full-2gpu.yaml"));
         let host = NvidiaHost::with(&spec.without_hooks());
         let ended = podman_run(&podman, runtime, &host, "all");
-        spec.expected("all").without_hooks(&ended.text, "podman");
+        spec.expected("all").without_hooks(&ended.text(), "podman");
     }
 }
 
@@ -213,7 +186,7 @@ fn engine(engine: Engine) {
             let devices: Vec<_> = spec.devices().take(1).chain(["all"]).collect();
             let case = format!("{engine:?}, {runtime:?}, {}", spec.name);
             let (ended, said) = engine.run(runtime, &host.script(), &devices, LOOK);
-            assert!(ended.success, "{case}: {ended:?}");
+            assert!(ended.success(), "{case}: {ended:?}");
             for (device, said) in devices.iter().zip(&said) {
                 spec.expected(device).with_hooks(said, &case);
             }

@@ -5,51 +5,30 @@ use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::symlink;
 use std::process::{Command, Stdio};
 
-use crate::common::machine::{BACKTRACE, binary};
+use nvidia_ctk::names::APPLETS;
 use tempfile::TempDir;
 
-const APPLETS: [&str; 11] = [
-    "nvidia-ctk",
-    "nvidia-cdi-hook",
-    "nvidia-ctk-chmod",
-    "nvidia-ctk-symlinks",
-    "nvidia-ctk-ldcache",
-    "nvidia-ctk-soname-symlinks",
-    "nvidia-ctk-cuda-compat",
-    "nvidia-ctk-params",
-    "nvidia-ctk-application-profile",
-    "nvidia-ctk-apply",
-    "nvidia-ctk-runtime-configure",
-];
-
-struct Run {
-    code: i32,
-    stdout: String,
-    stderr: String,
-}
+use crate::common::machine::{BACKTRACE, binary};
+use crate::common::outcome::Outcome;
 
 /// Runs the binary as `name` with an environment of `env` alone.
-fn run_with(name: &str, args: &[impl AsRef<OsStr>], env: &[(&str, &str)]) -> Run {
+fn run_with(name: &str, args: &[impl AsRef<OsStr>], env: &[(&str, &str)]) -> Outcome {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join(name);
     symlink(binary(), &path).unwrap();
-    let output = Command::new(path)
+    Command::new(path)
         .args(args)
         .env_clear()
         .envs([BACKTRACE])
         .envs(env.iter().copied())
         .stdin(Stdio::null())
         .output()
-        .unwrap();
-    Run {
-        code: output.status.code().unwrap(),
-        stdout: String::from_utf8(output.stdout).unwrap(),
-        stderr: String::from_utf8(output.stderr).unwrap(),
-    }
+        .unwrap()
+        .into()
 }
 
 /// Runs `line`, which begins with the name of the applet.
-fn run(line: &str) -> Run {
+fn run(line: &str) -> Outcome {
     let mut words = line.split_whitespace();
     let name = words.next().unwrap();
     run_with(name, &words.collect::<Vec<_>>(), &[])
@@ -138,11 +117,12 @@ fn help_names_the_applet() {
 #[test]
 fn version_and_list() {
     let version = concat!("nvidia-ctk version ", env!("CARGO_PKG_VERSION"), "\n");
-    for name in APPLETS {
+    let names: Vec<_> = APPLETS.iter().map(|it| it.name).collect();
+    for name in &names {
         assert_answers(&format!("{name} --version"), version);
         assert_answers(&format!("{name} -v"), version);
     }
-    assert_eq!(run("nvidia-ctk --list").stdout, APPLETS.join("\n") + "\n");
+    assert_eq!(run("nvidia-ctk --list").stdout, names.join("\n") + "\n");
 }
 
 #[test]

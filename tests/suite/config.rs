@@ -3,10 +3,12 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
+
+use tempfile::TempDir;
 
 use crate::common::machine::{BACKTRACE, binary};
-use tempfile::TempDir;
+use crate::common::outcome::Outcome;
 
 const DEFAULT: &str = include_str!("../../src/config/default.toml");
 
@@ -21,27 +23,23 @@ fn config(args: &[&str]) -> Command {
     command
 }
 
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).unwrap()
-}
-
 /// Standard output of a run that must succeed.
+#[track_caller]
 fn succeed(command: &mut Command) -> String {
-    let Output {
-        status,
-        stdout,
-        stderr,
-    } = command.output().unwrap();
-    assert!(status.success(), "{command:?}: {}", text(&stderr));
-    text(&stdout)
+    let outcome = Outcome::of(command);
+    assert!(outcome.success(), "{command:?}: {}", outcome.stderr);
+    outcome.stdout
 }
 
 /// Standard error of a run that must fail with exit code 1 and print nothing else.
+#[track_caller]
 fn fail(command: &mut Command) -> String {
-    let output = command.output().unwrap();
-    assert_eq!(output.status.code(), Some(1), "{command:?}");
-    assert_eq!(text(&output.stdout), "", "{command:?}");
-    let stderr = text(&output.stderr);
+    let Outcome {
+        code,
+        stdout,
+        stderr,
+    } = Outcome::of(command);
+    assert_eq!((code, stdout.as_str()), (1, ""), "{command:?}");
     assert_eq!(stderr.lines().count(), 1, "{stderr}");
     stderr
 }
@@ -213,13 +211,9 @@ fn values_that_consumers_refuse_are_warned_about() {
             "known are: disabled",
         ),
     ] {
-        let output = config(&["--set", setting])
-            .arg("-c")
-            .arg(&path)
-            .output()
-            .unwrap();
-        assert!(output.status.success());
-        let stderr = text(&output.stderr);
+        let outcome = Outcome::of(config(&["--set", setting]).arg("-c").arg(&path));
+        assert!(outcome.success());
+        let stderr = outcome.stderr;
         assert!(
             stderr.starts_with("level=warning") && stderr.contains(message),
             "{stderr}"
@@ -282,13 +276,9 @@ fn the_file_is_replaced_as_a_whole() {
     symlink("config.toml", &link).unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
     let in_place = |setting: &str| {
-        let output = config(&["-i", "--set", setting])
-            .arg("-c")
-            .arg(&link)
-            .output()
-            .unwrap();
-        assert!(output.status.success());
-        text(&output.stderr)
+        let outcome = Outcome::of(config(&["-i", "--set", setting]).arg("-c").arg(&link));
+        assert!(outcome.success());
+        outcome.stderr
     };
     let before = fs::metadata(&path).unwrap();
     assert!(in_place("disable-require=0").contains("is unchanged"));

@@ -1,19 +1,33 @@
 //! `runtime configure` and `unconfigure`: the real binary on trees of files, and what the engines say of the result.
 
+mod engines;
+mod real_hosts;
+
 use std::env;
 use std::fs;
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
-use std::os::unix::net::UnixStream;
+use std::os::unix::fs::{MetadataExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
-use crate::common::host::{Host, Run, can_run, private, tree};
-use crate::common::machine::binary;
+use crate::common::host::{Host, texts};
+use crate::common::machine::{binary, fixture, has, private};
+use crate::common::outcome::Outcome;
+use crate::common::wrapper::without_privileges;
+
+/// A host with programs that answer as containerd 1.7 and 2.1.
+fn host() -> Host {
+    let host = Host::new();
+    for version in ["1.7", "2.1"] {
+        host.program(
+            &format!("containerd-{version}"),
+            &format!("echo containerd example.com/containerd v{version}.0 0123456"),
+        );
+    }
+    host
+}
 
 fn copy(from: &Path, to: &Path) {
-    for (name, text) in tree(from) {
+    for (name, text) in texts(from) {
         let path = to.join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();
@@ -21,7 +35,7 @@ fn copy(from: &Path, to: &Path) {
 }
 
 fn fixtures() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/configure")
+    fixture("configure")
 }
 
 /// Each folder of the fixtures holds the arguments and the files before and after. With `BLESS` in the environment, what comes
@@ -34,21 +48,21 @@ fn the_files_of_the_fixtures() {
         let Ok(arguments) = fs::read_to_string(case.join("arguments")) else {
             continue;
         };
-        let host = Host::new();
-        copy(&case.join("before"), host.root.path());
-        let before = tree(host.root.path());
+        let host = host();
+        copy(&case.join("before"), &host.root());
+        let before = texts(&host.root());
         let line = format!("runtime configure {arguments}");
         let dry = host.succeed(&format!("{line} --dry-run"));
         assert!(!dry.stdout.is_empty(), "{line}");
         let diff = host.succeed(&format!("{line} --diff"));
         assert!(diff.stdout.contains("\n+"), "{line}");
-        assert_eq!(tree(host.root.path()), before, "{line}");
+        assert_eq!(texts(&host.root()), before, "{line}");
 
         host.succeed(&line);
-        let mut after = tree(host.root.path());
+        let mut after = texts(&host.root());
         after.retain(|path, _| path.extension().is_none_or(|it| it != "bak"));
         for text in after.values_mut() {
-            *text = text.replace(host.root.path().to_str().unwrap(), "@ROOT@");
+            *text = host.fold(text);
         }
         if env::var_os("BLESS").is_some() {
             for (name, text) in &after {
@@ -57,15 +71,15 @@ fn the_files_of_the_fixtures() {
                 fs::write(path, text).unwrap();
             }
         }
-        assert_eq!(after, tree(&case.join("after")), "{line}");
+        assert_eq!(after, texts(&case.join("after")), "{line}");
 
-        let times = mtimes(host.root.path());
+        let times = mtimes(&host.root());
         let again = host.succeed(&line);
         assert!(!again.stderr.contains("restarted"), "{line}");
-        assert_eq!(mtimes(host.root.path()), times, "{line}");
+        assert_eq!(mtimes(&host.root()), times, "{line}");
 
         host.succeed(&format!("{line} --remove"));
-        assert_eq!(tree(host.root.path()), before, "{line}");
+        assert_eq!(texts(&host.root()), before, "{line}");
         let gone = host.succeed(&format!("{line} --remove"));
         assert!(!gone.stderr.contains("restarted"), "{line}");
         cases += 1;
@@ -73,34 +87,42 @@ fn the_files_of_the_fixtures() {
     assert!(cases >= 27, "{cases}");
 }
 
+/// A script of the shell in a mount namespace of its own, with the arguments as $1 and so on.
+fn private_script(script: &str, arguments: &[&Path]) -> Command {
+    let mut command = private("sh");
+    command.args(["-euc", script, "sh"]).args(arguments);
+    command
+}
+
 fn mtimes(folder: &Path) -> Vec<(i64, i64, u64)> {
     let times = |path: PathBuf| {
         let metadata = fs::metadata(folder.join(path)).unwrap();
         (metadata.mtime(), metadata.mtime_nsec(), metadata.ino())
     };
-    tree(folder).into_keys().map(times).collect()
+    texts(folder).into_keys().map(times).collect()
 }
 
 #[test]
 fn the_other_name_and_the_other_command() {
-    let host = Host::new();
-    let applet = host.path("nvidia-ctk-runtime-configure");
+    let host = host();
+    let applet = host.at("nvidia-ctk-runtime-configure");
     symlink(binary(), &applet).unwrap();
-    let config = host.write("daemon.json", "{\"debug\": true}\n");
-    let output = Command::new(applet).arg("--config").arg(&config).output();
-    assert_eq!(Run::from(output.unwrap()).code, 0);
+    host.file("daemon.json", "{\"debug\": true}\n");
+    let mut command = Command::new(applet);
+    command.arg("--config").arg(host.at("daemon.json"));
+    assert!(Outcome::of(&mut command).success());
     assert!(
-        host.read("daemon.json")
+        host.text("daemon.json")
             .contains("nvidia-container-runtime")
     );
     host.succeed("runtime unconfigure --config @ROOT@/daemon.json");
-    assert_eq!(host.read("daemon.json"), "{\"debug\": true}\n");
-    assert!(!host.path("daemon.json.bak").exists());
+    assert_eq!(host.text("daemon.json"), "{\"debug\": true}\n");
+    assert!(!host.at("daemon.json.bak").exists());
 }
 
 #[test]
 fn the_file_of_a_hook_goes_unless_it_was_edited() {
-    let host = Host::new();
+    let host = host();
     let hook = "--config-mode oci-hook --oci-hook-path @ROOT@/hooks.d/x.json";
     let unconfigure = format!("runtime unconfigure {hook}");
     host.succeed(&format!(
@@ -117,35 +139,29 @@ fn the_file_of_a_hook_goes_unless_it_was_edited() {
     host.succeed(&format!(
         "{unconfigure} --nvidia-runtime-hook-path /opt/hook"
     ));
-    assert!(!host.path("hooks.d/x.json").exists());
+    assert!(!host.at("hooks.d/x.json").exists());
     host.succeed(&unconfigure);
 
     // podman's list of directories has the one of that file, wherever that is read from.
     let podman =
         "--runtime podman --config @ROOT@/containers.conf --oci-hook-path @ROOT@/hooks.d/x.json";
     let relative = podman.replace("@ROOT@/hooks.d/x.json", "x.json");
-    let output = Command::new(binary())
-        .args(
-            host.expand(&format!("runtime configure {relative}"))
-                .split(' '),
-        )
-        .current_dir(host.path("hooks.d"))
-        .output();
-    assert_eq!(Run::from(output.unwrap()).code, 0);
+    let line = host.expand(&format!("runtime configure {relative}"));
+    let mut command = Command::new(binary());
+    command
+        .args(line.split(' '))
+        .current_dir(host.at("hooks.d"));
+    assert!(Outcome::of(&mut command).success());
     let list = host.expand("hooks_dir = [\"@ROOT@/hooks.d\"]");
-    assert!(host.read("containers.conf").contains(&list));
+    assert!(host.text("containers.conf").contains(&list));
     host.succeed(&format!("runtime unconfigure {podman}"));
-    assert!(!host.path("containers.conf").exists());
+    assert!(!host.at("containers.conf").exists());
 }
 
 #[test]
 fn what_a_user_is_told() {
-    let host = Host::new();
-    let said = |line: &str| {
-        let run = host.succeed(line);
-        let errors = run.stderr.replace(host.root.path().to_str().unwrap(), "");
-        errors.replace(host.programs.path().to_str().unwrap(), "")
-    };
+    let host = host();
+    let said = |line: &str| host.fold(&host.succeed(line).stderr).replace("@ROOT@", "");
     // First what was done, then what is missing; podman does not call that program.
     assert_eq!(
         said("runtime configure --config @ROOT@/daemon.json --runtime-path /gone"),
@@ -160,7 +176,7 @@ fn what_a_user_is_told() {
          level=info msg=\"It is recommended that docker daemon be restarted.\"\n"
     );
     assert!(program.exists());
-    host.write("hooks.d/x.json", "{}");
+    host.file("hooks.d/x.json", "{}");
     let podman =
         "--runtime podman --config @ROOT@/containers.conf --oci-hook-path @ROOT@/hooks.d/x.json";
     assert_eq!(
@@ -176,9 +192,9 @@ fn what_a_user_is_told() {
         "level=info msg=\"/containers.conf is not there\"\n"
     );
 
-    let config = host.write("mine.json", "{}");
-    fs::set_permissions(config, fs::Permissions::from_mode(0o000)).unwrap();
-    let run = host.run_unprivileged("runtime configure --config @ROOT@/mine.json");
+    host.file("mine.json", "{}").set_mode("mine.json", 0o000);
+    let line = "runtime configure --config @ROOT@/mine.json";
+    let run = host.run_in(&without_privileges(), line);
     assert_eq!(run.code, 1);
     assert_eq!(
         run.stderr,
@@ -192,11 +208,11 @@ fn what_a_user_is_told() {
 /// Byte for byte for patch(1), but not for eyes.
 #[test]
 fn a_document_steers_no_terminal() {
-    if !can_run(&["script"]) {
+    if !has(&["script"]) {
         return;
     }
-    let host = Host::new();
-    host.write(
+    let host = host();
+    host.file(
         "crio.conf",
         "# \"a\\\u{9b}31m\u{202e}\u{feff}\n\t[crio.runtime]\n",
     );
@@ -213,7 +229,7 @@ fn a_document_steers_no_terminal() {
         let line = format!("{} --quiet {}", binary().display(), host.expand(line));
         let mut script = Command::new("script");
         script.args(["--quiet", "--return", "--command", &line, "/dev/null"]);
-        let shown = Run::from(script.stdin(Stdio::null()).output().unwrap());
+        let shown = Outcome::of(script.stdin(Stdio::null()));
         assert_eq!(shown.code, 0, "{}", shown.stdout);
         let expected = "# \"a\\\\u{9b}31m\\u{202e}\\u{feff}\r\n";
         assert!(shown.stdout.contains(expected), "{:?}", shown.stdout);
@@ -227,10 +243,11 @@ fn a_document_steers_no_terminal() {
 
 #[test]
 fn the_file_stays_what_it_is() {
-    let host = Host::new();
-    let real = host.write("real/daemon.json", "{\n  \"debug\": true\n}\n");
-    fs::set_permissions(&real, fs::Permissions::from_mode(0o600)).unwrap();
-    symlink("real/daemon.json", host.path("daemon.json")).unwrap();
+    let host = host();
+    let real = "real/daemon.json";
+    host.file(real, "{\n  \"debug\": true\n}\n")
+        .set_mode(real, 0o600)
+        .link("daemon.json", real);
     let run = host.succeed("runtime configure --config @ROOT@/daemon.json");
     assert!(
         run.stderr.contains("Wrote updated config to"),
@@ -241,24 +258,20 @@ fn the_file_stays_what_it_is() {
         run.stderr
             .contains("It is recommended that docker daemon be restarted.")
     );
-    let backup = host.path("daemon.json.bak");
+    let backup = host.at("daemon.json.bak");
     assert!(
         run.stderr
             .contains(&format!("Kept the old config as {}", backup.display()))
     );
-    assert!(
-        fs::symlink_metadata(host.path("daemon.json"))
-            .unwrap()
-            .is_symlink()
-    );
-    for path in [real, backup] {
-        assert_eq!(fs::metadata(path).unwrap().mode() & 0o7777, 0o600);
+    assert!(host.at("daemon.json").is_symlink());
+    for path in [real, "daemon.json.bak"] {
+        assert_eq!(host.mode(path), 0o600);
     }
     // The copy is of the first state, whatever is configured later.
     host.succeed("runtime configure --config @ROOT@/daemon.json --set-as-default");
-    assert_eq!(host.read("daemon.json.bak"), "{\n  \"debug\": true\n}\n");
+    assert_eq!(host.text("daemon.json.bak"), "{\n  \"debug\": true\n}\n");
     host.succeed("runtime unconfigure --config @ROOT@/daemon.json");
-    assert_eq!(host.read("real/daemon.json"), "{\n  \"debug\": true\n}\n");
+    assert_eq!(host.text("real/daemon.json"), "{\n  \"debug\": true\n}\n");
 }
 
 #[test]
@@ -270,34 +283,34 @@ fn a_file_of_ours_goes_whatever_was_configured_since() {
         ("crio --drop-in-config=", "crio.conf"),
         ("crio", "crio.conf"),
     ] {
-        let host = Host::new();
+        let host = host();
         let configure = format!("runtime configure --runtime {runtime} --config @ROOT@/{file}");
         host.succeed(&configure);
         host.succeed(&format!("{configure} --runtime-path /other"));
         host.succeed(&format!("{configure} --set-as-default --cdi.enabled"));
         host.succeed(&format!("{configure} --remove"));
-        let left = tree(host.root.path());
+        let left = texts(&host.root());
         assert!(left.is_empty(), "{runtime}: {left:?}");
     }
 }
 
 #[test]
 fn a_copy_of_the_admin_is_left_alone() {
-    let host = Host::new();
-    host.write("daemon.json", "{\"default-runtime\": \"x\"}");
-    host.write("daemon.json.bak", "mine");
+    let host = host();
+    host.file("daemon.json", "{\"default-runtime\": \"x\"}");
+    host.file("daemon.json.bak", "mine");
     host.succeed("runtime configure --config @ROOT@/daemon.json --set-as-default");
-    let copy = host.read("daemon.json.nvidia-ctk.bak");
+    let copy = host.text("daemon.json.nvidia-ctk.bak");
     assert_eq!(copy, "{\"default-runtime\": \"x\"}");
     host.succeed("runtime unconfigure --config @ROOT@/daemon.json");
-    assert_eq!(host.read("daemon.json"), "{\"default-runtime\": \"x\"}");
-    assert_eq!(host.read("daemon.json.bak"), "mine");
-    assert_eq!(tree(host.root.path()).len(), 2);
+    assert_eq!(host.text("daemon.json"), "{\"default-runtime\": \"x\"}");
+    assert_eq!(host.text("daemon.json.bak"), "mine");
+    assert_eq!(texts(&host.root()).len(), 2);
 }
 
 #[test]
 fn what_the_admin_edited_since_stays() {
-    let host = Host::new();
+    let host = host();
     let configure = "runtime configure --config @ROOT@/daemon.json --set-as-default --cdi.enabled";
     for (before, edited) in [
         (
@@ -306,46 +319,46 @@ fn what_the_admin_edited_since_stays() {
         ),
         ("{\"debug\": true}", "{\"debug\": true, \"debug\": true}"),
     ] {
-        host.write("daemon.json", before);
+        host.file("daemon.json", before);
         host.succeed(configure);
-        let text = host.read("daemon.json");
+        let text = host.text("daemon.json");
         let end = text.len() - 1;
-        host.write(
+        host.file(
             "daemon.json",
-            &format!("{}, \"debug\": true}}", &text[..end]),
+            format!("{}, \"debug\": true}}", &text[..end]),
         );
         host.succeed("runtime unconfigure --config @ROOT@/daemon.json");
-        assert_eq!(host.read("daemon.json"), edited);
-        assert_eq!(tree(host.root.path()).len(), 1);
+        assert_eq!(host.text("daemon.json"), edited);
+        assert_eq!(texts(&host.root()).len(), 1);
     }
 }
 
 #[test]
 fn a_runtime_of_the_main_file_stays_when_ours_goes() {
-    let host = Host::new();
+    let host = host();
     let main = "[crio.runtime.runtimes.nvidia]\nruntime_path = \"/old\"\n";
-    host.write("crio.conf", main);
+    host.file("crio.conf", main);
     let configure = "runtime configure --runtime crio --config @ROOT@/crio.conf --set-as-default";
     host.succeed(configure);
     assert_eq!(
-        host.read("crio.conf.d/99-nvidia.toml"),
+        host.text("crio.conf.d/99-nvidia.toml"),
         "[crio.runtime]\ndefault_runtime = \"nvidia\"\n\n[crio.runtime.runtimes.nvidia]\n\
          runtime_path = \"/usr/bin/nvidia-container-runtime\"\nruntime_type = \"oci\"\n"
     );
     host.succeed(&format!("{configure} --remove"));
-    assert_eq!(host.read("crio.conf"), main);
-    assert!(!host.path("crio.conf.d/99-nvidia.toml").exists());
+    assert_eq!(host.text("crio.conf"), main);
+    assert!(!host.at("crio.conf.d/99-nvidia.toml").exists());
     host.succeed(&format!("{configure} --remove"));
-    assert!(!host.path("crio.conf").exists());
+    assert!(!host.at("crio.conf").exists());
 }
 
 #[test]
 fn what_cannot_be_done_changes_nothing() {
-    let host = Host::new();
-    host.write("comment.json", "{\n  // mine\n}\n");
-    host.write("off.toml", "version = 2\ndisabled_plugins = [\"cri\"]\n");
-    host.write("v1.toml", "root = '/x'\n");
-    host.write("v9.toml", "version = 9\n");
+    let host = host();
+    host.file("comment.json", "{\n  // mine\n}\n");
+    host.file("off.toml", "version = 2\ndisabled_plugins = [\"cri\"]\n");
+    host.file("v1.toml", "root = '/x'\n");
+    host.file("v9.toml", "version = 9\n");
     let docker = "runtime configure --config @ROOT@/comment.json";
     let containerd =
         "runtime configure --runtime containerd --executable-path /nowhere --config @ROOT@";
@@ -427,17 +440,17 @@ fn what_cannot_be_done_changes_nothing() {
 
 #[test]
 fn settings_can_come_from_the_engine() {
-    let host = Host::new();
+    let host = host();
     let dump = "version = 2\n[plugins.'io.containerd.grpc.v1.cri'.containerd.runtimes.runc]\nruntime_type = 'io.containerd.runc.v2'\nsnapshotter = 'from-the-engine'\n";
-    let answer = host.write("dump.toml", dump);
+    let answer = host.file("dump.toml", dump).at("dump.toml");
     host.program("engine", &format!("cat {}", answer.display()));
-    host.write("config.toml", "version = 2\n");
+    host.file("config.toml", "version = 2\n");
     host.succeed(
         "runtime configure --runtime containerd --config @ROOT@/config.toml --config-source command --executable-path @BIN@/engine \
          --drop-in-config @ROOT@/conf.d/x.toml",
     );
-    assert!(host.read("conf.d/x.toml").contains("from-the-engine"));
-    assert!(host.read("config.toml").contains("/conf.d/*.toml"));
+    assert!(host.text("conf.d/x.toml").contains("from-the-engine"));
+    assert!(host.text("config.toml").contains("/conf.d/*.toml"));
 
     fs::write(
         &answer,
@@ -447,10 +460,10 @@ fn settings_can_come_from_the_engine() {
     let crio = "runtime configure --runtime crio --config @ROOT@/crio.conf --config-source command --executable-path @BIN@/engine";
     host.succeed(crio);
     assert!(
-        host.read("crio.conf.d/99-nvidia.toml")
+        host.text("crio.conf.d/99-nvidia.toml")
             .contains("from-the-engine")
     );
-    assert!(!host.path("crio.conf").exists());
+    assert!(!host.at("crio.conf").exists());
 
     host.program("engine", "echo broken >&2; exit 1");
     host.fail(
@@ -459,239 +472,8 @@ fn settings_can_come_from_the_engine() {
     );
 }
 
-#[test]
-fn containerd_reads_what_is_written() {
-    if !can_run(&["containerd"]) {
-        return;
-    }
-    let host = Host::new();
-    let config = host.path("config.toml");
-    let containerd = |arguments: &[&str]| {
-        let mut command = Command::new("containerd");
-        Run::from(command.args(arguments).output().unwrap())
-    };
-    let ask = || containerd(&["--config", config.to_str().unwrap(), "config", "dump"]);
-    let dump = || {
-        let run = ask();
-        assert_eq!(run.code, 0, "{}", run.stderr);
-        run.stdout.replace('\'', "\"")
-    };
-    let knows_cdi = containerd(&["config", "default"])
-        .stdout
-        .contains("enable_cdi");
-    let is_2 = containerd(&["--version"]).stdout.contains("containerd/v2");
-    let before =
-        |case: &str| fs::read_to_string(fixtures().join(case).join("before/config.toml")).unwrap();
-    let v1 = before("containerd-version-1");
-    let v2 = before("containerd-in-place");
-    let v3 = before("containerd-drop-in");
-    let configure =
-        "runtime configure --runtime containerd --config @ROOT@/config.toml --set-as-default";
-    let drop_in = "--drop-in-config @ROOT@/conf.d/x.toml";
-    for (text, arguments) in [
-        (v1.as_str(), ""),
-        (&v2, ""),
-        (&v2, "--drop-in-config="),
-        (&v2, drop_in),
-        (&v2, "--cdi.enabled"),
-        (&v2.replace('\n', "\r\n"), ""),
-        ("version = 2\n", "--config-source command"),
-        ("", ""),
-        (&v3, ""),
-        (&v3, "--drop-in-config= --cdi.enabled"),
-        (&v3, drop_in),
-        ("version = 3\n", "--config-source command"),
-        (&v3.replace("version = 3", "version = 4"), ""),
-        (
-            &v3.replace("version = 3", "version = 4"),
-            "--drop-in-config=",
-        ),
-    ] {
-        host.write("config.toml", text);
-        // 1.x does not know these; 4 is the form of containerd 2.3.
-        let is_new = ["version = 3", "version = 4"].map(|it| text.contains(it));
-        if is_new != [false; 2] && !is_2 || is_new[1] && ask().code != 0 {
-            continue;
-        }
-        if is_2 && text == v1 {
-            host.fail(
-                configure,
-                "has version 1, from which containerd 2.x takes no runtimes",
-            );
-            continue;
-        }
-        host.succeed(&format!("{configure} {arguments}"));
-        let dumped = dump();
-        for (wanted, setting) in [
-            (true, "BinaryName = \"/usr/bin/nvidia-container-runtime\""),
-            (true, "default_runtime_name = \"nvidia\""),
-            (arguments.contains("cdi") && knows_cdi, "enable_cdi = true"),
-            (text.contains("10010"), "stream_server_port = \"10010\""),
-            (text.contains("Systemd"), "SystemdCgroup = true"),
-            (text.contains("zfs"), "snapshotter = \"zfs\""),
-        ] {
-            assert!(
-                !wanted || dumped.contains(setting),
-                "{text}\n{arguments}: {setting}: {dumped}"
-            );
-        }
-        // An edit of the main file reaches containerd; 1.x takes the CRI settings from a drop-in, so there after another run.
-        let edited = host.read("config.toml").replace("10010", "10011");
-        host.write("config.toml", &edited);
-        if arguments == drop_in {
-            host.succeed(&format!("{configure} {arguments}"));
-        }
-        assert_eq!(
-            edited.contains("10011"),
-            dump().contains("10011"),
-            "{text}\n{arguments}"
-        );
-        let undo = arguments
-            .replace("--config-source command", "")
-            .replace("--cdi.enabled", "");
-        host.succeed(&format!(
-            "runtime unconfigure --runtime containerd --config @ROOT@/config.toml {undo}"
-        ));
-        assert_eq!(
-            host.read("config.toml"),
-            text.replace("10010", "10011"),
-            "{arguments}"
-        );
-        assert!(!dump().contains("nvidia"), "{arguments}");
-    }
-}
-
-/// No CRI-O can be had here: its manual judges.
-#[test]
-fn crio_knows_the_keys_that_are_written() {
-    let known: Vec<&str> = include_str!("../fixtures/crio.keys").lines().collect();
-    let mut runtimes = 0;
-    for case in fs::read_dir(fixtures()).unwrap() {
-        let case = case.unwrap();
-        if !case.file_name().to_string_lossy().starts_with("crio-") {
-            continue;
-        }
-        for (file, text) in tree(&case.path().join("after")) {
-            let document: toml_edit::DocumentMut = text.parse().unwrap();
-            let top: Vec<&str> = document.iter().map(|(key, _)| key).collect();
-            assert_eq!(top, ["crio"], "{}", file.display());
-            let runtime = document["crio"]["runtime"].as_table_like().unwrap();
-            let key = |key: &str, value: &toml_edit::Item| {
-                let kind = value.type_name().trim_start_matches("inline ");
-                let line = format!("{key} {kind}");
-                assert!(known.contains(&line.as_str()), "{}: {line}", file.display());
-            };
-            for (name, value) in runtime.iter().filter(|(name, _)| *name != "runtimes") {
-                key(name, value);
-            }
-            let all = runtime.get("runtimes").unwrap().as_table_like().unwrap();
-            for (name, entry) in all.iter() {
-                for (setting, value) in entry.as_table_like().unwrap().iter() {
-                    key(&format!("runtimes.NAME.{setting}"), value);
-                }
-                if name == "nvidia" {
-                    assert_eq!(entry["runtime_type"].as_str(), Some("oci"));
-                    assert!(entry["runtime_path"].as_str().unwrap().starts_with('/'));
-                    runtimes += 1;
-                }
-            }
-        }
-    }
-    assert!(runtimes >= 5, "{runtimes}");
-}
-
-#[test]
-fn dockerd_reads_what_is_written() {
-    if !can_run(&["dockerd", "containerd", "runc", "unshare"]) {
-        return;
-    }
-    let host = Host::new();
-    host.program("nvidia-container-runtime", "exec runc \"$@\"");
-    let config = host.write(
-        "daemon.json",
-        "{\n  \"debug\": false,\n  \"features\": {\"buildkit\": true}\n}\n",
-    );
-    host.succeed(
-        "runtime configure --config @ROOT@/daemon.json --set-as-default --cdi.enabled \
-         --runtime-path @BIN@/nvidia-container-runtime",
-    );
-    // dockerd 20.10 cannot validate a file: it has to start.
-    let script = r#"
-        ! dockerd --help | grep -q -- --validate || dockerd --validate --config-file "$1"
-        dockerd --config-file "$1" --data-root "$2/data" --exec-root "$2/exec" --pidfile "$2/pid" --host "unix://$2/socket" \
-            --iptables=false --ip6tables=false --bridge=none &
-        while kill -0 $! && [ ! -e "$2/stop" ]; do sleep 0.1; done
-        kill $!
-        wait $!"#;
-    let mut daemon = private(script, &[&config, host.root.path()]);
-    let daemon = daemon
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let answer = (0..200).find_map(|_| {
-        std::thread::sleep(Duration::from_millis(100));
-        info(&host.path("socket")).ok()
-    });
-    host.write("stop", "");
-    let run = Run::from(daemon.wait_with_output().unwrap());
-    let answer = answer.unwrap_or_else(|| panic!("{}", run.stderr));
-    assert!(answer.contains("\"DefaultRuntime\":\"nvidia\""), "{answer}");
-    let entry = host.expand("\"nvidia\":{\"path\":\"@BIN@/nvidia-container-runtime\"");
-    assert!(answer.contains(&entry), "{answer}");
-    // 20.10 knows no CDI; 26 reads specs only if asked.
-    assert_eq!(
-        answer.contains("\"CDISpecDirs\":[\"/etc/cdi\""),
-        answer.contains("\"CDISpecDirs\""),
-        "{answer}"
-    );
-    assert_eq!(run.code, 0, "{}", run.stderr);
-}
-
-/// What dockerd says of itself.
-fn info(socket: &Path) -> io::Result<String> {
-    let mut socket = UnixStream::connect(socket)?;
-    socket.write_all(b"GET /info HTTP/1.0\r\n\r\n")?;
-    let mut answer = String::new();
-    socket.read_to_string(&mut answer)?;
-    Ok(answer)
-}
-
-#[test]
-fn podman_reads_what_is_written() {
-    if !can_run(&["podman"]) {
-        return;
-    }
-    let host = Host::new();
-    host.write("hooks.d/x.json", "{}");
-    let config = host.write(
-        "containers.conf",
-        "[engine]\nhooks_dir = [\n  '/x', # mine\n]\n",
-    );
-    host.succeed("runtime configure --runtime podman --config @ROOT@/containers.conf --oci-hook-path @ROOT@/hooks.d/x.json");
-    let output = Command::new("podman")
-        .arg("--help")
-        .env("CONTAINERS_CONF", config)
-        .output();
-    let help = Run::from(output.unwrap()).stdout;
-    assert!(help.contains(&host.expand("[/x,@ROOT@/hooks.d]")), "{help}");
-}
-
-/// Of `config`, too, which writes as `configure` does.
-#[test]
-fn a_full_disk_leaves_the_old_file() {
-    if !can_run(&["unshare", "mount"]) {
-        return;
-    }
-    let host = Host::new();
-    host.write("hooks.d/x.json", "{}");
-    let comment = format!("# {}\n", "x".repeat(20_000));
-    let labels = format!("{{\n  \"labels\": [\"{comment}\"]\n}}\n").replace("\n\"]", "\"]");
-    let version_2 = format!("{comment}version = 2\n");
-    let version_3 = format!("{comment}version = 3\nimports = ['conf.d/*.toml']\n");
-    let binary = &binary();
-    // First there is no room for the copy that some keep, then none for the file itself.
-    let script = r#"
+/// First there is no room for the copy that some keep, then none for the file itself.
+const FULL_DISK: &str = r#"
         mkdir "$1/disk"
         mount -t tmpfs -o size=128k,mode=755 tmpfs "$1/disk"
         cd "$1/disk"
@@ -714,6 +496,20 @@ fn a_full_disk_leaves_the_old_file() {
         done
         "$binary" "$@" 2>/dev/null
         grep -rqE 'nvidia|hooks.d|disable-require' ."#;
+
+/// Of `config`, too, which writes as `configure` does.
+#[test]
+fn a_full_disk_leaves_the_old_file() {
+    if !has(&["unshare", "mount"]) {
+        return;
+    }
+    let host = host();
+    host.file("hooks.d/x.json", "{}");
+    let comment = format!("# {}\n", "x".repeat(20_000));
+    let labels = format!("{{\n  \"labels\": [\"{comment}\"]\n}}\n").replace("\n\"]", "\"]");
+    let version_2 = format!("{comment}version = 2\n");
+    let version_3 = format!("{comment}version = 3\nimports = ['conf.d/*.toml']\n");
+    let binary = &binary();
     for (text, line) in [
         (&labels, "runtime configure"),
         (
@@ -738,22 +534,20 @@ fn a_full_disk_leaves_the_old_file() {
         (&comment, "config default"),
         (&String::new(), "config default"),
     ] {
-        let file = host.write("text", text);
+        let file = host.file("text", text).at("text");
         let option = if line == "config default" {
             "--output"
         } else {
             "--config"
         };
         let line = host.expand(&format!("{line} {option} @ROOT@/disk/file"));
-        let output = private(script, &[host.root.path(), &file, binary])
-            .args(line.split(' '))
-            .output();
-        let run = Run::from(output.unwrap());
+        let mut command = private_script(FULL_DISK, &[&host.root(), &file, binary]);
+        let run = Outcome::of(command.args(line.split(' ')));
         assert_eq!(run.code, 0, "{line}: {}{}", run.stdout, run.stderr);
         let errors = run.stderr.lines().filter(|it| {
             it.contains("No space left on device") && it.contains(&host.expand("@ROOT@/disk/"))
         });
         assert_eq!(errors.count(), 2, "{line}: {}", run.stderr);
-        fs::remove_dir(host.path("disk")).unwrap();
+        fs::remove_dir(host.at("disk")).unwrap();
     }
 }

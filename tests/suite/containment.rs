@@ -6,15 +6,15 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::common::bundle;
-use crate::common::bundle::{Bundle, each_kernel_without_landlock, has, helper, library};
-use crate::common::machine::{hostile_cases, snapshot};
+use crate::common::bundle::{Attacker, Bundle};
+use crate::common::elf::library;
+use crate::common::machine::{has, hostile_cases};
+use crate::common::outcome::Outcome;
+use crate::common::tree::snapshot;
+use crate::common::wrapper::{each_kernel_without_landlock, with_mounts};
 
 /// Runs a race's hook so often.
 const RUNS: usize = 30;
@@ -55,7 +55,7 @@ fn way_out(host: &Path, way: usize) -> PathBuf {
 
 /// Prepares roots with `prepare`, runs a hook on each, and looks whether the host is as it was. Returns the exit codes, which a
 /// hostile image may well make 1.
-fn contained(line: &str, prepare: impl Fn(&Bundle, &Path), check: impl Fn(&Bundle, &bundle::Ran)) {
+fn contained(line: &str, prepare: impl Fn(&Bundle, &Path), check: impl Fn(&Bundle, &Outcome)) {
     each_kernel_without_landlock(|kernel| {
         for way in 0..WAYS {
             let bundle = Bundle::new();
@@ -74,7 +74,7 @@ fn contained(line: &str, prepare: impl Fn(&Bundle, &Path), check: impl Fn(&Bundl
 }
 
 /// The container starts.
-fn starts(_: &Bundle, ran: &bundle::Ran) {
+fn starts(_: &Bundle, ran: &Outcome) {
     assert_eq!(ran.code, 0, "{ran:?}");
 }
 
@@ -297,8 +297,7 @@ fn magic_links_are_not_followed() {
             .link("opt/root", &out)
             .link("opt/cwd", "/proc/self/cwd");
         let before = snapshot(&host);
-        let mounted =
-            bundle::with_mounts(&bundle, "mount -t proc proc \"$root/proc\"; cd \"$host\"");
+        let mounted = with_mounts(&bundle, "mount -t proc proc \"$root/proc\"; cd \"$host\"");
         let before_hook: Vec<OsString> = [&mounted[..], kernel].concat();
         for line in [
             "chmod --mode 777 --path /opt/root/secret --path /opt/cwd/secret --path /proc/self/cwd",
@@ -316,10 +315,10 @@ fn magic_links_are_not_followed() {
 /// An attacker with write access to the root, from another container: swaps a folder with a link to the host, or with one to
 /// nothing, all the time.
 struct Race {
+    // Ends first: while there is something to swap.
+    attacker: Attacker,
     bundle: Bundle,
     host: PathBuf,
-    attacker: Child,
-    _alone: MutexGuard<'static, ()>,
 }
 
 impl Race {
@@ -339,25 +338,11 @@ impl Race {
 
     /// Swaps two names of the root.
     fn start(bundle: Bundle, host: PathBuf, one: &str, other: &str) -> Self {
-        // Two attackers would leave no processor for the hooks.
-        static ALONE: Mutex<()> = Mutex::new(());
-        let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut attacker = Command::new(helper("exchange.c"))
-            .arg(bundle.at(one))
-            .arg(bundle.at(other))
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(attacker.stdout.take().unwrap())
-            .read_line(&mut line)
-            .unwrap();
-        assert_eq!(line, "ready\n");
+        let attacker = Attacker::start(&bundle, one, other);
         Self {
+            attacker,
             bundle,
             host,
-            attacker,
-            _alone: alone,
         }
     }
 
@@ -376,19 +361,9 @@ impl Race {
                 failures.push(format!("{kernel:?}: {ran:?}\n"));
             }
         }
-        assert!(
-            self.attacker.try_wait().unwrap().is_none(),
-            "the attacker gave up"
-        );
+        assert!(self.attacker.is_running(), "the attacker gave up");
         assert_eq!(snapshot(&self.host), before, "something got out");
         failures
-    }
-}
-
-impl Drop for Race {
-    fn drop(&mut self) {
-        let _ = self.attacker.kill();
-        let _ = self.attacker.wait();
     }
 }
 

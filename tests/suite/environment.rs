@@ -2,9 +2,11 @@
 
 use std::fs;
 
-use crate::common::bundle;
-use crate::common::bundle::{Bundle, READ_ONLY, Ran, has, helper, library, with_mounts, words};
-use crate::common::machine::hostile_cases;
+use crate::common::bundle::Bundle;
+use crate::common::elf::library;
+use crate::common::machine::{has, hostile_cases};
+use crate::common::outcome::Outcome;
+use crate::common::wrapper::{Meter, READ_ONLY, with_mounts, words};
 
 const CHMOD: &str = "chmod --mode 644 --path /f";
 
@@ -15,7 +17,7 @@ fn bundle(config: &str) -> Bundle {
     bundle
 }
 
-fn run(bundle: &Bundle, variables: &[&str], line: &str) -> Ran {
+fn run(bundle: &Bundle, variables: &[&str], line: &str) -> Outcome {
     bundle.hook_in(&words(&[&["env"], variables].concat()), line)
 }
 
@@ -212,11 +214,10 @@ fn memory_does_not_follow_the_environment_of_a_container() {
     let many: Vec<_> = many.iter().map(String::as_str).collect();
     let peak = |env: &[&str], is_off: bool| {
         let bundle = bundle(&with_env(env));
-        let measured = bundle.path().join("peak");
-        let peak = [helper("peak.c").into(), measured.clone().into()];
+        let meter = Meter::new(&bundle);
         let before = [
             words(&["env", "NVIDIA_CTK_DISABLE_HOOKS=chmod"]),
-            peak.into(),
+            meter.before(),
         ]
         .concat();
         let ran = bundle.hook_in(&before, CHMOD);
@@ -225,7 +226,7 @@ fn memory_does_not_follow_the_environment_of_a_container() {
             (0, is_off),
             "{ran:?}"
         );
-        bundle::measured(&measured).peak
+        meter.read().peak
     };
     hostile_cases(2);
     let least = peak(&["A=b"], true);

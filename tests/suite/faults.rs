@@ -7,11 +7,14 @@ use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
 use std::fs;
 use std::io::Write as _;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use crate::common::bundle::{Bundle, end, has, library, with_mounts, words};
+use crate::common::bundle::{Bundle, end};
+use crate::common::elf::library;
+use crate::common::machine::has;
+use crate::common::tree::{Entry, contents};
+use crate::common::wrapper::{with_mounts, words};
 
 const DRIVER: &str = "/usr/local/nvidia/lib64";
 /// How temporary names begin.
@@ -63,27 +66,7 @@ fn fresh_root() -> Bundle {
     bundle
 }
 
-/// What is in a root, without what is another in each run.
-fn tree(folder: &Path) -> BTreeMap<PathBuf, String> {
-    let mut all = BTreeMap::new();
-    let mut left = vec![folder.to_owned()];
-    while let Some(path) = left.pop() {
-        let file = fs::symlink_metadata(&path).unwrap();
-        let content = if file.is_dir() {
-            left.extend(fs::read_dir(&path).unwrap().map(|it| it.unwrap().path()));
-            String::new()
-        } else if file.is_file() {
-            format!("{:?}", fs::read(&path).unwrap())
-        } else {
-            fs::read_link(&path).unwrap().display().to_string()
-        };
-        let inside = path.strip_prefix(folder).unwrap().to_owned();
-        all.insert(inside, format!("{:o} {content}", file.mode()));
-    }
-    all
-}
-
-fn temporary(tree: &BTreeMap<PathBuf, String>) -> Vec<&Path> {
+fn temporary(tree: &BTreeMap<PathBuf, Entry>) -> Vec<&Path> {
     let is_temporary = |path: &&Path| {
         let name = path.file_name().unwrap_or_default();
         name.to_string_lossy().starts_with(TEMPORARY)
@@ -96,8 +79,8 @@ fn temporary(tree: &BTreeMap<PathBuf, String>) -> Vec<&Path> {
 struct Change {
     line: &'static str,
     root: fn() -> Bundle,
-    before: BTreeMap<PathBuf, String>,
-    after: BTreeMap<PathBuf, String>,
+    before: BTreeMap<PathBuf, Entry>,
+    after: BTreeMap<PathBuf, Entry>,
     calls: Vec<Call>,
 }
 
@@ -112,11 +95,11 @@ struct Call {
 impl Change {
     fn of(line: &'static str, root: fn() -> Bundle) -> Self {
         let bundle = root();
-        let before = tree(&bundle.root());
+        let before = contents(&bundle.root());
         let calls = bundle.path().join("calls");
         let strace = words(&["strace", "-o", &calls.display().to_string()]);
         bundle.hook_in(&strace, line).silent();
-        let after = tree(&bundle.root());
+        let after = contents(&bundle.root());
         assert_ne!(before, after, "{line} does nothing");
         Self {
             line,
@@ -153,7 +136,7 @@ impl Change {
 
     /// Everything is as it was, or as it shall be.
     fn is_old_or_new(&self, bundle: &Bundle, case: &str) {
-        let now = tree(&bundle.root());
+        let now = contents(&bundle.root());
         let paths = [&self.before, &self.after, &now].into_iter().flatten();
         for path in paths.map(|(path, _)| path) {
             let is_temporary = temporary(&now).contains(&path.as_path());
@@ -170,7 +153,7 @@ impl Change {
     fn is_made_good(&self, bundle: &Bundle, case: &str) {
         let ran = bundle.hook(self.line);
         assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{case}");
-        assert_eq!(tree(&bundle.root()), self.after, "{case}");
+        assert_eq!(contents(&bundle.root()), self.after, "{case}");
     }
 }
 
@@ -256,7 +239,7 @@ fn a_hook_killed_at_any_moment_loses_nothing() {
             let bundle = (change.root)();
             let ran = bundle.hook_in(&call.with("signal=KILL"), change.line);
             assert_eq!(ran.code, 128 + 9, "{case}: {ran:?}");
-            leftovers += temporary(&tree(&bundle.root())).len();
+            leftovers += temporary(&contents(&bundle.root())).len();
             change.is_old_or_new(&bundle, &case);
             change.is_made_good(&bundle, &case);
             moments += 1;
@@ -281,7 +264,7 @@ fn a_full_or_broken_disk_is_a_warning_and_the_old_file_stays() {
                 let bundle = (change.root)();
                 let ran = bundle.hook_in(&before, change.line);
                 assert_eq!(ran.code, 0, "{case}: {ran:?}");
-                let now = tree(&bundle.root());
+                let now = contents(&bundle.root());
                 assert_eq!(
                     ran.stderr.is_empty(),
                     now == change.after,
@@ -321,7 +304,7 @@ fn what_cannot_be_read_is_a_warning() {
     ] {
         for strict in ["", "--strict "] {
             let bundle = updated_root();
-            let before = tree(&bundle.root());
+            let before = contents(&bundle.root());
             let path = bundle.at(path).display().to_string();
             let inject = format!("inject={calls}:error=EIO");
             let strace = words(&[
@@ -339,7 +322,7 @@ fn what_cannot_be_read_is_a_warning() {
             assert_eq!(ran.code, i32::from(!strict.is_empty()), "{case}");
             assert!(ran.stderr.contains("warning"), "{case}");
             assert!(ran.stderr.contains("(os error 5)"), "{case}");
-            let now = tree(&bundle.root());
+            let now = contents(&bundle.root());
             assert!(temporary(&now).is_empty(), "{case}: {now:?}");
             if path.ends_with(drop_in) {
                 let [before, now] = [&before, &now].map(|it| it.get(Path::new(drop_in)));
@@ -358,7 +341,7 @@ fn a_root_that_cannot_be_read_at_all_is_a_warning() {
     for line in LINES.iter().filter(|line| **line != "create-symlinks") {
         for strict in ["", "--strict "] {
             let bundle = updated_root();
-            let before = tree(&bundle.root());
+            let before = contents(&bundle.root());
             let strace = words(&[
                 "strace",
                 "-o",
@@ -369,7 +352,7 @@ fn a_root_that_cannot_be_read_at_all_is_a_warning() {
             let ran = bundle.hook_in(&strace, &format!("{strict}{line}"));
             assert_eq!(ran.code, i32::from(!strict.is_empty()), "{line}: {ran:?}");
             assert!(ran.stderr.contains("(os error 5)"), "{line}: {ran:?}");
-            assert_eq!(tree(&bundle.root()), before, "{line}");
+            assert_eq!(contents(&bundle.root()), before, "{line}");
         }
     }
 }
@@ -420,7 +403,7 @@ fn a_file_system_that_is_really_full_is_a_warning() {
                 let bundle = updated_root();
                 // To remove it would make room.
                 fs::remove_file(bundle.at(format!("{DRIVER}/libstale.so.1"))).unwrap();
-                let before = tree(&bundle.root());
+                let before = contents(&bundle.root());
                 let setup = format!(
                     "cp -a \"$root\" \"$host/image\"; mount -t tmpfs -o {options} tmpfs \"$root\"; \
                      cp -a \"$host/image/.\" \"$root\"; {fill}"
@@ -435,7 +418,7 @@ fn a_file_system_that_is_really_full_is_a_warning() {
                 let full = [with_mounts(&bundle, &setup), after].concat();
                 let ran = bundle.hook_in(&full, &format!("{strict}{line}"));
                 let case = format!("{strict}{line}, {options}: {ran:?}");
-                let now = tree(&bundle.host().join("after"));
+                let now = contents(&bundle.host().join("after"));
                 assert!(temporary(&now).is_empty(), "{case}: {now:?}");
                 // Modes need no room, and short links an inode only.
                 if line.starts_with("chmod")
@@ -485,7 +468,7 @@ fn hooks_at_the_same_time_leave_one_complete_result() {
                     end(child).silent();
                 }
                 let case = format!("{}: {hooks} hooks, round {round}", change.line);
-                assert_eq!(tree(&bundle.root()), change.after, "{case}");
+                assert_eq!(contents(&bundle.root()), change.after, "{case}");
             }
         }
     }

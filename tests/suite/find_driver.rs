@@ -4,7 +4,8 @@ use nvidia_ctk::ldcache::cached_paths;
 use nvidia_ctk::rootfs::ContainerRoot;
 use serde_json::json;
 
-use crate::common::bundle::{Bundle, library};
+use crate::common::bundle::Bundle;
+use crate::common::elf::library;
 
 const VERSION: &str = "550.163.01";
 

@@ -8,11 +8,14 @@ use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
 
-use crate::common::bundle;
-use crate::common::bundle::{Bundle, has, library, words};
-use crate::common::machine::{hostile_cases, snapshot};
 use nvidia_ctk::ldcache::cached_paths;
 use nvidia_ctk::rootfs::ContainerRoot;
+
+use crate::common::bundle::Bundle;
+use crate::common::elf::library;
+use crate::common::machine::{has, hostile_cases};
+use crate::common::tree::snapshot;
+use crate::common::wrapper::{without_landlock, words};
 
 /// Something that an image may hold under a name where a hook expects a file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -148,7 +151,7 @@ fn odd_files_in_place_of_any_file() {
             }
             odd.put(&bundle, path);
             let host = snapshot(&bundle.host());
-            let ran = bundle.hook_in(&bundle::without_landlock(), line);
+            let ran = bundle.hook_in(&without_landlock(), line);
             let case = format!("{odd:?} in place of {path}, {line}: {ran:?}");
             assert!(ran.code == 0 || ran.code == 1, "{case}");
             assert!(!ran.stderr.contains("panicked"), "{case}");

@@ -6,13 +6,17 @@ use std::io::{self, PipeReader, PipeWriter, Read as _, Write as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::common::bundle::{Bundle, READ_ONLY, Ran, end, has, library, with_mounts, words};
-use crate::common::machine::can_run;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::stat::Mode;
 use nvidia_ctk::rootfs::ContainerRoot;
 use rustix::fs::{XattrFlags, fgetxattr, fsetxattr};
 use serde_json::Value;
+
+use crate::common::bundle::{Bundle, end};
+use crate::common::elf::library;
+use crate::common::machine::{can_run, has};
+use crate::common::outcome::Outcome;
+use crate::common::wrapper::{READ_ONLY, with_mounts, words};
 
 const UPDATE: &str = "update-ldcache --folder /opt/lib";
 
@@ -42,7 +46,7 @@ fn in_container(bundle: &Bundle, mounts: &str) -> Vec<OsString> {
 }
 
 /// Runs update-ldcache and tells what the container then has as its cache.
-fn cache_after(bundle: &Bundle, before: &[OsString]) -> (Ran, String) {
+fn cache_after(bundle: &Bundle, before: &[OsString]) -> (Outcome, String) {
     let shown = and_then(bundle, "cat \"$root/etc/ld.so.cache\" >\"$host/cache\"");
     let ran = bundle.hook_in(&[before, &shown].concat(), UPDATE);
     let cache = fs::read(bundle.host().join("cache")).unwrap();
@@ -215,12 +219,12 @@ fn nothing_is_mounted_before_the_containers_mounts_are() {
 // User namespaces
 
 /// Runs the hook that makes `/l` as the root of a user namespace that has no rights on config.json; `enter` is run in it before.
-fn in_user_namespace(bundle: &Bundle, state: &Value, enter: &str) -> Ran {
+fn in_user_namespace(bundle: &Bundle, state: &Value, enter: &str) -> Outcome {
     let line = "create-symlinks --link t::/l";
     hook_in_user_namespace(bundle, state, enter, line)
 }
 
-fn hook_in_user_namespace(bundle: &Bundle, state: &Value, enter: &str, line: &str) -> Ran {
+fn hook_in_user_namespace(bundle: &Bundle, state: &Value, enter: &str, line: &str) -> Outcome {
     // Only below /mnt every folder can be searched by anyone.
     let mounts = with_mounts(
         bundle,

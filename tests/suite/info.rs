@@ -1,24 +1,33 @@
 //! `nvidia-ctk info` and `doctor`: the real binary on prepared trees.
 
-use crate::common::gpu_host::{Host, LIBRARIES, SPEC};
-use crate::common::machine;
+mod healthy;
+
 use serde_json::Value;
 
-fn text(host: &Host, args: &[&str], code: i32) -> String {
-    let output = host.run(args);
-    let stdout = String::from_utf8(output.stdout).unwrap();
-    assert_eq!(output.status.code(), Some(code), "{stdout}");
-    assert!(output.stderr.is_empty());
-    stdout
+use healthy::{LIBRARIES, SPEC, healthy};
+
+use crate::common::host::Host;
+use crate::common::outcome::Outcome;
+use crate::common::wrapper::without_privileges;
+
+fn run(host: &Host, line: &str) -> Outcome {
+    host.run(&format!("{line} --root @ROOT@"))
 }
 
-fn json(host: &Host, args: &[&str], code: i32) -> Value {
-    serde_json::from_str(&text(host, args, code)).unwrap()
+fn text(host: &Host, line: &str, code: i32) -> String {
+    let outcome = run(host, line);
+    assert_eq!(outcome.code, code, "{outcome:?}");
+    assert_eq!(outcome.stderr, "");
+    outcome.stdout
+}
+
+fn json(host: &Host, line: &str, code: i32) -> Value {
+    serde_json::from_str(&text(host, line, code)).unwrap()
 }
 
 /// The codes of what doctor finds; it must exit with `exit`.
 fn codes(host: &Host, exit: i32) -> Vec<String> {
-    let report = json(host, &["doctor", "--json"], exit);
+    let report = json(host, "doctor --json", exit);
     let findings = report["findings"].as_array().unwrap();
     for finding in findings {
         for part in ["finding", "cause", "fix"] {
@@ -31,8 +40,8 @@ fn codes(host: &Host, exit: i32) -> Vec<String> {
 
 #[test]
 fn a_host_where_all_is_well() {
-    let Some(host) = Host::healthy() else { return };
-    assert_eq!(text(&host, &["doctor"], 0), "all is well\n");
+    let Some(host) = healthy() else { return };
+    assert_eq!(text(&host, "doctor", 0), "all is well\n");
     let version = env!("CARGO_PKG_VERSION");
     let expected = format!(
         "nvidia-ctk {version}
@@ -53,9 +62,9 @@ CDI specs  /etc/cdi/nvidia.yaml: nvidia.com/gpu
 Hooks      /usr/share/containers/oci/hooks.d/30-nvidia-ctk-ldcache.json -> /usr/libexec/nvidia-ctk-ldcache
 "
     );
-    assert_eq!(text(&host, &["info"], 0), expected);
+    assert_eq!(text(&host, "info", 0), expected);
 
-    let info = json(&host, &["info", "--json"], 0);
+    let info = json(&host, "info --json", 0);
     assert_eq!(info["driver"]["version"], "575.57.08");
     assert_eq!(info["gpus"][0]["minor"], 0);
     assert_eq!(info["deviceNodes"][1]["expectedMinor"], 255);
@@ -66,21 +75,21 @@ Hooks      /usr/share/containers/oci/hooks.d/30-nvidia-ctk-ldcache.json -> /usr/
 
 #[test]
 fn a_host_without_a_driver() {
-    let host = Host::empty();
-    let info = text(&host, &["info"], 0);
+    let host = Host::new();
+    let info = text(&host, "info", 0);
     assert!(
         info.contains("Driver     no NVIDIA kernel module is loaded"),
         "{info}"
     );
     assert_eq!(codes(&host, 1), ["driver-not-loaded"]);
-    let report = text(&host, &["doctor"], 1);
+    let report = text(&host, "doctor", 1);
     assert!(
         report.starts_with("warning: driver-not-loaded\n  the NVIDIA kernel"),
         "{report}"
     );
     assert!(report.ends_with("\nerrors: 0, warnings: 1\n"), "{report}");
-    host.write("/sys/bus/pci/devices/0000:01:00.0/vendor", "0x10de\n");
-    host.write("/sys/bus/pci/devices/0000:01:00.0/class", "0x030000\n");
+    host.file("/sys/bus/pci/devices/0000:01:00.0/vendor", "0x10de\n");
+    host.file("/sys/bus/pci/devices/0000:01:00.0/class", "0x030000\n");
     assert_eq!(codes(&host, 2), ["driver-not-loaded"]);
 }
 
@@ -90,7 +99,7 @@ fn each_fault_has_its_code() {
     let faults: [(&str, i32, Fault); 20] = [
         ("driver-version-mismatch", 2, |host| {
             let version = "NVRM version: NVIDIA UNIX x86_64 Kernel Module  570.1.2  Thu\n";
-            host.write("/proc/driver/nvidia/version", version);
+            host.file("/proc/driver/nvidia/version", version);
             host.remove("/etc/cdi/nvidia.yaml");
         }),
         ("ldcache-lacks-libcuda", 1, |host| {
@@ -98,16 +107,16 @@ fn each_fault_has_its_code() {
         }),
         ("libcuda-missing", 1, |host| {
             for name in ["libcuda.so", "libnvidia-ml.so"] {
-                host.remove(&format!("{LIBRARIES}/{name}.1"));
-                host.remove(&format!("{LIBRARIES}/{name}.575.57.08"));
+                host.remove(format!("{LIBRARIES}/{name}.1"));
+                host.remove(format!("{LIBRARIES}/{name}.575.57.08"));
             }
             host.remove("/etc/ld.so.cache");
             host.remove("/etc/cdi/nvidia.yaml");
         }),
         ("library-link-dangling", 1, |host| {
             host.link(
+                format!("{LIBRARIES}/libnvidia-x.so.1"),
                 "libnvidia-x.so.1.2",
-                &format!("{LIBRARIES}/libnvidia-x.so.1"),
             );
         }),
         ("device-node-missing", 2, |host| {
@@ -116,69 +125,69 @@ fn each_fault_has_its_code() {
         }),
         ("device-node-wrong", 2, |host| {
             host.remove("/dev/nvidia-uvm-tools");
-            host.make_node("/dev/nvidia-uvm-tools", 509, 1).unwrap();
-            host.link("../nvidia-uvm-tools", "/dev/char/509:1");
+            host.node("/dev/nvidia-uvm-tools", &["c", "509", "1"]);
+            host.link("/dev/char/509:1", "../nvidia-uvm-tools");
         }),
         ("dev-char-links-missing", 1, |host| {
             host.remove("/dev/char/508:0");
         }),
         ("engine-config-invalid", 2, |host| {
-            host.write("/etc/docker/daemon.json", "{\n// no\n}");
+            host.file("/etc/docker/daemon.json", "{\n// no\n}");
         }),
         ("engine-config-invalid", 2, |host| {
-            host.write("/etc/containerd/config.toml", "a = \n");
+            host.file("/etc/containerd/config.toml", "a = \n");
         }),
         ("engine-runtime-missing", 2, |host| {
             host.remove("/usr/bin/nvidia-container-runtime");
         }),
         ("cdi-spec-invalid", 2, |host| {
-            host.write("/etc/cdi/other.json", "{");
+            host.file("/etc/cdi/other.json", "{");
         }),
         ("cdi-spec-invalid", 2, |host| {
-            host.write("/etc/cdi/nvidia.yaml", SPEC.replace("0.5.0", "9.0.0"));
+            host.file("/etc/cdi/nvidia.yaml", SPEC.replace("0.5.0", "9.0.0"));
         }),
         ("cdi-spec-unreadable", 1, |host| {
-            host.chmod("/etc/cdi/nvidia.yaml", 0o600);
+            host.set_mode("/etc/cdi/nvidia.yaml", 0o600);
         }),
         ("cdi-path-missing", 2, |host| {
-            host.write(
+            host.file(
                 "/etc/cdi/nvidia.yaml",
                 SPEC.replace("/libcuda.so.5", "/libcuda.so.4"),
             );
-            host.write("/proc/driver/nvidia/version", "");
+            host.file("/proc/driver/nvidia/version", "");
             host.remove("/sys/bus/pci/devices/0000:01:00.0/vendor");
         }),
         ("cdi-device-number", 2, |host| {
-            host.write("/etc/cdi/nvidia.yaml", SPEC.replace("508", "510"));
+            host.file("/etc/cdi/nvidia.yaml", SPEC.replace("508", "510"));
         }),
         ("cdi-driver-version", 2, |host| {
-            host.write(&format!("{LIBRARIES}/old/libcuda.so.470.1"), "");
-            host.write(
+            host.file(format!("{LIBRARIES}/old/libcuda.so.470.1"), "");
+            host.file(
                 "/etc/cdi/nvidia.yaml",
                 SPEC.replace("/libcuda.so.575.57.08", "/old/libcuda.so.470.1"),
             );
         }),
         ("cdi-hook-missing", 2, |host| {
-            host.write(
+            host.file(
                 "/etc/cdi/nvidia.yaml",
                 SPEC.replace("/usr/bin/nvidia-cdi-hook", "/usr/bin/gone"),
             );
         }),
         ("cdi-device-duplicate", 2, |host| {
-            host.write("/etc/cdi/zeta.yaml", SPEC);
+            host.file("/etc/cdi/zeta.yaml", SPEC);
         }),
         ("cdi-device-overridden", 1, |host| {
-            host.write("/var/run/cdi/nvidia.yaml", SPEC);
+            host.file("/var/run/cdi/nvidia.yaml", SPEC);
         }),
         ("hooks-dir-invalid", 2, |host| {
-            host.write(
+            host.file(
                 "/etc/containers/oci/hooks.d/x.json",
                 r#"{"version": "1.0.0", "hook": {"path": "/gone"}, "stages": []}"#,
             );
         }),
     ];
     for (code, exit, fault) in faults {
-        let Some(host) = Host::healthy() else { return };
+        let Some(host) = healthy() else { return };
         fault(&host);
         let mut found = codes(&host, exit);
         // Another fault of the same tree.
@@ -202,11 +211,11 @@ fn versions_of_crun() {
         ("1.28.0.0.0.", false),
         ("UNKNOWN", false),
     ] {
-        let host = Host::empty();
+        let host = Host::new();
         let program = format!("\x7fELF\0crun\0{version}\0commit: %s\n\0");
-        host.write("/usr/local/bin/crun", program);
-        host.chmod("/usr/local/bin/crun", 0o755);
-        let report = text(&host, &["doctor"], if is_affected { 2 } else { 1 });
+        host.file("/usr/local/bin/crun", program);
+        host.set_mode("/usr/local/bin/crun", 0o755);
+        let report = text(&host, "doctor", if is_affected { 2 } else { 1 });
         let finding = format!(
             "error: crun-hooks-before-mounts\n  /usr/local/bin/crun is version {version}, which"
         );
@@ -216,7 +225,7 @@ fn versions_of_crun() {
 
 #[test]
 fn a_program_that_was_moved() {
-    let Some(host) = Host::healthy() else { return };
+    let Some(host) = healthy() else { return };
     host.remove("/usr/bin/nvidia-ctk");
     assert_eq!(
         codes(&host, 2),
@@ -226,7 +235,7 @@ fn a_program_that_was_moved() {
             "program-link-dangling"
         ]
     );
-    let info = text(&host, &["info"], 0);
+    let info = text(&host, "info", 0);
     assert!(
         info.contains("/usr/bin/nvidia-cdi-hook -> nvidia-ctk, which is not there\n"),
         "{info}"
@@ -240,12 +249,11 @@ fn a_program_that_was_moved() {
 /// A process without privileges must not call a file damaged that it may not read.
 #[test]
 fn a_configuration_that_may_not_be_read() {
-    let host = Host::empty();
-    host.write("/etc/docker/daemon.json", "{}");
-    host.chmod("/etc/docker/daemon.json", 0o000);
-    let output = host.run_unprivileged(&["doctor"]);
-    let stdout = String::from_utf8(output.stdout).unwrap();
-    assert_eq!(output.status.code(), Some(1), "{stdout}");
+    let host = Host::new();
+    host.file("/etc/docker/daemon.json", "{}");
+    host.set_mode("/etc/docker/daemon.json", 0o000);
+    let Outcome { code, stdout, .. } = host.run_in(&without_privileges(), "doctor --root @ROOT@");
+    assert_eq!(code, 1, "{stdout}");
     for part in [
         "warning: engine-config-unreadable\n",
         "/etc/docker/daemon.json: Permission denied (os error 13)\n",
@@ -284,21 +292,21 @@ fn garbage_everywhere() {
         "/usr/bin/nvidia-ctk",
     ];
     for bytes in garbage {
-        let host = Host::empty();
+        let host = Host::new();
         for file in files {
-            host.write(file, bytes);
+            host.file(file, bytes);
         }
-        host.link("loop", "/var/run/cdi");
-        json(&host, &["info", "--json"], 0);
-        text(&host, &["info"], 0);
+        host.link("/var/run/cdi", "loop");
+        json(&host, "info --json", 0);
+        text(&host, "info", 0);
         assert!(codes(&host, 2).contains(&"cdi-spec-invalid".to_owned()));
     }
     // A directory in the place of each file.
-    let host = Host::empty();
+    let host = Host::new();
     for file in files {
-        host.write(&format!("{file}/x"), "");
+        host.file(format!("{file}/x"), "");
     }
-    text(&host, &["info"], 0);
+    text(&host, "info", 0);
     codes(&host, 2);
 }
 
@@ -357,27 +365,22 @@ fn what_files_say_reaches_no_terminal() {
         ),
         (format!("{LIBRARIES}/libcuda.so.1.{odd}"), String::new()),
     ] {
-        let host = Host::empty();
-        host.write(&path, text);
-        for args in [
-            &["info"][..],
-            &["info", "--json"],
-            &["doctor"],
-            &["doctor", "--json"],
-        ] {
-            let output = String::from_utf8(host.run(args).stdout).unwrap();
+        let host = Host::new();
+        host.file(&path, text);
+        for line in ["info", "info --json", "doctor", "doctor --json"] {
+            let output = run(&host, line).stdout;
             let is_odd = |c: &char| c.is_control() && *c != '\n' || UNPRINTABLE.contains(c);
             assert_eq!(
                 output.chars().find(is_odd),
                 None,
-                "{path}, {args:?}: {output:?}"
+                "{path}, {line}: {output:?}"
             );
         }
     }
     // What is escaped in JSON says the same.
-    let host = Host::empty();
-    host.write(&format!("/etc/cdi/{odd}.yaml"), "{");
-    let info = json(&host, &["info", "--json"], 0);
+    let host = Host::new();
+    host.file(format!("/etc/cdi/{odd}.yaml"), "{");
+    let info = json(&host, "info --json", 0);
     assert_eq!(info["cdiSpecs"][0]["path"], format!("/etc/cdi/{odd}.yaml"));
 }
 
@@ -396,15 +399,12 @@ fn runtime(path: &str) -> String {
 
 #[test]
 fn no_such_root() {
-    let output = Host::empty().run(&["info", "--root", "/nonexistent"]);
-    assert!(output.status.success(), "the last --root counts");
+    let host = Host::new();
+    let last_counts = host.run("info --root /nonexistent --root @ROOT@");
+    assert!(last_counts.success(), "{last_counts:?}");
     for command in ["info", "doctor"] {
-        let output = std::process::Command::new(machine::binary())
-            .args([command, "--root", "/nonexistent"])
-            .output()
-            .unwrap();
-        assert_eq!(output.status.code(), Some(1));
-        let stderr = String::from_utf8(output.stderr).unwrap();
+        let Outcome { code, stderr, .. } = host.run(&format!("{command} --root /nonexistent"));
+        assert_eq!(code, 1);
         assert!(
             stderr.contains("cannot open the root directory /nonexistent: No such file"),
             "{stderr}"

@@ -4,213 +4,144 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _, PermissionsExt as _, lchown, symlink};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::path::Path;
+use std::process::{Command, Stdio};
 
-use crate::common::machine::{
-    BACKTRACE, binary, can_run, folder, hostile_cases, not_root, snapshot,
-};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use nvidia_ctk::names::APPLETS;
 use serde_json::Value;
-use tempfile::TempDir;
+
+use crate::common::host::Host;
+use crate::common::machine::{binary, can_run, folder, hostile_cases, not_root};
+use crate::common::outcome::Outcome;
+use crate::common::tree::{contents, snapshot};
+use crate::common::wrapper::with_umask;
 
 const PROGRAM: &str = "usr/bin/nvidia-ctk";
 const HOOKS: &str = "usr/share/containers/oci/hooks.d";
 
-/// A root directory to install into.
-struct System {
-    root: TempDir,
+/// Runs a command on the host's root, as someone whose files others may not read.
+fn run(host: &Host, line: &str) -> Outcome {
+    host.run_in(&with_umask("077"), &format!("{line} --root @ROOT@"))
 }
 
-impl System {
-    fn new() -> Self {
-        Self { root: folder() }
-    }
+/// Runs a command that must succeed without a warning; returns what it says that it did.
+#[track_caller]
+fn does(host: &Host, line: &str) -> Vec<String> {
+    let outcome = run(host, line);
+    assert!(
+        outcome.success() && outcome.stderr.is_empty(),
+        "{line}: {outcome:?}"
+    );
+    outcome.stdout.lines().map(String::from).collect()
+}
 
-    fn at(&self, path: impl AsRef<Path>) -> PathBuf {
-        let path = path.as_ref();
-        self.root
-            .path()
-            .join(path.strip_prefix("/").unwrap_or(path))
-    }
+/// Runs a command that must end with this exit code and say this on standard error.
+#[track_caller]
+fn says(host: &Host, line: &str, code: i32, part: &str) {
+    let outcome = run(host, line);
+    assert_eq!(outcome.code, code, "{line}: {outcome:?}");
+    assert!(outcome.stderr.contains(part), "{line}: {outcome:?}");
+}
 
-    fn run(&self, line: &str) -> Output {
-        let words = line.split_whitespace();
-        Command::new("sh")
-            .args(["-c", "umask 077; exec \"$@\"", "sh"])
-            .arg(binary())
-            .args(words)
-            .arg("--root")
-            .arg(self.root.path())
-            .env_clear()
-            .envs([BACKTRACE])
-            .output()
-            .unwrap()
-    }
-
-    /// Runs a command that must succeed without a warning; returns what it says that it did.
-    fn does(&self, line: &str) -> Vec<String> {
-        let output = self.run(line);
-        assert!(
-            output.status.success() && output.stderr.is_empty(),
-            "{line}: {output:?}"
-        );
-        let text = String::from_utf8(output.stdout).unwrap();
-        text.lines().map(String::from).collect()
-    }
-
-    /// Runs a command that must end with this exit code and say this on standard error.
-    fn says(&self, line: &str, code: i32, part: &str) {
-        let output = self.run(line);
-        let text = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(code), "{line}: {text}");
-        assert!(text.contains(part), "{line}: {text}");
-    }
-
-    /// Every file and link, with the target of the links.
-    fn files(&self) -> BTreeMap<String, String> {
-        let all = snapshot(self.root.path());
-        let files = all
-            .keys()
-            .filter(|path| !path.is_dir() || path.is_symlink());
-        let name = |path: &Path| {
-            path.strip_prefix(self.root.path())
-                .unwrap()
-                .display()
-                .to_string()
-        };
-        let target = |path: &Path| {
-            fs::read_link(path)
-                .unwrap_or_default()
-                .display()
-                .to_string()
-        };
-        files.map(|path| (name(path), target(path))).collect()
-    }
-
-    fn changes(&self) -> BTreeMap<PathBuf, String> {
-        snapshot(self.root.path())
-    }
+/// Every file and link, with the target of the links.
+fn files(host: &Host) -> BTreeMap<String, String> {
+    let all = contents(&host.root());
+    let files = all.keys().filter(|path| {
+        let path = host.at(path);
+        !path.is_dir() || path.is_symlink()
+    });
+    files
+        .map(|path| (path.display().to_string(), host.target(path)))
+        .collect()
 }
 
 fn expected() -> BTreeMap<String, String> {
-    [
-        (PROGRAM, ""),
-        ("usr/bin/nvidia-cdi-hook", "nvidia-ctk"),
-        ("usr/libexec/nvidia-ctk-chmod", "../bin/nvidia-ctk"),
-        ("usr/libexec/nvidia-ctk-symlinks", "../bin/nvidia-ctk"),
-        ("usr/libexec/nvidia-ctk-ldcache", "../bin/nvidia-ctk"),
-        (
-            "usr/libexec/nvidia-ctk-soname-symlinks",
-            "../bin/nvidia-ctk",
-        ),
-        ("usr/libexec/nvidia-ctk-cuda-compat", "../bin/nvidia-ctk"),
-        ("usr/libexec/nvidia-ctk-params", "../bin/nvidia-ctk"),
-        (
-            "usr/libexec/nvidia-ctk-application-profile",
-            "../bin/nvidia-ctk",
-        ),
-        ("usr/libexec/nvidia-ctk-apply", "../bin/nvidia-ctk"),
-        (
-            "usr/libexec/nvidia-ctk-runtime-configure",
-            "../bin/nvidia-ctk",
-        ),
-        (
-            "usr/share/containers/oci/hooks.d/10-nvidia-ctk-chmod.json",
-            "",
-        ),
-        (
-            "usr/share/containers/oci/hooks.d/20-nvidia-ctk-symlinks.json",
-            "",
-        ),
-        (
-            "usr/share/containers/oci/hooks.d/30-nvidia-ctk-ldcache.json",
-            "",
-        ),
-    ]
-    .map(|(path, target)| (path.to_owned(), target.to_owned()))
-    .into()
+    let applets = APPLETS.iter().map(|applet| match applet.name {
+        "nvidia-ctk" => (PROGRAM.to_owned(), ""),
+        "nvidia-cdi-hook" => ("usr/bin/nvidia-cdi-hook".to_owned(), "nvidia-ctk"),
+        name => (format!("usr/libexec/{name}"), "../bin/nvidia-ctk"),
+    });
+    let hooks = [
+        "10-nvidia-ctk-chmod",
+        "20-nvidia-ctk-symlinks",
+        "30-nvidia-ctk-ldcache",
+    ];
+    let hooks = hooks.map(|name| (format!("{HOOKS}/{name}.json"), ""));
+    let all = applets.chain(hooks);
+    all.map(|(path, target)| (path, target.to_owned()))
+        .collect()
 }
 
 #[test]
 fn everything_is_put_in_place_and_works() {
-    let system = System::new();
-    let said = system.does("install");
-    assert_eq!(system.files(), expected());
+    let host = Host::new();
+    let said = does(&host, "install");
+    assert_eq!(files(&host), expected());
     assert_eq!(said.len(), expected().len(), "{said:?}");
     assert_eq!(said[0], "install /usr/bin/nvidia-ctk");
 
     assert_eq!(
-        fs::read(system.at(PROGRAM)).unwrap(),
+        fs::read(host.at(PROGRAM)).unwrap(),
         fs::read(binary()).unwrap()
     );
     for (path, mode) in [(PROGRAM, 0o755), ("usr", 0o755), (HOOKS, 0o755)] {
         assert_eq!(
-            fs::metadata(system.at(path)).unwrap().mode() & 0o7777,
+            fs::metadata(host.at(path)).unwrap().mode() & 0o7777,
             mode,
             "{path}"
         );
     }
     for (path, target) in expected() {
         if path.starts_with(HOOKS) {
-            let file = fs::metadata(system.at(&path)).unwrap();
+            let file = fs::metadata(host.at(&path)).unwrap();
             assert_eq!(file.mode() & 0o7777, 0o644, "{path}");
-            let hook: Value = serde_json::from_slice(&fs::read(system.at(&path)).unwrap()).unwrap();
-            let called = system.at(hook["hook"]["path"].as_str().unwrap());
+            let hook: Value = serde_json::from_slice(&fs::read(host.at(&path)).unwrap()).unwrap();
+            let called = host.at(hook["hook"]["path"].as_str().unwrap());
             assert!(called.is_file(), "{path} calls {}", called.display());
         }
         if !target.is_empty() {
             assert_eq!(
-                system.at(&path).canonicalize().unwrap(),
-                system.at(PROGRAM).canonicalize().unwrap()
+                host.at(&path).canonicalize().unwrap(),
+                host.at(PROGRAM).canonicalize().unwrap()
             );
-            let output = Command::new(system.at(&path))
-                .arg("--version")
-                .output()
-                .unwrap();
-            assert!(output.stdout.starts_with(b"nvidia-ctk version "), "{path}");
+            let version = Outcome::of(Command::new(host.at(&path)).arg("--version"));
+            assert!(version.stdout.starts_with("nvidia-ctk version "), "{path}");
         }
     }
     // What was installed can install in its turn.
-    let next = System::new();
-    let status = Command::new(
-        system
-            .at("usr/bin/nvidia-cdi-hook")
-            .with_file_name("nvidia-ctk"),
-    )
-    .args(["install", "--root"])
-    .arg(next.root.path())
-    .output()
-    .unwrap();
-    assert!(status.status.success());
-    assert_eq!(next.files(), expected());
+    let next = Host::new();
+    let mut installed = Command::new(host.at(PROGRAM));
+    installed.args(["install", "--root"]).arg(next.root());
+    assert!(Outcome::of(&mut installed).success());
+    assert_eq!(files(&next), expected());
 }
 
 #[test]
 fn a_second_run_changes_nothing() {
-    let system = System::new();
-    system.does("install");
-    let before = system.changes();
-    assert!(system.does("install").is_empty());
-    assert_eq!(system.changes(), before);
+    let host = Host::new();
+    does(&host, "install");
+    let before = snapshot(&host.root());
+    assert!(does(&host, "install").is_empty());
+    assert_eq!(snapshot(&host.root()), before);
 }
 
 #[test]
 fn a_dry_run_tells_what_a_real_one_does_and_changes_nothing() {
-    let system = System::new();
-    let before = system.changes();
-    let dry = system.does("install --dry-run");
-    assert_eq!(system.changes(), before);
-    let real = system.does("install");
+    let host = Host::new();
+    let before = snapshot(&host.root());
+    let dry = does(&host, "install --dry-run");
+    assert_eq!(snapshot(&host.root()), before);
+    let real = does(&host, "install");
     let would =
         |said: &[String]| -> Vec<_> { said.iter().map(|it| format!("would {it}")).collect() };
     assert_eq!(dry, would(&real));
 
-    let before = system.changes();
-    let dry = system.does("uninstall --dry-run");
-    assert_eq!(system.changes(), before);
-    assert_eq!(dry, would(&system.does("uninstall")));
+    let before = snapshot(&host.root());
+    let dry = does(&host, "uninstall --dry-run");
+    assert_eq!(snapshot(&host.root()), before);
+    assert_eq!(dry, would(&does(&host, "uninstall")));
 }
 
 #[test]
@@ -219,10 +150,10 @@ fn waits_for_the_end_of_its_container() {
         (&["--wait"][..], expected()),
         (&["--wait", "--uninstall-at-exit"], BTreeMap::new()),
     ] {
-        let system = System::new();
+        let host = Host::new();
         let mut process = Command::new(binary())
             .args(["install", "--root"])
-            .arg(system.root.path())
+            .arg(host.root())
             .args(options)
             .stdout(Stdio::piped())
             .spawn()
@@ -233,15 +164,17 @@ fn waits_for_the_end_of_its_container() {
         kill(Pid::from_raw(process.id().cast_signed()), Signal::SIGTERM).unwrap();
         let rest = said.count();
         assert!(process.wait().unwrap().success(), "{options:?}");
-        assert_eq!(system.files(), left, "{options:?}");
+        assert_eq!(files(&host), left, "{options:?}");
         assert_eq!(rest + 1, 2 * expected().len() - left.len());
     }
-    System::new().says(
+    says(
+        &Host::new(),
         "install --uninstall-at-exit",
         1,
         "--uninstall-at-exit needs --wait",
     );
-    System::new().says(
+    says(
+        &Host::new(),
         "install --wait --dry-run",
         1,
         "--dry-run does nothing to wait for: leave --wait out",
@@ -250,43 +183,37 @@ fn waits_for_the_end_of_its_container() {
 
 #[test]
 fn other_directories_are_possible() {
-    let system = System::new();
+    let host = Host::new();
     let line = "--bindir /opt/ctk/bin --libexecdir=/opt/ctk/lib/hooks --hooksdir /etc/containers/oci/hooks.d";
-    system.does(&format!("install {line}"));
-    let files = system.files();
-    assert_eq!(files.len(), expected().len());
-    assert_eq!(
-        files["opt/ctk/lib/hooks/nvidia-ctk-chmod"],
-        "../../bin/nvidia-ctk"
-    );
-    let text = fs::read_to_string(system.at("etc/containers/oci/hooks.d/10-nvidia-ctk-chmod.json"))
-        .unwrap();
+    does(&host, &format!("install {line}"));
+    assert_eq!(files(&host).len(), expected().len());
+    let target = host.target("opt/ctk/lib/hooks/nvidia-ctk-chmod");
+    assert_eq!(target, "../../bin/nvidia-ctk");
+    let text = host.text("etc/containers/oci/hooks.d/10-nvidia-ctk-chmod.json");
     assert!(
         text.contains("\"/opt/ctk/lib/hooks/nvidia-ctk-chmod\""),
         "{text}"
     );
     assert!(!text.contains("/usr/libexec"), "{text}");
-    system.does(&format!("uninstall {line}"));
-    assert!(system.files().is_empty());
+    does(&host, &format!("uninstall {line}"));
+    assert!(files(&host).is_empty());
 
     for line in ["--bindir relative", "--libexecdir /a/../b", "--hooksdir ."] {
-        system.says(
+        says(
+            &host,
             &format!("install {line}"),
             1,
             "is not an absolute path without",
         );
-        system.says(
+        says(
+            &host,
             &format!("uninstall {line}"),
             1,
             "is not an absolute path without",
         );
     }
-    assert!(system.files().is_empty());
-    let missing = Command::new(binary())
-        .args(["install", "--root", "/nowhere"])
-        .output()
-        .unwrap();
-    assert_eq!(missing.status.code(), Some(1));
+    assert!(files(&host).is_empty());
+    assert_eq!(host.run("install --root /nowhere").code, 1);
 }
 
 #[test]
@@ -324,8 +251,8 @@ fn what_is_not_ours_is_not_replaced() {
         ("usr/libexec", "file", "Not a directory"),
     ] {
         for option in ["", " --dry-run"] {
-            let system = System::new();
-            let there = system.at(path);
+            let host = Host::new();
+            let there = host.at(path);
             fs::create_dir_all(there.parent().unwrap()).unwrap();
             match stranger {
                 "file" => fs::write(&there, "{\"hook\":{\"path\":\"/bin/true\"}}").unwrap(),
@@ -334,7 +261,7 @@ fn what_is_not_ours_is_not_replaced() {
             }
             let before = snapshot(&there);
             if path != "usr/libexec" || option.is_empty() {
-                system.says(&format!("install{option}"), 1, message);
+                says(&host, &format!("install{option}"), 1, message);
             }
             assert_eq!(snapshot(&there), before, "{path}");
         }
@@ -358,33 +285,28 @@ fn what_another_user_put_into_a_shared_folder_is_not_used() {
         .into_iter()
         .chain([format!("{HOOKS}/10-nvidia-ctk-chmod.json")])
     {
-        let system = System::new();
-        system.does("install");
-        let path = system.at(&name);
+        let host = Host::new();
+        does(&host, "install");
+        let path = host.at(&name);
         fs::set_permissions(path.parent().unwrap(), fs::Permissions::from_mode(0o1777)).unwrap();
-        assert!(system.does("install").is_empty());
+        assert!(does(&host, "install").is_empty());
         lchown(&path, Some(OTHER), None).unwrap();
-        let before = system.changes();
-        system.says("install", 1, "it belongs to user 4321");
-        assert_eq!(system.changes(), before);
-        system.says("uninstall", 0, "kept");
+        let before = snapshot(&host.root());
+        says(&host, "install", 1, "it belongs to user 4321");
+        assert_eq!(snapshot(&host.root()), before);
+        says(&host, "uninstall", 0, "kept");
         assert!(path.is_symlink() || path.exists());
     }
-    let system = System::new();
-    fs::set_permissions(system.at(""), fs::Permissions::from_mode(0o1777)).unwrap();
-    fs::create_dir(system.at("real")).unwrap();
-    symlink("real", system.at("link")).unwrap();
-    lchown(system.at("link"), Some(OTHER), None).unwrap();
-    let before = system.changes();
-    let output = Command::new(binary())
-        .args(["install", "--root"])
-        .arg(system.at("link"))
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(said.contains("is not followed"), "{said}");
-    assert_eq!(system.changes(), before);
+    let host = Host::new();
+    fs::set_permissions(host.at(""), fs::Permissions::from_mode(0o1777)).unwrap();
+    fs::create_dir(host.at("real")).unwrap();
+    symlink("real", host.at("link")).unwrap();
+    lchown(host.at("link"), Some(OTHER), None).unwrap();
+    let before = snapshot(&host.root());
+    let outcome = host.run("install --root @ROOT@/link");
+    assert_eq!(outcome.code, 1, "{outcome:?}");
+    assert!(outcome.stderr.contains("is not followed"), "{outcome:?}");
+    assert_eq!(snapshot(&host.root()), before);
     hostile_cases(5);
 }
 
@@ -400,20 +322,20 @@ fn the_mark_of_this_program_is_looked_for_in_programs() {
     ] {
         // Also where the mark lies on an edge of what is read at once.
         for before in [0, 1, mark.len() / 2, mark.len() - 1] {
-            let system = System::new();
-            fs::create_dir_all(system.at("usr/bin")).unwrap();
-            let file = fs::File::create(system.at(PROGRAM)).unwrap();
+            let host = Host::new();
+            fs::create_dir_all(host.at("usr/bin")).unwrap();
+            let file = fs::File::create(host.at(PROGRAM)).unwrap();
             file.write_all_at(mark, size - u64::try_from(before).unwrap().min(size))
                 .unwrap();
             file.set_len(size + 100).unwrap();
             if is_ours {
                 assert_eq!(
-                    system.does("install --dry-run")[0],
+                    does(&host, "install --dry-run")[0],
                     "would install /usr/bin/nvidia-ctk"
                 );
             } else {
-                system.says("install", 1, "is another program; move it away");
-                system.says("uninstall", 0, "kept, it is not as install made it");
+                says(&host, "install", 1, "is another program; move it away");
+                says(&host, "uninstall", 0, "kept, it is not as install made it");
             }
         }
     }
@@ -421,81 +343,85 @@ fn the_mark_of_this_program_is_looked_for_in_programs() {
 
 #[test]
 fn an_older_release_is_replaced_and_what_was_edited_is_kept() {
-    let system = System::new();
-    system.does("install");
+    let host = Host::new();
+    does(&host, "install");
     // As another release would look: the same program, other bytes.
     let older = [fs::read(binary()).unwrap(), b"older".to_vec()].concat();
-    fs::write(system.at(PROGRAM), older).unwrap();
-    let cdi = system.at("usr/bin/nvidia-cdi-hook");
+    fs::write(host.at(PROGRAM), older).unwrap();
+    let cdi = host.at("usr/bin/nvidia-cdi-hook");
     fs::remove_file(&cdi).unwrap();
     symlink("/usr/bin/nvidia-ctk", &cdi).unwrap();
-    let edited = system.at(HOOKS).join("10-nvidia-ctk-chmod.json");
+    let edited = host.at(HOOKS).join("10-nvidia-ctk-chmod.json");
     let text = fs::read_to_string(&edited).unwrap().replace("755", "711");
     fs::write(&edited, &text).unwrap();
-    fs::set_permissions(system.at(PROGRAM), fs::Permissions::from_mode(0o700)).unwrap();
+    fs::set_permissions(host.at(PROGRAM), fs::Permissions::from_mode(0o700)).unwrap();
 
-    let output = system.run("install");
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{said}");
+    let outcome = run(&host, "install");
+    let said = &outcome.stderr;
+    assert!(outcome.success(), "{said}");
     assert!(
         said.contains("10-nvidia-ctk-chmod.json: kept, it has been edited"),
         "{said}"
     );
     assert_eq!(
-        String::from_utf8_lossy(&output.stdout),
+        outcome.stdout,
         "install /usr/bin/nvidia-ctk\ninstall /usr/bin/nvidia-cdi-hook\n"
     );
-    assert_eq!(system.files(), expected());
+    assert_eq!(files(&host), expected());
     assert_eq!(fs::read_to_string(&edited).unwrap(), text);
     assert_eq!(
-        fs::metadata(system.at(PROGRAM)).unwrap().mode() & 0o7777,
+        fs::metadata(host.at(PROGRAM)).unwrap().mode() & 0o7777,
         0o755
     );
 }
 
 #[test]
 fn uninstall_leaves_what_is_not_ours() {
-    let system = System::new();
-    assert!(system.does("uninstall").is_empty(), "nothing was there");
-    system.does("install");
+    let host = Host::new();
+    assert!(does(&host, "uninstall").is_empty(), "nothing was there");
+    does(&host, "install");
     let other = format!("{HOOKS}/10-other.json");
-    fs::write(system.at(&other), "{}").unwrap();
+    fs::write(host.at(&other), "{}").unwrap();
     let edited = format!("{HOOKS}/10-nvidia-ctk-chmod.json");
-    fs::write(system.at(&edited), "{}").unwrap();
-    let link = system.at("usr/libexec/nvidia-ctk-chmod");
+    fs::write(host.at(&edited), "{}").unwrap();
+    let link = host.at("usr/libexec/nvidia-ctk-chmod");
     fs::remove_file(&link).unwrap();
     symlink("/bin/true", &link).unwrap();
 
-    let output = system.run("uninstall");
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{said}");
+    let outcome = run(&host, "uninstall");
+    let said = &outcome.stderr;
+    assert!(outcome.success(), "{said}");
     assert_eq!(
         said.matches("kept, it is not as install made it").count(),
         2,
         "{said}"
     );
-    let left: Vec<_> = system.files().into_keys().collect();
+    let left: Vec<_> = files(&host).into_keys().collect();
     assert_eq!(left, ["usr/libexec/nvidia-ctk-chmod", &edited, &other]);
 
     // Another program under our name.
-    let system = System::new();
-    fs::create_dir_all(system.at("usr/bin")).unwrap();
-    fs::write(system.at(PROGRAM), "#!/bin/sh\n").unwrap();
-    system.says("uninstall", 0, "/usr/bin/nvidia-ctk: kept");
-    assert_eq!(system.files().len(), 1);
+    let host = Host::new();
+    fs::create_dir_all(host.at("usr/bin")).unwrap();
+    fs::write(host.at(PROGRAM), "#!/bin/sh\n").unwrap();
+    says(&host, "uninstall", 0, "/usr/bin/nvidia-ctk: kept");
+    assert_eq!(files(&host).len(), 1);
 }
 
-/// The root is a whole system, whose links are its own.
+/// The root is a whole host, whose links are its own.
 #[test]
 fn links_of_the_root_are_followed_inside() {
-    let system = System::new();
-    let host = folder();
-    fs::create_dir(system.at("usr")).unwrap();
-    fs::create_dir(system.at("real")).unwrap();
-    symlink("/real", system.at("usr/libexec")).unwrap();
-    symlink(host.path(), system.at("usr/share")).unwrap();
-    system.does("install");
-    assert_eq!(fs::read_dir(host.path()).unwrap().count(), 0, "it got out");
-    let link = fs::read_link(system.at("real/nvidia-ctk-chmod")).unwrap();
+    let host = Host::new();
+    let outside = folder();
+    fs::create_dir(host.at("usr")).unwrap();
+    fs::create_dir(host.at("real")).unwrap();
+    symlink("/real", host.at("usr/libexec")).unwrap();
+    symlink(outside.path(), host.at("usr/share")).unwrap();
+    does(&host, "install");
+    assert_eq!(
+        fs::read_dir(outside.path()).unwrap().count(),
+        0,
+        "it got out"
+    );
+    let link = fs::read_link(host.at("real/nvidia-ctk-chmod")).unwrap();
     assert_eq!(link, Path::new("../usr/bin/nvidia-ctk"));
 }

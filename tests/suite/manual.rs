@@ -11,12 +11,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::common::machine;
 use argh::{CommandInfoWithArgs, FlagInfo, FlagInfoKind, Optionality};
 use argh_complete::Generator;
 use argh_complete::{bash::Bash, fish::Fish, zsh::Zsh};
 use nvidia_ctk::applet;
 use nvidia_ctk::names::APPLETS;
+
+use crate::common::machine::{can_run, missing};
+use crate::common::outcome::Outcome;
 
 const BEGIN: &str = ".\\\" begin ";
 const END: &str = ".\\\" end";
@@ -193,22 +195,18 @@ fn updated(page: &str, root: &CommandInfoWithArgs) -> String {
 
 /// Fails if mandoc or groff have anything to complain of.
 fn are_sound(pages: &BTreeMap<String, String>) {
-    if !machine::can_run(machine::missing(&["mandoc", "groff"])) {
+    if !can_run(missing(&["mandoc", "groff"])) {
         return;
     }
     for (name, _) in pages.iter().filter(|(_, page)| !page.starts_with(".so ")) {
         for line in ["mandoc -T lint -W warning", "groff -ww -z -mandoc -Tutf8"] {
             let mut words = line.split(' ');
-            let output = Command::new(words.next().unwrap())
-                .args(words)
-                .arg(format!("man/{name}"))
-                .current_dir(packaging(""))
-                .output();
-            let ended = machine::Ended::from(output.unwrap());
+            let mut check = Command::new(words.next().unwrap());
+            check.args(words).arg(format!("man/{name}"));
+            let outcome = Outcome::of(check.current_dir(packaging("")));
             assert!(
-                ended.success && ended.text.is_empty(),
-                "{line}: {}",
-                ended.text
+                outcome.success() && outcome.text().is_empty(),
+                "{line}: {outcome:?}"
             );
         }
     }
@@ -262,9 +260,8 @@ fn bash_completes() {
         "source {}; COMP_WORDS=(nvidia-ctk runtime configure --d); COMP_CWORD=3; _nvidia-ctk; echo \"${{COMPREPLY[@]}}\"",
         file.display()
     );
-    let output = Command::new("bash").args(["-c", &script]).output();
-    let ended = machine::Ended::from(output.unwrap());
-    assert_eq!(ended.text, "--drop-in-config --dry-run --diff\n");
+    let outcome = Outcome::of(Command::new("bash").args(["-c", &script]));
+    assert_eq!(outcome.text(), "--drop-in-config --dry-run --diff\n");
 }
 
 #[test]

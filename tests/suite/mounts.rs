@@ -7,10 +7,14 @@ use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 
-use crate::common::bundle::{
-    Bundle, OLD_KERNEL, READ_ONLY, Ran, has, library, refused, with_mounts, without_landlock, words,
+use crate::common::bundle::Bundle;
+use crate::common::elf::library;
+use crate::common::machine::{has, hostile_cases};
+use crate::common::outcome::Outcome;
+use crate::common::tree::snapshot;
+use crate::common::wrapper::{
+    OLD_KERNEL, READ_ONLY, refused, with_mounts, without_landlock, words,
 };
-use crate::common::machine::{hostile_cases, snapshot};
 
 const UPDATE: &str = "update-ldcache --folder /opt/lib";
 /// A volume of the host in the container, as a runtime makes it, before crun 1.26 and later make it read-only.
@@ -48,7 +52,7 @@ const PRESTART: &str = r#"set -e; mkfifo "$bundle/ready"
     nsenter --target $pid --mount sh -c "$look"; kill $pid; exit $code"#;
 
 /// Runs a hook after `mounts`, twice if `look` says `"$@"`, which comes next, all in one mount namespace.
-fn run(bundle: &Bundle, stage: Stage, mounts: &str, line: &str, look: &str) -> Ran {
+fn run(bundle: &Bundle, stage: Stage, mounts: &str, line: &str, look: &str) -> Outcome {
     let file = bundle.path().join("state");
     fs::write(&file, bundle.state().to_string()).unwrap();
     let mounts = format!("mount --bind \"$root\" \"$root\"; {mounts}");
@@ -115,7 +119,7 @@ fn image() -> Bundle {
 
 /// The host is as it was, and the container starts, with a warning or without.
 #[track_caller]
-fn untouched(mounts: &str, line: &str, prepare: impl Fn(&Bundle)) -> Vec<Ran> {
+fn untouched(mounts: &str, line: &str, prepare: impl Fn(&Bundle)) -> Vec<Outcome> {
     if !has(&["unshare", "mount", "gcc"]) {
         return Vec::new();
     }

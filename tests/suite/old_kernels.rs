@@ -8,12 +8,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fs;
+use std::path::PathBuf;
 
-use crate::common::bundle::{
-    Bundle, OLD_KERNEL, READ_ONLY, REFUSALS, has, library, refused, with_mounts, words,
-};
-use crate::common::machine;
-use crate::common::machine::snapshot;
+use crate::common::bundle::Bundle;
+use crate::common::elf::library;
+use crate::common::machine::{folder, has};
+use crate::common::tree::{Entry, contents};
+use crate::common::wrapper::{OLD_KERNEL, READ_ONLY, REFUSALS, refused, with_mounts, words};
 
 /// The calls of [`OLD_KERNEL`] that hooks make where they can.
 const MADE: [&str; 10] = [
@@ -101,13 +102,13 @@ struct Result {
     stderr: String,
     /// What is seen in the container's mount namespace.
     seen: String,
-    /// The files of the root and of the host: mode, and bytes or target.
-    files: BTreeMap<String, (u32, String)>,
+    /// The files of the root and of the host.
+    files: [BTreeMap<PathBuf, Entry>; 2],
 }
 
 /// Runs a hook as at createContainer, behind `kernel`.
 fn run((line, mounts): Case, kernel: &[OsString]) -> Result {
-    const LOOK: &str = "cat $root/etc/ld.so.cache $root/proc/driver/nvidia/params 2>/dev/null | tr -d '\\0'; \
+    const LOOK: &str = "cat $root/etc/ld.so.cache $root/proc/driver/nvidia/params 2>/dev/null | od -c; \
         stat -c %a $root/etc/ld.so.cache; findmnt -R -n -o FSTYPE,OPTIONS -T $root/etc/ld.so.cache; grep -c . /proc/self/mountinfo";
     let bundle = container();
     let mounts = if mounts.is_empty() { "true" } else { mounts };
@@ -124,27 +125,11 @@ fn run((line, mounts): Case, kernel: &[OsString]) -> Result {
         &format!("{line} --container-spec {}", state.display()),
     );
     let path = bundle.path().display().to_string();
-    let file = |path: std::path::PathBuf| {
-        let inside = path.strip_prefix(bundle.path()).unwrap();
-        let mode = std::os::unix::fs::MetadataExt::mode(&fs::symlink_metadata(&path).unwrap());
-        let bytes = match fs::read_link(&path) {
-            Ok(target) => target.into_os_string().into_encoded_bytes(),
-            Err(_) if path.is_file() => fs::read(&path).unwrap(),
-            Err(_) => Vec::new(),
-        };
-        let bytes = String::from_utf8_lossy(&bytes).into_owned();
-        (inside.display().to_string(), (mode, bytes))
-    };
-    let files = [bundle.root(), bundle.host()].map(|it| snapshot(&it));
     Result {
         code: ran.code,
         stderr: ran.stderr.replace(&path, "$bundle"),
         seen: ran.stdout.replace(&path, "$bundle"),
-        files: files
-            .into_iter()
-            .flatten()
-            .map(|(path, _)| file(path))
-            .collect(),
+        files: [bundle.root(), bundle.host()].map(|it| contents(&it)),
     }
 }
 
@@ -184,7 +169,7 @@ fn the_calls_are_made_where_they_are_there() {
     if !has(&["unshare", "mount", "mknod", "strace"]) {
         return;
     }
-    let trace = machine::folder();
+    let trace = folder();
     let file = trace.path().join("trace").display().to_string();
     let made = format!("trace={}", MADE.join(","));
     let strace = words(&["strace", "-f", "-qq", "-A", "-o", &file, "-e", &made]);

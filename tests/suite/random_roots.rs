@@ -6,20 +6,21 @@
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::fs;
-use std::io::{self, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::common::bundle;
-use crate::common::bundle::{Bundle, OLD_KERNEL, has, helper, library, refused, without_landlock};
-use crate::common::machine::{fixture, must, snapshot};
-use crate::common::random::Random;
 use nix::sys::stat::{Mode, SFlag, makedev, mknod};
 use serde_json::json;
+
+use crate::common::bundle::Bundle;
+use crate::common::elf::library;
+use crate::common::machine::{fixture, has, tell};
+use crate::common::random::Random;
+use crate::common::tree::snapshot;
+use crate::common::wrapper::{Meter, OLD_KERNEL, refused, without_landlock};
 
 /// So many seeds are enough for a change; CI goes on for a time.
 const SEEDS: u64 = 60;
@@ -103,14 +104,7 @@ impl Case {
         let mut random = Random::new(seed);
         let bundle = Bundle::new();
         if random.below(4) == 0 {
-            let name = format!("roots/{}.tar.zst", random.pick(&BASES));
-            must(
-                Command::new("tar")
-                    .args(["-I", "zstd", "-x", "-p", "--no-same-owner", "-f"])
-                    .arg(fixture(&name))
-                    .arg("-C")
-                    .arg(bundle.root()),
-            );
+            bundle.unpack(random.pick(&BASES));
         }
         let mut case = Self { random, bundle };
         case.put_canary();
@@ -373,13 +367,8 @@ impl Case {
             1 => refused("ENOSYS", &OLD_KERNEL),
             _ => without_landlock(),
         };
-        let measured = self.bundle.path().join("peak");
-        fs::write(&measured, "").unwrap();
-        let before = [
-            vec![helper("peak.c").into(), measured.clone().into()],
-            kernel,
-        ]
-        .concat();
+        let meter = Meter::new(&self.bundle);
+        let before = [meter.before(), kernel].concat();
         let (state, line) = (self.state(), self.line());
         let host = snapshot(&self.bundle.host());
         for _ in 0..2 {
@@ -394,7 +383,7 @@ impl Case {
             let is_plain =
                 |line: &str| line.starts_with("level=") && !line.contains(char::is_control);
             assert!(ran.stderr.lines().all(is_plain), "{case}");
-            let peak = bundle::measured(&measured).peak;
+            let peak = meter.read().peak;
             assert!(peak <= MOST, "{peak} KiB: {case}");
         }
     }
@@ -417,10 +406,9 @@ fn no_root_harms_the_host() {
     loop {
         let result = catch_unwind(AssertUnwindSafe(|| Case::new(seed).run()));
         if let Err(panic) = result {
-            let _ = writeln!(
-                io::stderr(),
+            tell(&format!(
                 "seed {seed}: FUZZ_SEED={seed} cargo test --test suite random_roots:: runs it again"
-            );
+            ));
             std::panic::resume_unwind(panic);
         }
         seed += 1;
@@ -432,9 +420,8 @@ fn no_root_harms_the_host() {
             break;
         }
     }
-    let _ = writeln!(
-        io::stderr(),
+    tell(&format!(
         "random roots: {} from seed {first} on",
         seed - first
-    );
+    ));
 }

@@ -1,8 +1,10 @@
 //! Real containers, started by runc, crun and podman, in which the hooks must have done their work.
 
-use crate::common::container::{Container, Podman, Runtime, VERSION, compile, hooks_d, volumes};
-use crate::common::machine::{binary, snapshot};
 use serde_json::json;
+
+use crate::common::container::{Container, Podman, Runtime, VERSION, hooks_d, volumes};
+use crate::common::machine::{binary, compile};
+use crate::common::tree::snapshot;
 
 /// The folder of the driver that no loader searches by itself.
 const FOLDER: &str = "/usr/local/nvidia/lib64";
@@ -34,8 +36,8 @@ fn each_stage(runtime: Runtime) {
 
     for stage in ["prestart", "createRuntime", "createContainer"] {
         let after = with_all_hooks(Container::new().with_driver(FOLDER), stage).run(runtime, LOOK);
-        assert!(after.success, "{stage}: {after:?}");
-        let text = format!("\n{}", after.text);
+        assert!(after.success(), "{stage}: {after:?}");
+        let text = format!("\n{}", after.text());
         assert!(text.contains(LOADED), "{stage}: {text}");
         for part in [
             "libcuda.so.1 (libc6",
@@ -112,7 +114,7 @@ fn libraries_mounted_as_single_files() {
                 runtime,
                 &format!("probe libcuda.so.1; ldconfig -p; ls -l {folder}"),
             );
-            let text = format!("\n{}", ended.text);
+            let text = format!("\n{}", ended.text());
             for part in [
                 LOADED,
                 "libcuda.so.1 (libc6",
@@ -221,7 +223,7 @@ fn a_container_sees_that_device_files_are_not_to_be_modified() {
             .with_hook("createContainer", &HOOK);
         let ended = twice.run(Runtime::Crun, LOOK_AT_PARAMS);
         assert!(
-            ended.success && ended.text == "ModifyDeviceFiles: 0\nnot written\n2\n",
+            ended.success() && ended.text() == "ModifyDeviceFiles: 0\nnot written\n2\n",
             "{ended:?}"
         );
     }
@@ -252,7 +254,7 @@ fn a_read_only_root_gets_its_libraries() {
                 &format!("{LOOK}; echo > /etc/new || echo read-only"),
             );
             assert!(
-                ended.success && ended.has("caps 755") && ended.has("read-only"),
+                ended.success() && ended.has("caps 755") && ended.has("read-only"),
                 "{runtime:?} at {stage}: {ended:?}"
             );
             assert!(
@@ -274,7 +276,7 @@ fn a_failing_hook_stops_the_container_and_says_why() {
                 Container::new().with_hook(stage, &["chmod", "--mode", "9", "--path", "/dev"]);
             let ended = container.run(runtime, "echo started");
             assert!(
-                !ended.success && !ended.has("started"),
+                !ended.success() && !ended.has("started"),
                 "{runtime:?} at {stage}: {ended:?}"
             );
             // crun keeps a hook's words to itself.
@@ -345,7 +347,7 @@ fn an_annotation_keeps_the_hooks_out() {
         let before = snapshot(&container.root());
         let ended = container.run(runtime, LOOK);
         assert!(
-            ended.success && ended.has("not loaded") && ended.has("caps 700"),
+            ended.success() && ended.has("not loaded") && ended.has("caps 700"),
             "{runtime:?}: {ended:?}"
         );
         assert_changed_nothing(&before, &container);
@@ -429,8 +431,8 @@ fn podman_with_the_hooks_of_this_repository() {
                 "{runtime:?}: without hooks nothing must be found: {before:?}"
             );
             let after = podman.run(runtime, true, &volumes(folder), &Container::new(), &look);
-            assert!(after.success, "{runtime:?}, {folder}: {after:?}");
-            let text = format!("\n{}", after.text);
+            assert!(after.success(), "{runtime:?}, {folder}: {after:?}");
+            let text = format!("\n{}", after.text());
             for part in [
                 LOADED,
                 "libcuda.so.1 (libc6",
@@ -459,7 +461,7 @@ fn podman_containers_that_do_not_ask_for_it_stay_as_they_are() {
         ] {
             // The first run makes podman's own files in the root.
             let first = podman.run(runtime, false, options, &container, "true");
-            assert!(first.success, "{runtime:?}: {first:?}");
+            assert!(first.success(), "{runtime:?}: {first:?}");
             let before = snapshot(&container.root());
             let ended = podman.run(runtime, true, options, &container, "probe libcuda.so.1");
             assert!(ended.has("not loaded"), "{runtime:?}: {ended:?}");

@@ -5,9 +5,10 @@ use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::process::Command;
 
-use crate::common::machine;
 use nvidia_ctk::rootfs::ContainerRoot;
 use nvidia_ctk::sandbox::{self, Mounts};
+
+use crate::common::machine::{binary, can_run, missing, must};
 
 const ROOT: &str = "SANDBOX_TEST_ROOT";
 
@@ -157,20 +158,19 @@ fn what_is_left_for_mounting() {
 /// runc leaves descriptors of its own open in hooks; one of them leads out of the container. Guard: `close_inherited_descriptors`.
 #[test]
 fn inherited_descriptors_are_closed() {
-    let trace = tempfile::NamedTempFile::new().unwrap();
-    let run = Command::new("sh")
-        .args([
-            "-c",
-            "exec 9</; exec strace -e trace=close_range -o \"$0\" \"$1\" hook noop",
-        ])
-        .arg(trace.path())
-        .arg(machine::binary())
-        .status();
-    if !run.is_ok_and(|status| status.success()) {
-        assert!(std::env::var_os("CI").is_none(), "strace is missing");
-        eprintln!("SKIPPED inherited_descriptors_are_closed: no strace");
+    if !can_run(missing(&["strace"])) {
         return;
     }
+    let trace = tempfile::NamedTempFile::new().unwrap();
+    must(
+        Command::new("sh")
+            .args([
+                "-c",
+                "exec 9</; exec strace -e trace=close_range -o \"$0\" \"$1\" hook noop",
+            ])
+            .arg(trace.path())
+            .arg(binary()),
+    );
     let trace = fs::read_to_string(trace.path()).unwrap();
     assert!(trace.contains("close_range(3, 4294967295, 0)"), "{trace}");
 }

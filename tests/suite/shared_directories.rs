@@ -1,19 +1,16 @@
 //! Commands that write files of the host, in a directory that others may write to.
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, lchown, symlink};
-use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
+use std::os::unix::fs::{MetadataExt, chown, lchown};
+use std::process::Command;
 
-use crate::common::machine::{binary, can_run, hostile_cases, must, not_root, snapshot};
-use tempfile::TempDir;
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).unwrap()
-}
+use crate::common::host::Host;
+use crate::common::machine::{can_run, hostile_cases, must, not_root};
+use crate::common::outcome::Outcome;
+use crate::common::tree::snapshot;
 
 /// What makes a trap.
-type Trap = fn(&Shared);
+type Trap = fn(&Host);
 
 /// Someone who is neither root nor the owner of any directory here.
 const OTHER: u32 = 4321;
@@ -30,61 +27,35 @@ const WRITERS: [&str; 9] = [
     "runtime unconfigure --config @",
 ];
 
-/// A folder such as /tmp, and one of root's with a file in it.
-struct Shared {
-    folder: TempDir,
+/// A host with a folder such as /tmp, and one of root's with a file in it.
+fn shared(mode: u32) -> Host {
+    let host = Host::new();
+    host.directory("tmp").set_mode("tmp", mode);
+    host.file("etc/passwd", "").file("etc/nv/file", "");
+    host
 }
 
-impl Shared {
-    fn new(mode: u32) -> Self {
-        let shared = Self {
-            folder: TempDir::new().unwrap(),
-        };
-        fs::create_dir(shared.path("tmp")).unwrap();
-        fs::set_permissions(shared.path("tmp"), fs::Permissions::from_mode(mode)).unwrap();
-        fs::create_dir_all(shared.path("etc/nv")).unwrap();
-        for file in ["etc/passwd", "etc/nv/file"] {
-            fs::write(shared.path(file), "").unwrap();
-        }
-        shared
-    }
+fn owned_link(host: &Host, name: &str, target: &str, owner: u32) {
+    host.link(name, host.at(target));
+    lchown(host.at(name), Some(owner), Some(owner)).unwrap();
+}
 
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
+fn owned_file(host: &Host, name: &str, text: &str, owner: u32) {
+    host.file(name, text).set_mode(name, 0o666);
+    chown(host.at(name), Some(owner), Some(owner)).unwrap();
+}
 
-    fn link(&self, name: &str, target: &str, owner: u32) {
-        symlink(self.path(target), self.path(name)).unwrap();
-        lchown(self.path(name), Some(owner), Some(owner)).unwrap();
-    }
-
-    fn file(&self, name: &str, text: &str, owner: u32) {
-        fs::write(self.path(name), text).unwrap();
-        fs::set_permissions(self.path(name), fs::Permissions::from_mode(0o666)).unwrap();
-        chown(self.path(name), Some(owner), Some(owner)).unwrap();
-    }
-
-    fn run(&self, line: &str, file: &str) -> Output {
-        let path = self.path(file);
-        let words = line.split(' ').map(|word| match word {
-            "@" => path.to_str().unwrap(),
-            word => word,
-        });
-        // The configuration of CRI-O itself is not that of the machine.
-        let own = self.path("crio.conf");
-        let own: &[&str] = if line.contains("crio --drop-in-config @") {
-            &["--config", own.to_str().unwrap()]
-        } else {
-            &[]
-        };
-        let mut command = Command::new(binary());
-        command
-            .args(words)
-            .args(own)
-            .env_clear()
-            .stdin(Stdio::null());
-        command.output().unwrap()
-    }
+fn run(host: &Host, line: &str, file: &str) -> Outcome {
+    // The configuration of CRI-O itself is not that of the machine.
+    let own = if line.contains("crio --drop-in-config @") {
+        " --config @ROOT@/crio.conf"
+    } else {
+        ""
+    };
+    host.run(&format!(
+        "{}{own}",
+        line.replace('@', &format!("@ROOT@/{file}"))
+    ))
 }
 
 /// Guard: `refuse_foreign` in `host/place.rs`. The kernel's own protection (`fs.protected_symlinks`) may be off.
@@ -98,50 +69,49 @@ fn what_another_user_put_into_a_shared_folder_is_not_used() {
             "tmp/file",
             "the link \\\"file\\\" belongs to user 4321",
             |it| {
-                it.link("tmp/file", "etc/passwd", OTHER);
+                owned_link(it, "tmp/file", "etc/passwd", OTHER);
             },
         ),
         (
             "tmp/file",
             "the link \\\"file\\\" belongs to user 4321",
             |it| {
-                it.link("tmp/file", "etc/new", OTHER);
+                owned_link(it, "tmp/file", "etc/new", OTHER);
             },
         ),
         (
             "tmp/nv/file",
             "the link \\\"nv\\\" belongs to user 4321",
             |it| {
-                it.link("tmp/nv", "etc/nv", OTHER);
+                owned_link(it, "tmp/nv", "etc/nv", OTHER);
             },
         ),
         (
             "tmp/etc/nv/file",
             "the link \\\"etc\\\" belongs to user 4321",
             |it| {
-                it.link("tmp/etc", "etc", OTHER);
+                owned_link(it, "tmp/etc", "etc", OTHER);
             },
         ),
         ("tmp/file", "it belongs to user 4321", |it| {
-            it.file("tmp/file", "", OTHER);
+            owned_file(it, "tmp/file", "", OTHER);
         }),
         ("tmp/file", "it belongs to user 4321", |it| {
-            must(Command::new("mkfifo").arg(it.path("tmp/file")));
-            chown(it.path("tmp/file"), Some(OTHER), None).unwrap();
+            must(Command::new("mkfifo").arg(it.at("tmp/file")));
+            chown(it.at("tmp/file"), Some(OTHER), None).unwrap();
         }),
     ];
     let mut cases = 0;
     for mode in [0o1777, 0o777, 0o1775] {
         for (file, message, trap) in traps {
             for line in WRITERS {
-                let shared = Shared::new(mode);
-                trap(&shared);
-                let before = snapshot(shared.folder.path());
-                let output = shared.run(line, file);
-                let said = text(&output.stderr);
-                assert_eq!(output.status.code(), Some(1), "{line} {file}: {said}");
-                assert!(said.contains(message), "{line} {file}: {said}");
-                assert_eq!(snapshot(shared.folder.path()), before, "{line} {file}");
+                let host = shared(mode);
+                trap(&host);
+                let before = snapshot(&host.root());
+                let Outcome { code, stderr, .. } = run(&host, line, file);
+                assert_eq!(code, 1, "{line} {file}: {stderr}");
+                assert!(stderr.contains(message), "{line} {file}: {stderr}");
+                assert_eq!(snapshot(&host.root()), before, "{line} {file}");
                 cases += 1;
             }
         }
@@ -156,14 +126,14 @@ fn no_copy_goes_where_another_user_wants_it() {
         return;
     }
     for target in ["etc/passwd", "etc/new"] {
-        let shared = Shared::new(0o1777);
-        fs::write(shared.path("tmp/file"), "{\"debug\": true}\n").unwrap();
-        shared.link("tmp/file.bak", target, OTHER);
-        let before = snapshot(shared.folder.path());
-        let output = shared.run("runtime configure --config @", "tmp/file");
-        assert_eq!(output.status.code(), Some(1), "{output:?}");
-        assert!(text(&output.stderr).contains("file.bak"), "{output:?}");
-        assert_eq!(snapshot(shared.folder.path()), before);
+        let host = shared(0o1777);
+        host.file("tmp/file", "{\"debug\": true}\n");
+        owned_link(&host, "tmp/file.bak", target, OTHER);
+        let before = snapshot(&host.root());
+        let outcome = run(&host, "runtime configure --config @", "tmp/file");
+        assert_eq!(outcome.code, 1, "{outcome:?}");
+        assert!(outcome.stderr.contains("file.bak"), "{outcome:?}");
+        assert_eq!(snapshot(&host.root()), before);
     }
     hostile_cases(2);
 }
@@ -182,25 +152,25 @@ fn what_the_admin_put_somewhere_is_used() {
         (0o775, 0, OTHER),
     ] {
         for line in WRITERS.iter().filter(|line| !line.contains("unconfigure")) {
-            let shared = Shared::new(mode);
-            chown(shared.path("tmp"), Some(folders_owner), None).unwrap();
-            shared.link("tmp/nv", "etc/nv", owner);
-            shared.link("tmp/link", "tmp/file", owner);
-            shared.file("tmp/file", "", owner);
+            let host = shared(mode);
+            chown(host.at("tmp"), Some(folders_owner), None).unwrap();
+            owned_link(&host, "tmp/nv", "etc/nv", owner);
+            owned_link(&host, "tmp/link", "tmp/file", owner);
+            owned_file(&host, "tmp/file", "", owner);
             for file in [
                 "tmp/nv/file",
                 "tmp/nv/../passwd",
                 "tmp/link",
                 "tmp/nv/new/file",
             ] {
-                let output = shared.run(line, file);
-                assert!(output.status.success(), "{line} {file}: {output:?}");
+                let outcome = run(&host, line, file);
+                assert!(outcome.success(), "{line} {file}: {outcome:?}");
                 assert!(
-                    fs::metadata(shared.path(file)).unwrap().len() > 0,
+                    fs::metadata(host.at(file)).unwrap().len() > 0,
                     "{line} {file}"
                 );
             }
-            let file = fs::metadata(shared.path("tmp/file")).unwrap();
+            let file = fs::metadata(host.at("tmp/file")).unwrap();
             assert_eq!((file.uid(), file.mode() & 0o7777), (owner, 0o666), "{line}");
         }
     }

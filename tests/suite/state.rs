@@ -5,17 +5,20 @@ use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::symlink;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
-use crate::common::bundle;
-use crate::common::bundle::{Bundle, Ran, each_kernel, end, has, helper, with_mounts, words};
-use crate::common::machine::{hostile_cases, snapshot};
 use serde_json::json;
+
+use crate::common::bundle::{Bundle, end};
+use crate::common::machine::{has, hostile_cases};
+use crate::common::outcome::Outcome;
+use crate::common::tree::snapshot;
+use crate::common::wrapper::{Meter, each_kernel, with_mounts, words};
 
 const WORDS: [&str; 3] = ["create-symlinks", "--link", "t::/l"];
 
 /// Runs the hook that makes the link `/l`.
-fn link(bundle: &Bundle, state: impl AsRef<[u8]>) -> Ran {
+fn link(bundle: &Bundle, state: impl AsRef<[u8]>) -> Outcome {
     bundle.run(&[], "nvidia-cdi-hook", &WORDS, state)
 }
 
@@ -399,20 +402,16 @@ fn memory_does_not_follow_the_size_of_config_json() {
         text.push_str(&"\\u00e9".repeat(entries));
         text.push_str(r#""},"root":{"path":"rootfs"}}"#);
         bundle.config(&text);
-        let measured = bundle.path().join("peak");
-        let before = words(&[
-            &helper("peak.c").display().to_string(),
-            &measured.display().to_string(),
-        ]);
+        let meter = Meter::new(&bundle);
         let ran = bundle.run(
-            &before,
+            &meter.before(),
             "nvidia-cdi-hook",
             &WORDS,
             bundle.state().to_string(),
         );
         ran.silent();
         assert_eq!(bundle.target("l"), "t");
-        (text.len(), bundle::measured(&measured).peak)
+        (text.len(), meter.read().peak)
     };
     let (_, least) = peak(1);
     let (size, most) = peak(475_000);
@@ -424,18 +423,12 @@ fn memory_does_not_follow_the_size_of_config_json() {
     );
 }
 
-/// At prestart and createRuntime a hook is outside of the container's mount namespace.
-#[test]
-fn the_mounts_of_a_container_are_reached_through_its_process() {
-    if !has(&["unshare", "mount"]) {
-        return;
-    }
-    let bundle = Bundle::new();
-    bundle.directory("mnt");
+/// A process with a mount namespace of its own, in which there is something mounted at `/mnt` of the root; it ends with its input.
+fn start_container(root: &Path) -> Child {
     let mut container = Command::new("unshare")
         .args(["--mount", "--propagation=private", "sh", "-ec"])
         .arg("mount -t tmpfs tmpfs \"$0/mnt\"; ln -s / \"$0/mnt/up\"; echo ready; exec cat")
-        .arg(bundle.root())
+        .arg(root)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
@@ -445,6 +438,18 @@ fn the_mounts_of_a_container_are_reached_through_its_process() {
         .read_line(&mut ready)
         .unwrap();
     assert_eq!(ready, "ready\n");
+    container
+}
+
+/// At prestart and createRuntime a hook is outside of the container's mount namespace.
+#[test]
+fn the_mounts_of_a_container_are_reached_through_its_process() {
+    if !has(&["unshare", "mount"]) {
+        return;
+    }
+    let bundle = Bundle::new();
+    bundle.directory("mnt");
+    let mut container = start_container(&bundle.root());
     let with = |pid: u32, option: &str| {
         let mut state = bundle.state();
         state["pid"] = json!(pid);

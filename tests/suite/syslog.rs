@@ -6,15 +6,19 @@ use std::io;
 use std::os::unix::net::UnixDatagram;
 use std::process::Stdio;
 
-use crate::common::bundle;
-use crate::common::bundle::{Bundle, Ran, end, has, with_mounts};
+use crate::common::bundle::{Bundle, end};
+use crate::common::elf::library;
+use crate::common::machine::has;
+use crate::common::outcome::Outcome;
+use crate::common::syslog::Syslog;
+use crate::common::wrapper::with_mounts;
 
 /// A /dev for the hook, in which a socket may be bound as `log`.
-struct Syslog {
+struct Container {
     bundle: Bundle,
 }
 
-impl Syslog {
+impl Container {
     fn new() -> Option<Self> {
         if !has(&["unshare", "mount"]) {
             return None;
@@ -24,49 +28,39 @@ impl Syslog {
         Some(Self { bundle })
     }
 
-    fn bind(&self) -> UnixDatagram {
-        let socket = UnixDatagram::bind(self.bundle.path().join("dev/log")).unwrap();
-        socket.set_nonblocking(true).unwrap();
-        socket
+    fn bind(&self) -> Syslog {
+        Syslog::bind(&self.bundle.path().join("dev/log"))
     }
 
     fn before(&self) -> Vec<OsString> {
         with_mounts(&self.bundle, "mount --bind \"$bundle/dev\" /dev")
     }
 
-    fn hook(&self, line: &str) -> Ran {
+    fn hook(&self, line: &str) -> Outcome {
         self.bundle.hook_in(&self.before(), line)
     }
 }
 
 /// All lines that came in, with `PID` in the place of the process id.
-fn lines(socket: &UnixDatagram) -> Vec<String> {
-    let mut lines = Vec::new();
-    let mut buffer = vec![0; 1 << 16];
-    loop {
-        match socket.recv(&mut buffer) {
-            Ok(length) => {
-                let line = String::from_utf8_lossy(buffer.get(..length).unwrap());
-                let (start, rest) = line.split_once('[').unwrap();
-                let (pid, rest) = rest.split_once(']').unwrap();
-                assert!(pid.parse::<u32>().is_ok(), "{line}");
-                lines.push(format!("{start}[PID]{rest}"));
-            }
-            Err(err) => {
-                assert_eq!(err.kind(), io::ErrorKind::WouldBlock);
-                return lines;
-            }
-        }
-    }
+fn lines(socket: &Syslog) -> Vec<String> {
+    let line = |message: String| {
+        let (start, rest) = message.split_once('[').unwrap();
+        let (pid, rest) = rest.split_once(']').unwrap();
+        assert!(pid.parse::<u32>().is_ok(), "{message}");
+        format!("{start}[PID]{rest}")
+    };
+    socket.messages().into_iter().map(line).collect()
 }
 
 #[test]
 fn errors_and_warnings_are_one_line_each() {
-    let Some(syslog) = Syslog::new() else { return };
-    let socket = syslog.bind();
-    syslog.bundle.link("loop", "loop").directory("dir");
+    let Some(container) = Container::new() else {
+        return;
+    };
+    let socket = container.bind();
+    container.bundle.link("loop", "loop").directory("dir");
 
-    syslog
+    container
         .hook("chmod --mode 644 --path /loop")
         .fails(&["/loop"]);
     // The words for the error are libc's.
@@ -81,7 +75,7 @@ fn errors_and_warnings_are_one_line_each() {
         ["<27>nvidia-ctk[PID]: chmod: container c1: chmod failed for 1 of 1 paths"]
     );
 
-    syslog
+    container
         .hook("--quiet create-symlinks --link t::/dir")
         .fails(&["/dir"]);
     assert_eq!(
@@ -91,12 +85,12 @@ fn errors_and_warnings_are_one_line_each() {
     );
 
     // A name of the image with a line of its own in it.
-    let soname = bundle::library("x/\n<27>forged");
-    syslog
+    let soname = library("x/\n<27>forged");
+    container
         .bundle
         .file("usr/lib/libcuda.so.1.2\n<27>.3.4", &soname);
-    syslog.bundle.file("usr/lib/lib\n<27>forged.so", soname);
-    syslog
+    container.bundle.file("usr/lib/lib\n<27>forged.so", soname);
+    container
         .hook("update-ldcache")
         .warns(&["its SONAME has a slash in it"]);
     let said = lines(&socket);
@@ -109,25 +103,31 @@ fn errors_and_warnings_are_one_line_each() {
         assert!(!line.contains('\n'), "{line}");
     }
 
-    syslog
+    container
         .bundle
-        .hook_in(&syslog.before(), "--debug chmod --mode 755 --path /dir");
-    syslog.hook("create-symlinks --link t::/new").silent();
+        .hook_in(&container.before(), "--debug chmod --mode 755 --path /dir");
+    container.hook("create-symlinks --link t::/new").silent();
     assert!(lines(&socket).is_empty(), "success is told");
 }
 
 #[test]
 fn the_line_is_there_before_a_container_is_known() {
-    let Some(syslog) = Syslog::new() else { return };
-    let socket = syslog.bind();
+    let Some(container) = Container::new() else {
+        return;
+    };
+    let socket = container.bind();
     let words = ["chmod", "--mode", "644", "--path", "/f"];
-    let before = syslog.before();
-    let run = |state: &str| syslog.bundle.run(&before, "nvidia-cdi-hook", &words, state);
+    let before = container.before();
+    let run = |state: &str| {
+        container
+            .bundle
+            .run(&before, "nvidia-cdi-hook", &words, state)
+    };
     run("no state").fails(&["cannot read the OCI state"]);
     let said = lines(&socket);
     let start = "<27>nvidia-ctk[PID]: chmod: container -: cannot read the OCI state";
     assert!(said.len() == 1 && said[0].starts_with(start), "{said:?}");
-    syslog.hook("chmod --path /f").fails(&["--mode"]);
+    container.hook("chmod --path /f").fails(&["--mode"]);
     let said = lines(&socket);
     let start = "<27>nvidia-ctk[PID]: nvidia-cdi-hook: container -: ";
     assert!(said.len() == 1 && said[0].starts_with(start), "{said:?}");
@@ -140,14 +140,16 @@ fn the_line_is_there_before_a_container_is_known() {
 /// crun shows nobody else that a hook of a newer spec was left out.
 #[test]
 fn what_is_odd_in_a_line_is_told() {
-    let Some(syslog) = Syslog::new() else { return };
-    let socket = syslog.bind();
-    syslog.bundle.directory("d");
+    let Some(container) = Container::new() else {
+        return;
+    };
+    let socket = container.bind();
+    container.bundle.directory("d");
     for (odd, line) in [
         ("of-next-year", "of-next-year --path /d"),
         ("more", "chmod --mode 755 --path /d more"),
     ] {
-        syslog.hook(line).warns(&[odd]);
+        container.hook(line).warns(&[odd]);
         let said = lines(&socket);
         let start = "<28>nvidia-ctk[PID]: nvidia-cdi-hook: container -: ";
         assert!(
@@ -159,17 +161,19 @@ fn what_is_odd_in_a_line_is_told() {
 
 #[test]
 fn nobody_who_listens_is_no_reason_to_wait_or_fail() {
-    let Some(syslog) = Syslog::new() else { return };
-    let log = syslog.bundle.path().join("dev/log");
-    syslog.bundle.directory("d").link("loop", "loop");
+    let Some(container) = Container::new() else {
+        return;
+    };
+    let log = container.bundle.path().join("dev/log");
+    container.bundle.directory("d").link("loop", "loop");
     let both = || {
-        syslog.hook("chmod --mode 755 --path /d").silent();
-        syslog
+        container.hook("chmod --mode 755 --path /d").silent();
+        container
             .hook("chmod --mode 755 --path /loop")
             .fails(&["/loop"]);
     };
     both(); // no /dev/log
-    drop(syslog.bind());
+    drop(container.bind());
     both(); // nobody behind it
     fs::remove_file(&log).unwrap();
     fs::write(&log, "").unwrap();
@@ -177,24 +181,25 @@ fn nobody_who_listens_is_no_reason_to_wait_or_fail() {
     fs::remove_file(&log).unwrap();
 
     // A queue that nobody reads.
-    let socket = syslog.bind();
+    let socket = container.bind();
     let sender = UnixDatagram::unbound().unwrap();
     sender.set_nonblocking(true).unwrap();
     while sender.send_to(b"full", &log).is_ok() {}
     both();
     // Room again: the next line comes through.
-    let mut buffer = [0; 16];
-    while socket.recv(&mut buffer).is_ok() {}
+    assert!(!socket.messages().is_empty());
     both();
     assert_eq!(lines(&socket).len(), 2);
 }
 
 #[test]
 fn a_message_of_any_length_and_a_reader_that_went_away_do_no_harm() {
-    let Some(syslog) = Syslog::new() else { return };
-    let socket = syslog.bind();
+    let Some(container) = Container::new() else {
+        return;
+    };
+    let socket = container.bind();
     let long = format!("/{}", "x".repeat(100_000));
-    syslog
+    container
         .hook(&format!("chmod --mode 755 --path {long}"))
         .fails(&["(os error 36)"]);
     assert!(
@@ -205,18 +210,18 @@ fn a_message_of_any_length_and_a_reader_that_went_away_do_no_harm() {
 
     // Standard error is a pipe without a reader.
     let closed = with_mounts(
-        &syslog.bundle,
+        &container.bundle,
         "mount --bind \"$bundle/dev\" /dev; mkfifo \"$bundle/gone\"; \
          exec 3<>\"$bundle/gone\" 2>\"$bundle/gone\" 3<&-",
     );
     let words = [
         "chmod", "--mode", "755", "--path", "/missing", "--path", "/f/x",
     ];
-    syslog.bundle.file("f", "");
-    let mut child = syslog
+    container.bundle.file("f", "");
+    let mut child = container
         .bundle
         .spawn(&closed, "nvidia-cdi-hook", &words, Stdio::piped());
-    let state = syslog.bundle.state().to_string();
+    let state = container.bundle.state().to_string();
     io::Write::write_all(child.stdin.as_mut().unwrap(), state.as_bytes()).unwrap();
     let ran = end(child);
     assert_eq!((ran.code, ran.stderr.as_str()), (1, ""));

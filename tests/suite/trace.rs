@@ -3,8 +3,12 @@
 use std::fs;
 use std::path::Path;
 
-use crate::common::bundle::{Bundle, REFUSALS, Ran, each_kernel, has, library, words};
-use crate::common::machine::snapshot;
+use crate::common::bundle::Bundle;
+use crate::common::elf::library;
+use crate::common::machine::has;
+use crate::common::outcome::Outcome;
+use crate::common::tree::snapshot;
+use crate::common::wrapper::{REFUSALS, each_kernel, words};
 
 const DRIVER: &str = "/usr/local/nvidia/lib64";
 
@@ -84,7 +88,7 @@ fn the_second_run_writes_nothing_whatever_the_hooks_order() {
 }
 
 /// Runs a hook under strace; returns its system calls, one a line, without the process id.
-fn trace(bundle: &Bundle, kernel: &[std::ffi::OsString], line: &str) -> (Ran, Vec<String>) {
+fn trace(bundle: &Bundle, kernel: &[std::ffi::OsString], line: &str) -> (Outcome, Vec<String>) {
     let file = bundle.path().join("trace");
     let strace = [
         "strace",

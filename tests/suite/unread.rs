@@ -5,28 +5,24 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::PathBuf;
 
-use crate::common::bundle::{Bundle, Ran, has, library, words};
-use crate::common::machine::{hostile_cases, snapshot};
 use nvidia_ctk::elf::Endian;
-use nvidia_ctk::ldcache;
 use nvidia_ctk::ldcache::format::{CacheEntry, HWCAP_EXTENSION, Hwcap, LdCache};
 use nvidia_ctk::ldcache::profile::Format;
-use nvidia_ctk::rootfs::ContainerRoot;
+
+use crate::common::bundle::Bundle;
+use crate::common::elf::library;
+use crate::common::machine::{has, hostile_cases};
+use crate::common::outcome::Outcome;
+use crate::common::tree::snapshot;
+use crate::common::wrapper::words;
 
 const DRIVER: &str = "/usr/local/nvidia/lib64";
 const UPDATE: &str = "update-ldcache --folder /usr/local/nvidia/lib64";
 /// What else than "not there" a lookup may answer.
 const FAULTS: [&str; 6] = ["EIO", "EACCES", "ESTALE", "EOVERFLOW", "ENOMEM", "ENFILE"];
 
-/// The paths in the container's cache, as text.
-fn cached(bundle: &Bundle) -> Vec<String> {
-    let root = ContainerRoot::open(&bundle.root()).unwrap();
-    let paths = ldcache::cached_paths(&root);
-    paths.iter().map(|it| it.display().to_string()).collect()
-}
-
 /// Runs a hook in which these system calls fail, if they are on one of the paths, as the hook names it or by descriptor.
-fn broken(bundle: &Bundle, paths: &[&str], calls: &str, fault: &str, line: &str) -> Ran {
+fn broken(bundle: &Bundle, paths: &[&str], calls: &str, fault: &str, line: &str) -> Outcome {
     let mut strace = vec!["strace".to_owned(), "-f".to_owned(), "-o".to_owned()];
     strace.push("/dev/null".to_owned());
     for path in paths {
@@ -62,7 +58,7 @@ fn root() -> Bundle {
     bundle.file("usr/lib/libplain.so.1", library("libplain.so.1"));
     bundle.directory(DRIVER);
     bundle.hook(UPDATE).silent();
-    assert_eq!(cached(&bundle), before());
+    assert_eq!(bundle.cached(), before());
     bundle.file(
         format!("{DRIVER}/libcuda.so.575.57.08"),
         library("libcuda.so.1"),
@@ -125,7 +121,7 @@ fn the_cache_keeps_what_it_had_of_what_cannot_be_read() {
             let ran = broken(&bundle, &[path], calls, fault, UPDATE);
             ran.warns(&[]);
             assert!(ran.stderr.contains("warning"), "{case}: nothing is said");
-            assert_eq!(cached(&bundle), after(), "{case}: {ran:?}");
+            assert_eq!(bundle.cached(), after(), "{case}: {ran:?}");
             // Once it can be read the hook looks again; the bytes are the same ones.
             let cache = fs::read(bundle.at("etc/ld.so.cache")).unwrap();
             bundle.hook(UPDATE).silent();
@@ -154,7 +150,7 @@ fn what_was_kept_is_looked_at_again() {
     broken(&bundle, &["/opt/lib"], "getdents64", "EIO", UPDATE).warns(&["/opt/lib: not searched"]);
     let mut expected = after();
     expected.retain(|path| !path.ends_with("libbar.so.1"));
-    assert_eq!(cached(&bundle), expected);
+    assert_eq!(bundle.cached(), expected);
     let before = snapshot(&bundle.root());
     broken(&bundle, &["/opt/lib"], "getdents64", "EIO", UPDATE).warns(&["/opt/lib: not searched"]);
     assert_eq!(
@@ -163,7 +159,7 @@ fn what_was_kept_is_looked_at_again() {
         "a second run changes something"
     );
     bundle.hook(UPDATE).silent();
-    assert!(cached(&bundle).contains(&"/opt/lib/libnew.so.1".to_owned()));
+    assert!(bundle.cached().contains(&"/opt/lib/libnew.so.1".to_owned()));
 }
 
 /// Guard: `Library::place`. Of two libraries with one name, the loader takes the first in the cache.
@@ -182,7 +178,7 @@ fn what_was_kept_is_where_it_was() {
         bundle.file("opt/other/libfoo.so.1", library("libfoo.so.1"));
         bundle.file("usr/lib/libfoo.so.1", library("libfoo.so.1"));
         bundle.hook(UPDATE).silent();
-        let expected = cached(&bundle);
+        let expected = bundle.cached();
         assert_eq!(
             expected
                 .iter()
@@ -191,7 +187,7 @@ fn what_was_kept_is_where_it_was() {
             3
         );
         broken(&bundle, &[path], calls, "EIO", UPDATE).warns(&["(os error 5)"]);
-        assert_eq!(cached(&bundle), expected, "{path}: {calls}");
+        assert_eq!(bundle.cached(), expected, "{path}: {calls}");
     }
 }
 
@@ -210,7 +206,18 @@ fn a_link_to_what_cannot_be_read_stays() {
         let ran = broken(&bundle, &[path], calls, "EIO", UPDATE);
         ran.warns(&["/opt/lib/libfoo.so.1.2: left out", "(os error 5)"]);
         assert_eq!(bundle.target("opt/lib/libfoo.so.1"), "libfoo.so.1.2");
-        assert_eq!(cached(&bundle), after());
+        assert_eq!(bundle.cached(), after());
+    }
+}
+
+fn with_entries(entries: Vec<CacheEntry<'_>>) -> LdCache<'_> {
+    LdCache {
+        format: Format::Extended,
+        endian: Endian::Little,
+        endian_flag: true,
+        entries,
+        generator: b"forged",
+        hwcap_names: Vec::new(),
     }
 }
 
@@ -282,14 +289,7 @@ fn a_forged_cache_gets_nothing_through() {
         .node("opt/lib/libfifo.so.1", &["p"]);
     bundle.link("opt/lib/libdangling.so.1", "nowhere");
     let (forged, good) = (forged(), plain(b"libbar.so.1", b"/opt/lib/libbar.so.1"));
-    let mut cache = LdCache {
-        format: Format::Extended,
-        endian: Endian::Little,
-        endian_flag: true,
-        entries: [&forged[..], &[good, good]].concat(),
-        generator: b"forged",
-        hwcap_names: Vec::new(),
-    };
+    let mut cache = with_entries([&forged[..], &[good, good]].concat());
     let expected: Vec<_> = after()
         .into_iter()
         .filter(|path| !path.contains("libfoo"))
@@ -298,7 +298,7 @@ fn a_forged_cache_gets_nothing_through() {
         bundle.file("etc/ld.so.cache", cache.write().unwrap());
         let ran = broken(&bundle, &["/opt/lib"], "getdents64", "EIO", UPDATE);
         ran.warns(&["/opt/lib: not searched", "(os error 5)"]);
-        let mut found = cached(&bundle);
+        let mut found = bundle.cached();
         // That folder can be read.
         found.retain(|path| !path.contains("glibc-hwcaps"));
         found
@@ -321,16 +321,16 @@ fn a_forged_cache_gets_nothing_through() {
     });
     cache.entries = many.collect();
     run(&cache);
-    assert_eq!(cached(&bundle).len(), 14_000);
+    assert_eq!(bundle.cached().len(), 14_000);
     // Where part of the configuration is missing it may have named any directory, but no relative one is found.
     cache.entries = vec![good, plain(b"libc.so.6", b"opt/lib/libbar.so.1")];
     bundle.file("etc/ld.so.cache", cache.write().unwrap());
     broken(&bundle, &["/etc/ld.so.conf"], "read", "EIO", UPDATE).warns(&["not read"]);
-    assert!(cached(&bundle).iter().all(|path| path.starts_with('/')));
+    assert!(bundle.cached().iter().all(|path| path.starts_with('/')));
     // No cache at all, and one that cannot be read either.
     bundle.file("etc/ld.so.cache", "forged");
     broken(&bundle, &["/opt/lib"], "getdents64", "EIO", UPDATE).warns(&[]);
-    assert!(!cached(&bundle).contains(&"/opt/lib/libbar.so.1".to_owned()));
+    assert!(!bundle.cached().contains(&"/opt/lib/libbar.so.1".to_owned()));
     let paths = ["/opt/lib", "/etc/ld.so.cache"];
     broken(&bundle, &paths, "getdents64,read", "EIO", UPDATE)
         .warns(&["/etc/ld.so.cache: not looked into", "(os error 5)"]);
@@ -362,7 +362,7 @@ fn more_directories_than_descriptors() {
             assert_eq!(ran.code, 0, "{case}");
         }
         if ran.stderr.is_empty() {
-            assert_eq!(cached(&bundle).len(), DIRECTORIES, "{case}");
+            assert_eq!(bundle.cached().len(), DIRECTORIES, "{case}");
             complete += 1;
         }
         assert!(limit < 10 || ran.stderr.is_empty(), "{case}");

@@ -2,15 +2,18 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::common::bundle::{Bundle, Ran, helper, library, with_mounts, words};
-use crate::common::machine::{can_run, hostile_cases, not_root};
+use crate::common::bundle::Bundle;
+use crate::common::elf::library;
+use crate::common::machine::{can_run, helper, hostile_cases, not_root};
+use crate::common::outcome::Outcome;
+use crate::common::syslog::Syslog;
+use crate::common::wrapper::{with_mounts, words};
 
 /// How long one call may take. A hook waits at least so long, on any machine.
 const PATIENCE: Duration = Duration::from_secs(8);
@@ -76,7 +79,7 @@ fn as_volume(bundle: &Bundle, how: &str) -> Vec<OsString> {
 }
 
 /// Runs a hook that searches the folder; tells how long that took.
-fn search(bundle: &Bundle, before: &[OsString]) -> (Ran, Duration) {
+fn search(bundle: &Bundle, before: &[OsString]) -> (Outcome, Duration) {
     let start = Instant::now();
     let ran = bundle.hook_in(before, &format!("update-ldcache --folder {FOLDER}"));
     (ran, start.elapsed())
@@ -111,14 +114,11 @@ fn a_volume_that_never_answers_is_an_error() {
     let bundle = Bundle::new();
     bundle.link(FOLDER, "/volume");
     fs::create_dir(bundle.path().join("dev")).unwrap();
-    let syslog = UnixDatagram::bind(bundle.path().join("dev/log")).unwrap();
-    syslog.set_nonblocking(true).unwrap();
+    let syslog = Syslog::bind(&bundle.path().join("dev/log"));
     let (ran, time) = search(&bundle, &as_volume(&bundle, "interruptible"));
     ran.fails(&[NO_ANSWER]);
     assert!(time >= PATIENCE, "{time:?}");
-    let mut line = [0; 1024];
-    let length = syslog.recv(&mut line).unwrap();
-    let line = String::from_utf8_lossy(line.get(..length).unwrap());
+    let line = &syslog.messages()[0];
     assert!(
         line.contains(&format!("update-ldcache: container c1: {NO_ANSWER}")),
         "{line}"

@@ -11,7 +11,8 @@ use std::sync::OnceLock;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::machine::{Ended, binary, can_run, fixture, folder, missing, must, not_root};
+use super::machine::{binary, can_run, compile, fixture, folder, missing, must, not_root, private};
+use super::outcome::Outcome;
 
 /// The version in the names of the driver's libraries.
 pub(crate) const VERSION: &str = "575.57.08";
@@ -33,12 +34,12 @@ impl Runtime {
     pub(crate) fn usable(self) -> bool {
         static OBSTACLES: [OnceLock<Option<String>>; 2] = [OnceLock::new(), OnceLock::new()];
         let plain = || {
-            let ended = Container::new().run(self, "true");
-            (!ended.success).then(|| {
+            let outcome = Container::new().run(self, "true");
+            (!outcome.success()).then(|| {
                 format!(
                     "{} cannot start a container: {}",
                     self.name(),
-                    ended.text.trim()
+                    outcome.text().trim()
                 )
             })
         };
@@ -58,34 +59,18 @@ impl Runtime {
     }
 }
 
-impl Ended {
-    /// Whether a line contains this.
-    pub(crate) fn has(&self, part: &str) -> bool {
-        self.text.contains(part)
-    }
-}
-
 /// Why no container can be started here, if so.
 fn obstacle(program: &str) -> Option<String> {
     let missing = missing(&["busybox", "gcc", "unshare", program]).or_else(not_root);
     if missing.is_some() {
         return missing;
     }
-    let ended = Ended::from(private("true").output().expect("sh starts"));
-    (!ended.success).then(|| format!("no mount namespace can be made: {}", ended.text.trim()))
+    let outcome = Outcome::of(&mut private("true"));
+    let why = || format!("no mount namespace can be made: {}", outcome.text().trim());
+    (!outcome.success()).then(why)
 }
 
-/// A command in a mount namespace where runtimes work.
-pub(crate) fn private(program: &str) -> Command {
-    let mut command = Command::new("sh");
-    command
-        .arg(fixture("private.sh"))
-        .arg(program)
-        .env_remove("NVIDIA_CTK_DEBUG");
-    command
-}
-
-/// The same, after a shell script that changes what is to be the host.
+/// A command in a mount namespace where runtimes work, after a shell script that changes what is to be the host.
 fn private_host(script: &str, program: &str) -> Command {
     let mut command = private("sh");
     let script = format!("set -e; {script}\nexec \"$@\"");
@@ -93,18 +78,7 @@ fn private_host(script: &str, program: &str) -> Command {
     command
 }
 
-/// Compiles a shared library of the fixtures.
-pub(crate) fn compile(source: &str, to: &Path, flags: &[String]) {
-    must(
-        Command::new("gcc")
-            .args(["-shared", "-fPIC", "-o"])
-            .arg(to)
-            .arg(fixture(source))
-            .args(flags),
-    );
-}
-
-/// The folder with `rootfs` and `driver`, made once for a test program.
+/// The folder with `rootfs` and `driver`, made once.
 fn image() -> &'static Path {
     static IMAGE: OnceLock<PathBuf> = OnceLock::new();
     IMAGE.get_or_init(|| {
@@ -279,7 +253,7 @@ impl Container {
     }
 
     /// Runs a shell command in the container.
-    pub(crate) fn run(&mut self, runtime: Runtime, command: &str) -> Ended {
+    pub(crate) fn run(&mut self, runtime: Runtime, command: &str) -> Outcome {
         self.config["process"]["args"] = json!(["sh", "-c", command]);
         fs::write(self.path().join("config.json"), self.config.to_string())
             .expect("a written config.json");
@@ -293,11 +267,7 @@ impl Container {
             .arg(self.path().join("state"))
             .args(["run", "--bundle"])
             .arg(self.path());
-        start
-            .arg(id(self.path()))
-            .output()
-            .expect("sh starts")
-            .into()
+        Outcome::of(start.arg(id(self.path())))
     }
 }
 
@@ -327,15 +297,15 @@ impl Podman {
             return None;
         }
         let podman = Self::new();
-        let ended = podman.run(runtime, false, &[], &Container::new(), "true");
+        let outcome = podman.run(runtime, false, &[], &Container::new(), "true");
         let why = || {
             format!(
                 "podman cannot start a container with {}: {}",
                 runtime.name(),
-                ended.text.trim()
+                outcome.text().trim()
             )
         };
-        can_run((!ended.success).then(why)).then_some(podman)
+        can_run((!outcome.success()).then(why)).then_some(podman)
     }
 
     fn new() -> Self {
@@ -393,7 +363,7 @@ impl Podman {
         options: &[String],
         container: &Container,
         command: &str,
-    ) -> Ended {
+    ) -> Outcome {
         let mut podman = self.command(runtime, &container.host);
         podman
             .arg("--hooks-dir")
@@ -409,10 +379,10 @@ impl Podman {
         // Not an image: an import writes to podman's cache, which is the machine's.
         podman.args(options).arg("--rootfs").arg(container.root());
         podman.args(["sh", "-c", &format!("exec >/run/said 2>&1; {command}")]);
-        let mut ended = Ended::from(podman.output().expect("sh starts"));
+        let mut outcome = Outcome::of(&mut podman);
         let said = fs::read_to_string(&said).expect("a readable file");
-        ended.text.insert_str(0, &said);
-        ended
+        outcome.stdout.insert_str(0, &said);
+        outcome
     }
 }
 

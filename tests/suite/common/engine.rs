@@ -3,8 +3,9 @@
 use std::fs;
 use std::process::Command;
 
-use super::container::{Container, Runtime, id, private, remove_cgroups};
-use super::machine::{Ended, can_run, fixture, missing, skip};
+use super::container::{Container, Runtime, id, remove_cgroups};
+use super::machine::{can_run, fixture, missing, private, skip};
+use super::outcome::Outcome;
 
 /// The engines.
 #[derive(Clone, Copy, Debug)]
@@ -53,11 +54,11 @@ impl Engine {
         host: &str,
         devices: &[&str],
         command: &str,
-    ) -> (Ended, Vec<String>) {
+    ) -> (Outcome, Vec<String>) {
         let container = Container::new();
         let cgroup = id(container.path());
         let script = format!("set -e; {host}; exec sh \"$@\"");
-        let ended = private("unshare")
+        let outcome = private("unshare")
             .args("--net --pid --fork --kill-child --mount-proc sh -c".split(' '))
             .args([&script, "sh"])
             .arg(fixture("engine.sh"))
@@ -74,14 +75,17 @@ impl Engine {
             let said = fs::read_to_string(container.path().join("said").join(device));
             said.unwrap_or_default()
         });
-        (ended.expect("sh starts").into(), said.collect())
+        (outcome.expect("sh starts").into(), said.collect())
     }
 }
 
 /// The first number in what a program says of its version.
 pub(crate) fn major_version(program: &str) -> u32 {
-    let version = Command::new(program).arg("--version").output();
-    let ended = Ended::from(version.expect("the program starts"));
+    let outcome = Outcome::of(Command::new(program).arg("--version"));
     let number = |word: &str| word.split('.').next()?.parse().ok();
-    ended.text.split(' ').find_map(number).expect("a version")
+    outcome
+        .text()
+        .split(' ')
+        .find_map(number)
+        .expect("a version")
 }

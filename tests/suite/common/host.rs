@@ -1,166 +1,115 @@
-//! Trees of a host's files for tests, and the binary that works on them.
+//! A host in a temporary folder, and the commands that work on it.
 
 use std::collections::BTreeMap;
-use std::env;
+use std::ffi::OsString;
 use std::fs;
-use std::io::{self, Write as _};
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Stdio;
 
 use tempfile::TempDir;
 
-use super::machine::binary;
+use super::machine::{binary, folder, write_program};
+use super::outcome::Outcome;
+use super::tree::Tree;
+use super::wrapper::{HANGS, within};
 
-/// A folder for the files of an engine, and one for its programs.
+/// A host: a tree that stands for its root directory, empty at first, and beside it a folder for programs that can be run.
 pub(crate) struct Host {
-    pub(crate) root: TempDir,
-    pub(crate) programs: TempDir,
+    folder: TempDir,
+    root: Tree,
 }
 
-pub(crate) struct Run {
-    pub(crate) code: i32,
-    pub(crate) stdout: String,
-    pub(crate) stderr: String,
-}
+/// The root directory.
+impl Deref for Host {
+    type Target = Tree;
 
-impl From<Output> for Run {
-    fn from(output: Output) -> Self {
-        Self {
-            code: output.status.code().unwrap_or(-1),
-            stdout: String::from_utf8(output.stdout).unwrap(),
-            stderr: String::from_utf8(output.stderr).unwrap(),
-        }
+    fn deref(&self) -> &Tree {
+        &self.root
     }
 }
 
 impl Host {
+    /// A host with nothing in it.
     pub(crate) fn new() -> Self {
-        let host = Self {
-            root: TempDir::new().unwrap(),
-            programs: TempDir::new().unwrap(),
-        };
-        for version in ["1.7", "2.1"] {
-            host.program(
-                &format!("containerd-{version}"),
-                &format!("echo containerd example.com/containerd v{version}.0 0123456"),
-            );
-        }
-        host
+        let folder = folder();
+        let root = Tree::new(folder.path().join("root"));
+        fs::create_dir(folder.path().join("bin")).expect("a folder");
+        Self { folder, root }
     }
 
+    /// Writes a shell script among the programs.
     pub(crate) fn program(&self, name: &str, script: &str) -> PathBuf {
-        let path = self.programs.path().join(name);
-        fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        let path = self.folder.path().join("bin").join(name);
+        write_program(&path, &format!("#!/bin/sh\n{script}\n"));
         path
     }
 
-    pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.root.path().join(name)
-    }
-
-    pub(crate) fn write(&self, name: &str, text: &str) -> PathBuf {
-        let path = self.path(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(&path, text).unwrap();
-        path
-    }
-
-    pub(crate) fn read(&self, name: &str) -> String {
-        fs::read_to_string(self.path(name)).unwrap()
-    }
-
-    /// `nvidia-ctk` with arguments in which `@ROOT@` and `@BIN@` stand for the folders.
-    pub(crate) fn run(&self, line: &str) -> Run {
-        self.run_by(Command::new(binary()), line)
-    }
-
-    /// As a process that permissions hold for: root's privileges are given up.
-    pub(crate) fn run_unprivileged(&self, line: &str) -> Run {
-        let mut command = Command::new(if is_root() { "setpriv" } else { "env" });
-        if is_root() {
-            command.args(["--bounding-set=-all", "--inh-caps=-all"]);
-        }
-        command.arg(binary());
-        self.run_by(command, line)
-    }
-
-    fn run_by(&self, mut command: Command, line: &str) -> Run {
-        let words = line.split_whitespace().map(|word| self.expand(word));
-        let output = command.args(words).env_remove("NVIDIA_CTK_DEBUG").output();
-        output.unwrap().into()
-    }
-
+    /// A text in which `@ROOT@` and `@BIN@` stand for the root and for the folder of programs.
     pub(crate) fn expand(&self, text: &str) -> String {
-        text.replace("@ROOT@", self.root.path().to_str().unwrap())
-            .replace("@BIN@", self.programs.path().to_str().unwrap())
+        let path = |name| self.folder.path().join(name).display().to_string();
+        text.replace("@ROOT@", &path("root"))
+            .replace("@BIN@", &path("bin"))
     }
 
-    pub(crate) fn succeed(&self, line: &str) -> Run {
-        let run = self.run(line);
-        assert_eq!(run.code, 0, "{line}: {}", run.stderr);
-        run
+    /// The same text with `@ROOT@` and `@BIN@` in the place of these paths.
+    pub(crate) fn fold(&self, text: &str) -> String {
+        let path = |name| self.folder.path().join(name).display().to_string();
+        text.replace(&path("root"), "@ROOT@")
+            .replace(&path("bin"), "@BIN@")
     }
 
+    /// Runs `nvidia-ctk` with words that are parted by blanks and are expanded.
+    pub(crate) fn run(&self, line: &str) -> Outcome {
+        self.run_in(&[], line)
+    }
+
+    /// The same behind other commands.
+    pub(crate) fn run_in(&self, before: &[OsString], line: &str) -> Outcome {
+        let words = line.split_whitespace().map(|word| self.expand(word));
+        let mut command = within(HANGS, before, binary());
+        Outcome::of(command.args(words).stdin(Stdio::null()))
+    }
+
+    /// A command that must succeed.
+    #[track_caller]
+    pub(crate) fn succeed(&self, line: &str) -> Outcome {
+        let outcome = self.run(line);
+        assert!(outcome.success(), "{line}: {}", outcome.stderr);
+        outcome
+    }
+
+    /// A command that must fail, say why, and change nothing.
+    #[track_caller]
     pub(crate) fn fail(&self, line: &str, message: &str) {
-        let before = tree(self.root.path());
-        let run = self.run(line);
-        assert_eq!(run.code, 1, "{line}: {}", run.stderr);
+        let before = texts(&self.root());
+        let outcome = self.run(line);
+        assert_eq!(outcome.code, 1, "{line}: {}", outcome.stderr);
         let message = self.expand(message);
-        assert!(run.stderr.contains(&message), "{line}: {}", run.stderr);
-        assert_eq!(tree(self.root.path()), before, "{line}");
+        assert!(
+            outcome.stderr.contains(&message),
+            "{line}: {}",
+            outcome.stderr
+        );
+        assert_eq!(texts(&self.root()), before, "{line}");
     }
 }
 
 /// All files below a folder, with what they hold.
-pub(crate) fn tree(folder: &Path) -> BTreeMap<PathBuf, String> {
+pub(crate) fn texts(folder: &Path) -> BTreeMap<PathBuf, String> {
     let mut files = BTreeMap::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(next) = folders.pop() {
         for entry in fs::read_dir(next).into_iter().flatten() {
-            let path = entry.unwrap().path();
+            let path = entry.expect("an entry").path();
             if path.is_dir() {
                 folders.push(path);
             } else {
-                let text = String::from_utf8(fs::read(&path).unwrap()).unwrap();
-                files.insert(path.strip_prefix(folder).unwrap().to_owned(), text);
+                let text = fs::read_to_string(&path).expect("a text");
+                let inside = path.strip_prefix(folder).expect("inside");
+                files.insert(inside.to_owned(), text);
             }
         }
     }
     files
-}
-
-fn is_root() -> bool {
-    fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0)
-}
-
-/// Whether a test can run. Otherwise it fails in CI (`CI=true`); elsewhere it says so past libtest, which would hide it.
-pub(crate) fn can_run(needs: &[&str]) -> bool {
-    let path = env::var_os("PATH").unwrap();
-    let folders: Vec<PathBuf> = env::split_paths(&path).collect();
-    let is_missing = |name: &&&str| !folders.iter().any(|folder| folder.join(name).is_file());
-    let reason = match needs.iter().find(is_missing) {
-        Some(name) => format!("{name} is not installed (tests/run.sh does that)"),
-        None if !is_root() => "it mounts, as root".to_owned(),
-        None => return true,
-    };
-    assert!(
-        env::var_os("CI").is_none_or(|ci| ci != "true"),
-        "cannot run here: {reason}"
-    );
-    let test = std::thread::current().name().unwrap_or_default().to_owned();
-    let _ = writeln!(io::stderr(), "SKIPPED {test}: {reason}");
-    false
-}
-
-/// A script of the shell in a mount namespace of its own, with the arguments as $1 and so on.
-pub(crate) fn private(script: &str, arguments: &[&Path]) -> Command {
-    let mut command = Command::new("sh");
-    command
-        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/private.sh"))
-        .args(["sh", "-euc", script, "sh"])
-        .args(arguments)
-        .env_remove("NVIDIA_CTK_DEBUG");
-    command
 }

@@ -1,34 +1,16 @@
 //! What tests need of the machine that they run on: programs, temporary folders, a way to say that something is missing.
 
-use std::collections::BTreeMap;
 use std::env;
 use std::fs;
 use std::io::{self, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Stdio};
+use std::sync::Mutex;
 
 use tempfile::TempDir;
 
-/// How a command ended, and all that it printed.
-#[derive(Debug)]
-pub(crate) struct Ended {
-    /// Whether the exit code was 0.
-    pub(crate) success: bool,
-    /// stdout, then stderr.
-    pub(crate) text: String,
-}
-
-impl From<Output> for Ended {
-    fn from(output: Output) -> Self {
-        let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
-        text.push_str(&String::from_utf8_lossy(&output.stderr));
-        Self {
-            success: output.status.success(),
-            text,
-        }
-    }
-}
+use super::outcome::Outcome;
 
 /// Whether nothing stands in the way. Otherwise the test fails in CI (`CI=true`); elsewhere it says so past libtest, which
 /// would hide it.
@@ -44,14 +26,21 @@ pub(crate) fn can_run(obstacle: Option<String>) -> bool {
 
 /// Says that a test has nothing to do with what is here, in CI, too.
 pub(crate) fn skip(reason: &str) {
-    let test = std::thread::current().name().unwrap_or_default().to_owned();
-    let _ = writeln!(io::stderr(), "SKIPPED {test}: {reason}");
+    let thread = std::thread::current();
+    let test = thread.name().unwrap_or_default();
+    tell(&format!("SKIPPED {test}: {reason}"));
 }
 
 /// Says past libtest how many hostile cases a test had; `tests/run.sh` adds them up.
 pub(crate) fn hostile_cases(count: usize) {
-    let test = std::thread::current().name().unwrap_or_default().to_owned();
-    let _ = writeln!(io::stderr(), "hostile cases: {count} in {test}");
+    let thread = std::thread::current();
+    let test = thread.name().unwrap_or_default();
+    tell(&format!("hostile cases: {count} in {test}"));
+}
+
+/// Prints a line past libtest. At once, so that nothing of another thread gets between.
+pub(crate) fn tell(line: &str) {
+    let _ = io::stderr().write_all(format!("{line}\n").as_bytes());
 }
 
 /// Which of the programs is missing, if any.
@@ -89,9 +78,10 @@ pub(crate) fn fixture(name: &str) -> PathBuf {
 }
 
 /// Runs a command that must succeed.
+#[track_caller]
 pub(crate) fn must(command: &mut Command) {
-    let ended = Ended::from(command.output().expect("the command starts"));
-    assert!(ended.success, "{command:?}: {}", ended.text);
+    let outcome = Outcome::of(command);
+    assert!(outcome.success(), "{command:?}: {}", outcome.text());
 }
 
 /// A folder that vanishes with its value. Below the target folder, because programs must be executable there.
@@ -99,28 +89,77 @@ pub(crate) fn folder() -> TempDir {
     tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a temporary folder")
 }
 
-/// Everything below a folder that a hook could change, by path.
-pub(crate) fn snapshot(folder: &Path) -> BTreeMap<PathBuf, String> {
-    let mut all = BTreeMap::new();
-    let mut left = vec![folder.to_owned()];
-    while let Some(path) = left.pop() {
-        let file = fs::symlink_metadata(&path).expect("a file");
-        if file.is_dir() {
-            left.extend(
-                fs::read_dir(&path)
-                    .expect("a folder")
-                    .map(|entry| entry.expect("an entry").path()),
-            );
-        }
-        let (inode, mode, size) = (file.ino(), file.mode(), file.size());
-        let modified = (file.mtime(), file.mtime_nsec());
-        let changed = (file.ctime(), file.ctime_nsec());
-        all.insert(
-            path,
-            format!(
-                "inode {inode}, mode {mode:o}, {size} bytes, modified {modified:?}, changed {changed:?}"
-            ),
+/// Whether these programs are there, and root runs the tests.
+pub(crate) fn has(programs: &[&str]) -> bool {
+    can_run(missing(programs).or_else(not_root))
+}
+
+/// A helper program of the fixtures, compiled when it is needed first.
+pub(crate) fn helper(source: &str) -> PathBuf {
+    static LOCK: Mutex<()> = Mutex::new(());
+    let _one_at_a_time = LOCK.lock();
+    let new = folder();
+    let (made, program) = (
+        new.path().join("made"),
+        Path::new(env!("CARGO_TARGET_TMPDIR")).join(source.trim_end_matches(".c")),
+    );
+    let is_older = |than: &Path| {
+        let changed = |path: &Path| fs::metadata(path).and_then(|it| it.modified());
+        changed(&program).map_or(true, |it| changed(than).is_ok_and(|than| it < than))
+    };
+    if is_older(&fixture(source)) {
+        must(
+            Command::new("gcc")
+                .args(["-O1", "-Wall", "-Wextra", "-Werror", "-static", "-o"])
+                .arg(&made)
+                .arg(fixture(source)),
         );
+        fs::rename(made, &program).expect("the program in its place");
     }
-    all
+    program
+}
+
+/// Compiles a shared library of the fixtures.
+pub(crate) fn compile(source: &str, to: &Path, flags: &[String]) {
+    must(
+        Command::new("gcc")
+            .args(["-shared", "-fPIC", "-o"])
+            .arg(to)
+            .arg(fixture(source))
+            .args(flags),
+    );
+}
+
+/// Writes a program. Not by this process: a thread that starts another one at this moment would hand it the open file, and nobody
+/// can run what is open for writing (`ETXTBSY`).
+pub(crate) fn write_program(path: &Path, text: &str) {
+    let mut writer = Command::new("sh")
+        .args(["-c", "cat >\"$0\" && chmod 755 \"$0\""])
+        .arg(path)
+        .stdin(Stdio::piped())
+        .spawn()
+        .expect("sh starts");
+    let mut stdin = writer.stdin.take().expect("a pipe");
+    stdin.write_all(text.as_bytes()).expect("a pipe");
+    drop(stdin);
+    assert!(
+        writer.wait().expect("an end").success(),
+        "{}",
+        path.display()
+    );
+}
+
+/// Copies a program, for the same reason not by this process.
+pub(crate) fn copy_program(from: &Path, to: &Path) {
+    must(Command::new("cp").args([from, to]));
+}
+
+/// A command in a mount namespace where runtimes work.
+pub(crate) fn private(program: &str) -> Command {
+    let mut command = Command::new("sh");
+    command
+        .arg(fixture("private.sh"))
+        .arg(program)
+        .env_remove("NVIDIA_CTK_DEBUG");
+    command
 }

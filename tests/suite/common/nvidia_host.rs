@@ -3,7 +3,6 @@
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
-use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -11,8 +10,8 @@ use nix::sys::stat::{Mode, SFlag, makedev, mknod};
 use tempfile::TempDir;
 
 use super::cdi_spec::{Node, Spec};
-use super::container::compile;
-use super::machine::{binary, fixture, folder};
+use super::machine::{binary, compile, copy_program, fixture, folder};
+use super::syslog::Syslog;
 
 /// The files of this host. They hold what all specs of the fixtures name.
 fn tree() -> &'static Path {
@@ -37,7 +36,7 @@ fn make(tree: &Path) {
         fs::create_dir_all(tree.join(folder)).expect("a folder");
     }
     symlink("usr/lib", tree.join("lib")).expect("a link");
-    fs::copy(binary(), tree.join("usr/bin/nvidia-ctk")).expect("a copied program");
+    copy_program(&binary(), &tree.join("usr/bin/nvidia-ctk"));
     symlink("nvidia-ctk", tree.join("usr/bin/nvidia-cdi-hook")).expect("a link");
     fs::write(tree.join("proc/driver/nvidia/params"), "").expect("a file");
     let libraries = Libraries::new(tree);
@@ -107,7 +106,7 @@ impl Libraries {
 /// The host while one spec is in its `/etc/cdi`. It listens to what hooks tell syslog.
 pub(crate) struct NvidiaHost {
     folder: TempDir,
-    syslog: UnixDatagram,
+    syslog: Syslog,
     spec: PathBuf,
 }
 
@@ -117,8 +116,7 @@ impl NvidiaHost {
         let folder = folder();
         let file = folder.path().join(&spec.name);
         fs::write(&file, &spec.text).expect("a written spec");
-        let syslog = UnixDatagram::bind(folder.path().join("log")).expect("a socket");
-        syslog.set_nonblocking(true).expect("a socket");
+        let syslog = Syslog::bind(&folder.path().join("log"));
         Self {
             folder,
             syslog,
@@ -136,11 +134,6 @@ impl NvidiaHost {
 
     /// What hooks told syslog since it was asked last.
     pub(crate) fn syslog(&self) -> Vec<String> {
-        let mut buffer = [0; 4096];
-        let next = || {
-            let length = self.syslog.recv(&mut buffer).ok()?;
-            Some(String::from_utf8_lossy(&buffer[..length]).into_owned())
-        };
-        std::iter::from_fn(next).collect()
+        self.syslog.messages()
     }
 }

@@ -3,29 +3,26 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::{FileExt as _, symlink};
-use std::path::Path;
 use std::path::PathBuf;
-use std::process::Command;
 
 use nvidia_ctk::ldcache::format::LdCache;
 
-use super::root::{Root, assert_same, obstacle, stored, stored_roots};
-use crate::common::machine::{
-    can_run, fixture, folder, hostile_cases, missing, must, not_root, snapshot,
+use super::root::{
+    assert_same, cache, links, obstacle, stored, stored_roots, unpacked, update, update_in,
 };
+use crate::common::bundle::Bundle;
+use crate::common::machine::{can_run, hostile_cases, missing, not_root};
+use crate::common::tree::snapshot;
+use crate::common::wrapper::{without, words};
 
-fn assert_as_stored(name: &str, root: &Root) {
+fn assert_as_stored(name: &str, root: &Bundle) {
     let reference = |suffix| fs::read(stored(name, suffix)).unwrap();
     assert_same(
         &format!("{name}: cache"),
-        &root.cache(),
+        &cache(root),
         &reference("ld.so.cache"),
     );
-    assert_same(
-        &format!("{name}: links"),
-        &root.links(),
-        &reference("links"),
-    );
+    assert_same(&format!("{name}: links"), &links(root), &reference("links"));
 }
 
 /// Roots in which a link leads nowhere, or elsewhere, until the first run has made another one: there a second ldconfig, too, finds
@@ -48,15 +45,15 @@ fn stored_roots_come_out_as_their_own_ldconfig_wrote_them() {
         return;
     }
     for name in stored_roots() {
-        let root = Root::unpack(&name);
-        root.update();
+        let root = unpacked(&name);
+        update(&root);
         assert_as_stored(&name, &root);
         if UNSETTLED.contains(&name.as_str()) {
-            root.update();
+            update(&root);
         }
         assert_settled(&name, &root);
         // A copy of the cache has no mark by which it is known to be right.
-        let (cache, copy) = (root.path("etc/ld.so.cache"), root.path("etc/copy"));
+        let (cache, copy) = (root.at("etc/ld.so.cache"), root.at("etc/copy"));
         fs::copy(&cache, &copy).unwrap();
         fs::rename(&copy, &cache).unwrap();
         assert_settled(&format!("{name}, without a mark"), &root);
@@ -64,10 +61,10 @@ fn stored_roots_come_out_as_their_own_ldconfig_wrote_them() {
 }
 
 /// Another run changes nothing.
-fn assert_settled(what: &str, root: &Root) {
-    let before = snapshot(&root.path(""));
-    root.update();
-    let after = snapshot(&root.path(""));
+fn assert_settled(what: &str, root: &Bundle) {
+    let before = snapshot(&root.root());
+    update(root);
+    let after = snapshot(&root.root());
     for (path, file) in &after {
         assert_eq!(
             before.get(path),
@@ -88,16 +85,9 @@ fn the_same_without_openat2() {
     if !can_run(obstacle().or_else(|| missing(&["gcc"]))) {
         return;
     }
-    let programs = folder();
-    let without = programs.path().join("without");
-    must(
-        Command::new("gcc")
-            .args(["-Wall", "-Werror", "-o"])
-            .args([without.clone(), fixture("without.c")]),
-    );
     for name in ["edgeS-bookworm", "nvidia-cdi", "rhel9-2.34"] {
-        let root = Root::unpack(name);
-        root.update_under(&[&without, Path::new("openat2"), Path::new("--")]);
+        let root = unpacked(name);
+        update_in(&root, &without(&["openat2"]));
         assert_as_stored(name, &root);
     }
 }
@@ -118,11 +108,11 @@ fn a_c_library_that_cannot_be_read_costs_no_other() {
         (format!("{directory}/ld-linux-x86-64.so.2"), "pread64"),
         (directory.to_owned(), "getdents64"),
     ] {
-        let root = Root::unpack("nvidia-cdi");
+        let root = unpacked("nvidia-cdi");
         // Debian names its directories there a second time.
-        fs::remove_dir_all(root.path("etc/ld.so.conf.d")).unwrap();
-        root.update();
-        let before = root.cache();
+        fs::remove_dir_all(root.at("etc/ld.so.conf.d")).unwrap();
+        update(&root);
+        let before = cache(&root);
         let entries = |bytes| {
             let cache = LdCache::parse(bytes).unwrap();
             let names = cache
@@ -131,16 +121,35 @@ fn a_c_library_that_cannot_be_read_costs_no_other() {
                 .map(|it| (it.soname, it.path, it.flags));
             names.map(|it| format!("{it:?}")).collect::<BTreeSet<_>>()
         };
-        let (path, inject) = (root.path(&file), format!("inject={call}:error=EIO"));
-        let words = ["strace", "-f", "-o", "/dev/null", "-P"].map(Path::new);
-        let [path, option, inject] = [&path, Path::new("-e"), Path::new(&inject)];
-        root.update_under(&[&words[..], &[path, option, inject]].concat());
-        let after = root.cache();
+        let (path, inject) = (root.at(&file), format!("inject={call}:error=EIO"));
+        let path = path.display().to_string();
+        let strace = [
+            "strace",
+            "-f",
+            "-o",
+            "/dev/null",
+            "-P",
+            &path,
+            "-e",
+            &inject,
+        ];
+        update_in(&root, &words(&strace));
+        let after = cache(&root);
         let (before, after) = (entries(&before), entries(&after));
         let lost: Vec<_> = before.difference(&after).collect();
         assert!(lost.is_empty(), "{file}: {lost:?}");
     }
     hostile_cases(3);
+}
+
+/// A run that knows what was there before does as one that does not.
+fn assert_seen(what: &str, root: &Bundle) {
+    update(root);
+    let (with_cache, with_links) = (cache(root), links(root));
+    root.remove("etc/ld.so.cache");
+    update(root);
+    assert_same(&format!("{what}: cache"), &with_cache, &cache(root));
+    assert_same(&format!("{what}: links"), &with_links, &links(root));
 }
 
 /// A run that believes that nothing has changed must be right.
@@ -149,8 +158,8 @@ fn every_change_is_seen() {
     if !can_run(obstacle()) {
         return;
     }
-    let root = Root::unpack("nvidia-cdi");
-    let library = |name: &str| root.path("usr/lib/x86_64-linux-gnu").join(name);
+    let root = unpacked("nvidia-cdi");
+    let library = |name: &str| root.at("usr/lib/x86_64-linux-gnu").join(name);
     let cuda = library("libcuda.so.550.163.01");
     // As if nothing had happened, but for the time of the last change, which nobody can set.
     let rename_in_place = |from: &[u8], to: &[u8]| {
@@ -161,7 +170,7 @@ fn every_change_is_seen() {
         file.write_all_at(to, at as u64).unwrap();
         file.set_modified(modified).unwrap();
     };
-    let line = |text: &str| fs::write(root.path("etc/ld.so.conf.d/zz.conf"), text).unwrap();
+    let line = |text: &str| fs::write(root.at("etc/ld.so.conf.d/zz.conf"), text).unwrap();
     let remove = |path: PathBuf| fs::remove_file(path).unwrap();
     let changes: [(&str, &dyn Fn()); 11] = [
         ("nothing", &|| {}),
@@ -182,40 +191,27 @@ fn every_change_is_seen() {
             symlink("libc.so.6", library("libcuda.so.1")).unwrap();
         }),
         ("a directory more", &|| {
-            fs::create_dir_all(root.path("opt/lib")).unwrap();
-            fs::copy(&cuda, root.path("opt/lib/libopt.so")).unwrap();
+            fs::create_dir_all(root.at("opt/lib")).unwrap();
+            fs::copy(&cuda, root.at("opt/lib/libopt.so")).unwrap();
             line("/opt/lib\n");
         }),
         ("a glibc-hwcaps directory", &|| {
-            fs::create_dir_all(root.path("opt/lib/glibc-hwcaps/x86-64-v3")).unwrap();
-            fs::copy(&cuda, root.path("opt/lib/glibc-hwcaps/x86-64-v3/libopt.so")).unwrap();
+            fs::create_dir_all(root.at("opt/lib/glibc-hwcaps/x86-64-v3")).unwrap();
+            fs::copy(&cuda, root.at("opt/lib/glibc-hwcaps/x86-64-v3/libopt.so")).unwrap();
         }),
         ("a directory less", &|| line("# nothing\n")),
         ("the cache itself", &|| {
-            let mut bytes = root.cache();
+            let mut bytes = cache(&root);
             bytes[100] ^= 1;
-            fs::write(root.path("etc/ld.so.cache"), bytes).unwrap();
+            fs::write(root.at("etc/ld.so.cache"), bytes).unwrap();
         }),
     ];
     for (what, change) in changes {
         change();
-        root.update();
-        let (cache, links) = (root.cache(), root.links());
-        fs::remove_file(root.path("etc/ld.so.cache")).unwrap();
-        root.update();
-        assert_same(
-            &format!("after a change of {what}: cache"),
-            &cache,
-            &root.cache(),
-        );
-        assert_same(
-            &format!("after a change of {what}: links"),
-            &links,
-            &root.links(),
-        );
+        assert_seen(&format!("after a change of {what}"), &root);
     }
-    fs::remove_dir_all(root.path("opt/lib")).unwrap();
-    fs::remove_file(root.path("etc/ld.so.conf.d/zz.conf")).unwrap();
-    root.update();
+    fs::remove_dir_all(root.at("opt/lib")).unwrap();
+    fs::remove_file(root.at("etc/ld.so.conf.d/zz.conf")).unwrap();
+    update(&root);
     assert_as_stored("nvidia-cdi", &root);
 }

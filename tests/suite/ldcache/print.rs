@@ -9,9 +9,11 @@ use nvidia_ctk::elf::Endian;
 use nvidia_ctk::ldcache::format::{CacheEntry, Hwcap, LdCache};
 use serde_json::Value;
 
-use super::live::compile;
-use super::root::{Root, assert_same, obstacle, stored, stored_roots};
+use super::live::make_library;
+use super::root::{assert_same, cache, obstacle, stored, stored_roots, unpacked, update};
+use crate::common::bundle::Bundle;
 use crate::common::machine::{binary, can_run, missing, must, not_root};
+use crate::common::outcome::Outcome;
 
 /// Stored caches that the machine's ldconfig cannot read or has no words for, and what is among the text of them.
 const FOREIGN: [(&str, &str); 2] = [
@@ -26,25 +28,19 @@ const FOREIGN: [(&str, &str); 2] = [
 ];
 
 fn print(root: &Path, options: &[&str]) -> (bool, String, String) {
-    let output = Command::new(binary())
+    let mut command = Command::new(binary());
+    command
         .args(["system", "print-ldcache", "--root"])
-        .arg(root)
-        .args(options)
-        .output()
-        .unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    (
-        output.status.success(),
-        text(output.stdout),
-        text(output.stderr),
-    )
+        .arg(root);
+    let outcome = Outcome::of(command.args(options));
+    (outcome.success(), outcome.stdout, outcome.stderr)
 }
 
 /// A root that has nothing but this cache.
-fn root_with(cache: &[u8]) -> Root {
-    let root = Root::new();
-    fs::create_dir(root.path("etc")).unwrap();
-    fs::write(root.path("etc/ld.so.cache"), cache).unwrap();
+fn root_with(cache: &[u8]) -> Bundle {
+    let root = Bundle::new();
+    fs::create_dir(root.at("etc")).unwrap();
+    fs::write(root.at("etc/ld.so.cache"), cache).unwrap();
     root
 }
 
@@ -92,7 +88,7 @@ fn caches_of_other_machines_are_printed_as_ldconfig_prints_them() {
     for name in stored_roots() {
         let cache = stored(&name, "ld.so.cache");
         let root = root_with(&fs::read(&cache).unwrap());
-        let (success, ours, errors) = print(&root.path(""), &[]);
+        let (success, ours, errors) = print(&root.root(), &[]);
         assert!(success, "{name}: {errors}");
         if let Some((_, text)) = FOREIGN.iter().find(|(foreign, _)| *foreign == name) {
             assert!(ours.contains(text), "{name}: {ours}");
@@ -112,21 +108,21 @@ fn old_formats_are_printed_as_the_new_one() {
     if !can_run(missing(&["gcc", "ldconfig"]).or_else(not_root)) {
         return;
     }
-    let root = Root::new();
+    let root = Bundle::new();
     for file in ["libq.so.1", "glibc-hwcaps/x86-64-v2/libq.so.1"] {
-        compile("libq.so.1", &root.path("usr/lib").join(file));
+        make_library("libq.so.1", &root.at("usr/lib").join(file));
     }
-    symlink("usr/lib", root.path("lib")).unwrap();
-    fs::create_dir(root.path("etc")).unwrap();
+    symlink("usr/lib", root.at("lib")).unwrap();
+    fs::create_dir(root.at("etc")).unwrap();
     let printed = |format| {
         must(
             Command::new("ldconfig")
                 .args(["-i", "-c", format, "-r"])
-                .arg(root.path("")),
+                .arg(root.root()),
         );
-        let (success, text, errors) = print(&root.path(""), &[]);
+        let (success, text, errors) = print(&root.root(), &[]);
         assert!(success, "{format}: {errors}");
-        let (success, problems, _) = print(&root.path(""), &["--check"]);
+        let (success, problems, _) = print(&root.root(), &["--check"]);
         assert!(success, "{format}: {problems}");
         text
     };
@@ -144,8 +140,8 @@ fn old_formats_are_printed_as_the_new_one() {
 fn json_holds_the_same() {
     for name in stored_roots() {
         let root = root_with(&fs::read(stored(&name, "ld.so.cache")).unwrap());
-        let (_, text, _) = print(&root.path(""), &[]);
-        let (success, json, errors) = print(&root.path(""), &["--json"]);
+        let (_, text, _) = print(&root.root(), &[]);
+        let (success, json, errors) = print(&root.root(), &["--json"]);
         assert!(success, "{name}: {errors}");
         let json: Value = serde_json::from_str(&json).unwrap();
         let libraries = json["libraries"].as_array().unwrap();
@@ -180,9 +176,9 @@ fn nothing_is_wrong_with_what_ldconfig_wrote() {
     }
     // It takes long to unpack, and has nothing that others have not.
     for name in stored_roots().into_iter().filter(|name| name != "many") {
-        let root = Root::unpack(&name);
-        root.update();
-        let (success, ours, errors) = print(&root.path(""), &["--check"]);
+        let root = unpacked(&name);
+        update(&root);
+        let (success, ours, errors) = print(&root.root(), &["--check"]);
         let problems = PASSED_OVER.iter().find(|(with, _)| *with == name);
         assert_eq!(success, problems.is_none(), "{name}: {ours}{errors}");
         match problems {
@@ -193,13 +189,13 @@ fn nothing_is_wrong_with_what_ldconfig_wrote() {
 }
 
 /// Writes a damaged cache into the root and returns what is said about it.
-fn check(root: &Root, damaged: &LdCache<'_>, behind: &[u8]) -> String {
+fn check(root: &Bundle, damaged: &LdCache<'_>, behind: &[u8]) -> String {
     let bytes = [&damaged.write().unwrap(), behind].concat();
-    fs::write(root.path("etc/ld.so.cache"), bytes).unwrap();
-    let (success, problems, errors) = print(&root.path(""), &["--check"]);
+    fs::write(root.at("etc/ld.so.cache"), bytes).unwrap();
+    let (success, problems, errors) = print(&root.root(), &["--check"]);
     assert!(!success, "nothing was found");
     assert!(errors.contains("writes it anew"), "{errors}");
-    let (success, json, _) = print(&root.path(""), &["--check", "--json"]);
+    let (success, json, _) = print(&root.root(), &["--check", "--json"]);
     assert!(!success);
     let json: Value = serde_json::from_str(&json).unwrap();
     let listed = json["problems"].as_array().unwrap();
@@ -208,14 +204,20 @@ fn check(root: &Root, damaged: &LdCache<'_>, behind: &[u8]) -> String {
     problems
 }
 
+/// A root in which everything is right.
+fn sound() -> Bundle {
+    let root = unpacked("edgeS-trixie");
+    update(&root);
+    root
+}
+
 #[test]
 fn each_kind_of_problem_is_named() {
     if !can_run(obstacle()) {
         return;
     }
-    let root = Root::unpack("edgeS-trixie");
-    root.update();
-    let bytes = root.cache();
+    let root = sound();
+    let bytes = cache(&root);
     let good = LdCache::parse(&bytes).unwrap();
     let damaged = |damage: &dyn Fn(&mut LdCache<'_>)| {
         let mut cache = good.clone();
@@ -264,7 +266,16 @@ fn each_kind_of_problem_is_named() {
         let sentence = format!("{moved}\n  leads to nothing that can be loaded: {reason}");
         assert!(dangling.starts_with(&sentence), "{dangling}");
     }
+}
 
+#[test]
+fn problems_of_a_whole_cache_are_named() {
+    if !can_run(obstacle()) {
+        return;
+    }
+    let root = sound();
+    let bytes = cache(&root);
+    let good = LdCache::parse(&bytes).unwrap();
     let foreign = check(
         &root,
         &LdCache {
@@ -289,11 +300,11 @@ fn what_is_no_cache_is_refused() {
         (b"glibc-ld.so.cache1.1", "cut off"),
         (b"ld.so-1.7.0\0\xff\xff\xff\xff", "cut off"),
     ] {
-        let (success, text, errors) = print(&root_with(bytes).path(""), &[]);
+        let (success, text, errors) = print(&root_with(bytes).root(), &[]);
         assert!(!success && text.is_empty());
         assert!(errors.contains(reason), "{errors}");
     }
-    let (success, _, errors) = print(&Root::new().path(""), &[]);
+    let (success, _, errors) = print(&Bundle::new().root(), &[]);
     assert!(
         !success && errors.contains("cannot read /etc/ld.so.cache"),
         "{errors}"

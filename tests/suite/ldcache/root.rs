@@ -1,117 +1,69 @@
-//! A root in a bundle of its own, and the hook that works on it.
+//! The stored roots, and the hook that works on them.
 
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
-use tempfile::TempDir;
+use crate::common::bundle::Bundle;
+use crate::common::machine::{fixture, missing, must};
 
-use crate::common::machine::{BACKTRACE, Ended, binary, fixture, folder, missing, must};
-
-/// The programs that unpack a root.
-pub(crate) const UNPACKERS: [&str; 2] = ["tar", "zstd"];
-
-/// A bundle with a root file system.
-pub(crate) struct Root {
-    bundle: TempDir,
+/// A bundle whose root is one of the stored ones.
+pub(super) fn unpacked(name: &str) -> Bundle {
+    let bundle = Bundle::new();
+    bundle.unpack(name);
+    bundle
 }
 
-impl Root {
-    /// An empty root.
-    pub(crate) fn new() -> Self {
-        let bundle = folder();
-        fs::create_dir(bundle.path().join("rootfs")).unwrap();
-        fs::write(
-            bundle.path().join("config.json"),
-            r#"{"ociVersion":"1.0.2","root":{"path":"rootfs"}}"#,
-        )
+/// A bundle whose root is a copy of this directory as it is.
+pub(super) fn copied(root: &Path) -> Bundle {
+    let bundle = Bundle::new();
+    must(
+        Command::new("cp")
+            .args(["-a", "-T"])
+            .args([root, &bundle.root()]),
+    );
+    bundle
+}
+
+/// Runs the hook, which must succeed.
+#[track_caller]
+pub(super) fn update(bundle: &Bundle) {
+    update_in(bundle, &[]);
+}
+
+/// The same behind other commands.
+#[track_caller]
+pub(super) fn update_in(bundle: &Bundle, before: &[OsString]) {
+    let outcome = bundle.hook_in(before, "update-ldcache");
+    assert!(outcome.success(), "update-ldcache: {outcome:?}");
+}
+
+/// The bytes of a root's cache.
+pub(super) fn cache(bundle: &Bundle) -> Vec<u8> {
+    fs::read(bundle.at("etc/ld.so.cache")).unwrap()
+}
+
+/// All symbolic links of a root as `path -> target` lines in bytewise order.
+pub(super) fn links(bundle: &Bundle) -> Vec<u8> {
+    let find = Command::new("find")
+        .arg(bundle.root())
+        .args(["-type", "l", "-printf", "%P -> %l\\n"])
+        .env("LC_ALL", "C")
+        .output()
         .unwrap();
-        Self { bundle }
-    }
-
-    /// One of the stored roots.
-    pub(crate) fn unpack(name: &str) -> Self {
-        let root = Self::new();
-        must(
-            Command::new("tar")
-                .args(["-I", "zstd", "-x", "-p", "--no-same-owner", "-f"])
-                .arg(stored(name, "tar.zst"))
-                .arg("-C")
-                .arg(root.path("")),
-        );
-        root
-    }
-
-    /// A copy of it as it stands.
-    pub(crate) fn copy(&self) -> Self {
-        let copy = Self::new();
-        must(
-            Command::new("cp")
-                .args(["-a", "-T"])
-                .args([self.path(""), copy.path("")]),
-        );
-        copy
-    }
-
-    /// A path in it, given without the first slash.
-    pub(crate) fn path(&self, inside: &str) -> PathBuf {
-        self.bundle.path().join("rootfs").join(inside)
-    }
-
-    /// Runs the hook `update-ldcache` below the words of another command, if any; it must succeed.
-    pub(crate) fn update_under(&self, wrapper: &[&Path]) {
-        let bundle = self.bundle.path().to_str().unwrap();
-        let state = self.bundle.path().join("state.json");
-        fs::write(
-            &state,
-            format!(r#"{{"ociVersion":"1.0.2","id":"x","status":"creating","bundle":"{bundle}"}}"#),
-        )
-        .unwrap();
-        let program = binary();
-        let words: Vec<&Path> = wrapper.iter().copied().chain([program.as_path()]).collect();
-        let ended = Command::new(words[0])
-            .args(&words[1..])
-            .args(["hook", "update-ldcache"])
-            .env_clear()
-            .envs([BACKTRACE])
-            .stdin(Stdio::from(fs::File::open(state).unwrap()))
-            .output()
-            .unwrap();
-        let ended = Ended::from(ended);
-        assert!(ended.success, "update-ldcache: {}", ended.text);
-    }
-
-    /// Runs the hook `update-ldcache`.
-    pub(crate) fn update(&self) {
-        self.update_under(&[]);
-    }
-
-    /// The bytes of its cache.
-    pub(crate) fn cache(&self) -> Vec<u8> {
-        fs::read(self.path("etc/ld.so.cache")).unwrap()
-    }
-
-    /// All its symbolic links as `path -> target` lines in bytewise order.
-    pub(crate) fn links(&self) -> Vec<u8> {
-        let find = Command::new("find")
-            .arg(self.path(""))
-            .args(["-type", "l", "-printf", "%P -> %l\\n"])
-            .env("LC_ALL", "C")
-            .output()
-            .unwrap();
-        let mut lines: Vec<_> = find.stdout.split_inclusive(|&byte| byte == b'\n').collect();
-        lines.sort_unstable();
-        lines.concat()
-    }
+    let mut lines: Vec<_> = find.stdout.split_inclusive(|&byte| byte == b'\n').collect();
+    lines.sort_unstable();
+    lines.concat()
 }
 
 /// A file of a stored root.
-pub(crate) fn stored(name: &str, suffix: &str) -> PathBuf {
+pub(super) fn stored(name: &str, suffix: &str) -> PathBuf {
     fixture("roots").join(format!("{name}.{suffix}"))
 }
 
 /// The names of all stored roots.
-pub(crate) fn stored_roots() -> Vec<String> {
+pub(super) fn stored_roots() -> Vec<String> {
     let mut names: Vec<_> = fs::read_dir(fixture("roots"))
         .unwrap()
         .filter_map(|entry| {
@@ -126,7 +78,7 @@ pub(crate) fn stored_roots() -> Vec<String> {
 
 /// Says where two texts differ, instead of printing both.
 #[track_caller]
-pub(crate) fn assert_same(what: &str, ours: &[u8], theirs: &[u8]) {
+pub(super) fn assert_same(what: &str, ours: &[u8], theirs: &[u8]) {
     if ours == theirs {
         return;
     }
@@ -147,6 +99,6 @@ pub(crate) fn assert_same(what: &str, ours: &[u8], theirs: &[u8]) {
 }
 
 /// Why the stored roots cannot be unpacked, if so.
-pub(crate) fn obstacle() -> Option<String> {
-    missing(&UNPACKERS)
+pub(super) fn obstacle() -> Option<String> {
+    missing(&["tar", "zstd"])
 }

@@ -1,0 +1,86 @@
+//! ELF files that are as much of a library as hooks look at.
+
+/// The bytes of a shared library of x86-64 with this SONAME, and nothing else.
+pub(crate) fn library(soname: impl AsRef<[u8]>) -> Vec<u8> {
+    const HEADERS: u64 = 64 + 2 * 56;
+    const DYNAMIC: u64 = 4 * 16;
+    let strings = [b"\0", soname.as_ref(), b"\0"].concat();
+    let length = strings.len() as u64;
+    let mut file = Vec::from(*b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0");
+    let mut put = |width: usize, values: &[u64]| {
+        for value in values {
+            file.extend(value.to_le_bytes().iter().take(width));
+        }
+    };
+    put(2, &[3, 62]); // ET_DYN, EM_X86_64
+    put(4, &[1]);
+    put(8, &[0, 64, 0]);
+    put(4, &[0]);
+    put(2, &[64, 56, 2, 64, 0, 0]);
+    let size = HEADERS + DYNAMIC + length;
+    put(4, &[1, 4]); // PT_LOAD of everything
+    put(8, &[0, 0, 0, size, size, 4096]);
+    put(4, &[2, 4]); // PT_DYNAMIC
+    put(8, &[HEADERS, HEADERS, HEADERS, DYNAMIC, DYNAMIC, 8]);
+    put(8, &[5, HEADERS + DYNAMIC]); // DT_STRTAB
+    put(8, &[10, length]); // DT_STRSZ
+    put(8, &[14, 1]); // DT_SONAME
+    put(8, &[0, 0]);
+    file.extend(strings);
+    file
+}
+
+/// The bytes of an ELF file of x86-64 with a section of notes, in which this owner says this.
+pub(crate) fn with_note(section: &str, owner: &str, text: &[u8]) -> Vec<u8> {
+    let names = format!("\0{section}\0.shstrtab\0");
+    let pad = |bytes: &[u8]| {
+        let mut bytes = bytes.to_vec();
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
+        bytes
+    };
+    let word = |value: usize| u32::try_from(value).expect("a small number").to_le_bytes();
+    let owner = [owner.as_bytes(), b"\0"].concat();
+    let note = [
+        &word(owner.len())[..],
+        &word(text.len()),
+        &word(1),
+        &pad(&owner),
+        &pad(text),
+    ]
+    .concat();
+    let (note_at, names_at) = (64, 64 + note.len());
+    let table = names_at + names.len();
+    let mut file = Vec::from(*b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0");
+    let mut put = |width: usize, values: &[usize]| {
+        for value in values {
+            file.extend(value.to_le_bytes().iter().take(width));
+        }
+    };
+    put(2, &[3, 62]); // ET_DYN, EM_X86_64
+    put(4, &[1]);
+    put(8, &[0, 0, table]);
+    put(4, &[0]);
+    put(2, &[64, 56, 0, 64, 3, 2]);
+    put(1, &note.iter().map(|&byte| byte.into()).collect::<Vec<_>>());
+    put(1, &names.bytes().map(usize::from).collect::<Vec<_>>());
+    put(8, &[0; 8]);
+    for (name, kind, at, size) in [
+        (1, 7, note_at, note.len()),                   // SHT_NOTE
+        (2 + section.len(), 3, names_at, names.len()), // SHT_STRTAB
+    ] {
+        put(4, &[name, kind]);
+        put(8, &[0, 0, at, size]);
+        put(4, &[0, 0]);
+        put(8, &[4, 0]);
+    }
+    file
+}
+
+/// A libcuda of NVIDIA's compatibility package, as far as the hook looks at it.
+pub(crate) fn compat_libcuda(note: &str) -> Vec<u8> {
+    with_note(
+        ".note.cuda.fwd_compatibility",
+        "NVIDIA Corporation",
+        note.as_bytes(),
+    )
+}
