@@ -12,7 +12,7 @@ use nvidia_ctk::elf::Endian;
 use nvidia_ctk::ldcache::format::{CacheEntry, Hwcap, LdCache};
 use nvidia_ctk::ldcache::profile::Format;
 
-use crate::common::bundle::Bundle;
+use crate::common::bundle::{Attacker, Bundle};
 use crate::common::elf::library;
 use crate::common::machine::hostile_cases;
 use crate::common::outcome::Outcome;
@@ -448,6 +448,7 @@ fn ends_in_time(bundle: &Bundle, line: &str) -> Vec<String> {
 #[test]
 fn a_labyrinth_of_links() {
     const LINKS: usize = 12_000;
+    let _quiet = Attacker::none();
     let line = format!("update-ldcache --folder {DRIVER}");
     let with_driver = || {
         let bundle = Bundle::new();

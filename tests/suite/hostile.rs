@@ -8,7 +8,6 @@ use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
 
-use nvidia_ctk::ldcache::cached_paths;
 use nvidia_ctk::rootfs::ContainerRoot;
 
 use crate::common::bundle::Bundle;
@@ -161,8 +160,7 @@ fn odd_files_in_place_of_any_file() {
             let is_result = line != UPDATE || path.starts_with("etc/");
             assert!(ran.code == 0 || is_result, "{case}");
             if line == UPDATE && path.starts_with("opt/lib/libodd") {
-                let root = ContainerRoot::open(&bundle.root()).unwrap();
-                let cached = cached_paths(&root);
+                let cached = bundle.cached();
                 assert!(cached.contains(&"/opt/lib/liba.so.1".into()), "{case}");
                 assert!(!cached.contains(&"/opt/lib/libodd.so.1".into()), "{case}");
             }
@@ -272,9 +270,8 @@ fn libraries_with_a_wrong_field() {
                 let ran = bundle.hook(line);
                 let case = format!("{what} {value:#x}, {line}: {ran:?}");
                 assert_eq!(ran.code, 0, "{case}");
-                let root = ContainerRoot::open(&bundle.root()).unwrap();
-                let is_cached = cached_paths(&root).contains(&"/opt/lib/liba.so.1".into());
-                assert!(is_cached, "{case}");
+                let cached = bundle.cached();
+                assert!(cached.contains(&"/opt/lib/liba.so.1".into()), "{case}");
             }
             cases += 1;
         }
@@ -292,8 +289,7 @@ fn libraries_that_are_cut_off() {
         bundle.file(path, &whole[..length]);
     }
     bundle.hook("update-ldcache --folder /opt/lib").silent();
-    let root = ContainerRoot::open(&bundle.root()).unwrap();
-    let cached = cached_paths(&root);
-    assert!(cached.contains(&Path::new("/opt/lib/liba.so.1").into()));
+    let cached = bundle.cached();
+    assert!(cached.contains(&"/opt/lib/liba.so.1".into()));
     hostile_cases(1);
 }

@@ -142,15 +142,20 @@ pub(crate) fn end(child: Child) -> Outcome {
 /// Someone with write access to the root, from another container: swaps two names all the time.
 pub(crate) struct Attacker {
     process: Child,
-    _alone: MutexGuard<'static, ()>,
+    _only: MutexGuard<'static, ()>,
 }
 
 impl Attacker {
+    /// Keeps attackers away. Two would leave no processor for the hooks; and while anything is renamed all the time, no lookup
+    /// succeeds that takes long and has `..` in it: openat2(2) gives EAGAIN.
+    pub(crate) fn none() -> MutexGuard<'static, ()> {
+        static ATTACKER: Mutex<()> = Mutex::new(());
+        ATTACKER.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Begins to swap these paths of the root.
     pub(crate) fn start(bundle: &Bundle, one: &str, other: &str) -> Self {
-        // Two attackers would leave no processor for the hooks.
-        static ALONE: Mutex<()> = Mutex::new(());
-        let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+        let only = Self::none();
         let mut process = Command::new(helper("exchange.c"))
             .arg(bundle.at(one))
             .arg(bundle.at(other))
@@ -163,7 +168,7 @@ impl Attacker {
         assert_eq!(&ready, b"ready\n");
         Self {
             process,
-            _alone: alone,
+            _only: only,
         }
     }
 
