@@ -159,7 +159,8 @@ impl Change {
 
 impl Call {
     fn all(trace: &str) -> Vec<Self> {
-        // How often more memory is asked for hangs on where the kernel has put it, and how often the clock on how long a run takes.
+        // How often more memory is asked for depends on where the kernel has put it, how often the clock is and the watchdog is set
+        // again on how long a run takes.
         let varying = [
             "execve",
             "getrandom",
@@ -169,6 +170,8 @@ impl Call {
             "mremap",
             "madvise",
             "clock_gettime",
+            "alarm",
+            "setitimer",
         ];
         let mut numbers = HashMap::new();
         let mut calls = Vec::new();
