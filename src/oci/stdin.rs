@@ -10,12 +10,9 @@ use nix::sys::stat::{SFlag, fstat};
 
 /// How long the runtime may take to write the whole state.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How long it may take where nobody needs it.
-const GRACE: Duration = Duration::from_secs(2);
 
 /// Standard input with a deadline.
 pub(super) struct Stdin {
-    patience: Duration,
     deadline: Instant,
 }
 
@@ -27,20 +24,19 @@ impl Stdin {
             "it is a terminal; a container runtime calls this hook with the state as JSON there. By hand: echo \
              '{{\"bundle\":\"/path/to/bundle\"}}' | nvidia-cdi-hook …, or --container-spec FILE"
         );
-        Ok(Self::within(PATIENCE))
+        Ok(Self::new())
     }
 
     /// A pipe, whose writer may fail when nobody reads it; none if it is something else.
     pub(super) fn open_pipe() -> Option<Self> {
         let mode = fstat(io::stdin()).ok()?.st_mode;
         let kind = SFlag::from_bits_truncate(mode & SFlag::S_IFMT.bits());
-        matches!(kind, SFlag::S_IFIFO | SFlag::S_IFSOCK).then(|| Self::within(GRACE))
+        matches!(kind, SFlag::S_IFIFO | SFlag::S_IFSOCK).then(Self::new)
     }
 
-    fn within(patience: Duration) -> Self {
+    fn new() -> Self {
         Self {
-            patience,
-            deadline: Instant::now() + patience,
+            deadline: Instant::now() + PATIENCE,
         }
     }
 }
@@ -57,7 +53,7 @@ impl Read for Stdin {
         {
             return Err(io::Error::new(
                 io::ErrorKind::TimedOut,
-                format!("no complete state after {} s", self.patience.as_secs()),
+                format!("no complete state after {} s", PATIENCE.as_secs()),
             ));
         }
         // Unbuffered: nothing may wait behind the first JSON value.

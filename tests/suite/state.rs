@@ -317,6 +317,35 @@ fn a_state_may_come_in_pieces() {
     assert_eq!(bundle.target("l"), "t");
 }
 
+/// crun fails when the pipe is closed before it has written the state.
+#[test]
+fn a_hook_with_nothing_to_do_waits_for_the_state() {
+    let bundle = Bundle::new();
+    let lines = ["noop", "unknown-hook", "create-symlinks --link t::/l"];
+    for line in lines {
+        let words: Vec<_> = line.split(' ').collect();
+        let mut command = bundle.command(&[], "nvidia-cdi-hook", &words);
+        command.env("NVIDIA_CTK_DISABLE_HOOKS", "all");
+        let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
+        // Long enough for a hook that does not wait.
+        for _ in 0..50 {
+            assert!(child.try_wait().unwrap().is_none(), "{line}: it has ended");
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        let mut pipe = child.stdin.take().unwrap();
+        pipe.write_all(bundle.state().to_string().as_bytes())
+            .unwrap();
+        assert_eq!(end(child).code, 0, "{line}");
+        assert!(!bundle.at("l").is_symlink(), "{line}");
+    }
+    // Nothing but a pipe is read, and no state is no error.
+    bundle
+        .run(&[], "nvidia-cdi-hook", &["noop"], "no state")
+        .silent();
+    let closed = bundle.spawn(&[], "nvidia-cdi-hook", &["noop"], Stdio::null());
+    end(closed).silent();
+}
+
 /// The only test that waits as long as the hook does.
 #[test]
 fn a_silent_standard_input_does_not_hold_up_a_container_for_ever() {
