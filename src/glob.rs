@@ -99,6 +99,8 @@ mod tests {
             ("[!a-c]x", "dx", true),
             ("[^a-c]x", "bx", false),
             ("[]]", "]", true),
+            ("[a-]", "-", true),
+            ("[+-]]", "+]", true),
             ("[a", "[a", true),
             ("\\*", "*", true),
             ("\\*", "a", false),
@@ -110,5 +112,15 @@ mod tests {
         }
         let many = "*a".repeat(1000);
         assert!(!matches(OsStr::new(&many), OsStr::new(&"a".repeat(500))));
+    }
+
+    #[test]
+    fn a_pattern_has_a_character_of_its_own() {
+        for pattern in ["*", "a?", "[a]", "\\a"] {
+            assert!(is_pattern(OsStr::new(pattern)), "{pattern}");
+        }
+        for name in ["", "a.conf", "]", "a-b", "{a,b}"] {
+            assert!(!is_pattern(OsStr::new(name)), "{name}");
+        }
     }
 }

@@ -147,6 +147,11 @@ mod tests {
         assert_eq!(trim_directory(b"/opt/a/// \t\r"), b"/opt/a");
         assert_eq!(trim_directory(b"///"), b"");
         assert_eq!(split_type(b"/d=libc6"), (&b"/d"[..], Some(3)));
+        for kind in ["libc4", "libc5"] {
+            let line = format!("/d={kind}");
+            assert_eq!(split_type(line.as_bytes()), (&b"/d"[..], Some(2)), "{line}");
+        }
+        assert_eq!(split_type(b"/d=glibc2"), (&b"/d"[..], Some(3)));
         assert_eq!(split_type(b"/e = libc6"), (&b"/e "[..], None));
         assert_eq!(split_type(b"/f"), (&b"/f"[..], None));
     }
