@@ -154,4 +154,55 @@ mod tests {
         let values = format!("{{\"a\":[\"b\",\"{long}\"]}}");
         assert_eq!(error(&values, 1 << 20), None);
     }
+
+    #[test]
+    fn bounds_are_exact() {
+        let at = |count: u64| "x".repeat(usize::try_from(count).unwrap());
+        let key = |count| error(&format!(r#"{{"{}":1}}"#, at(count)), u64::MAX);
+        assert_eq!(key(MAX_KEY), None);
+        assert!(key(MAX_KEY + 1).unwrap().contains("a key longer"));
+        let value = |count| {
+            let text = format!(r#"["{}"]"#, at(count));
+            read_short::<IgnoredAny>(text.as_bytes(), u64::MAX, 10).err()
+        };
+        assert!(value(10).is_none());
+        let message = format!("{:#}", value(11).unwrap());
+        assert!(
+            message.contains("a string longer than 10 bytes"),
+            "{message}"
+        );
+        assert_eq!(error("[10]", 4), None);
+        assert!(error("[100]", 4).unwrap().contains("larger than 4 bytes"));
+    }
+
+    #[test]
+    fn keys_are_told_from_values() {
+        let long = "k".repeat(70_000);
+        for text in [
+            r#"{"LONG":1}"#,
+            r#"{"a":1,"LONG":1}"#,
+            r#"{"a":[],"LONG":1}"#,
+            r#"{"a":{"b":[]},"LONG":1}"#,
+            r#"[{"a":1},{"LONG":1}]"#,
+            r#"{"a":"\"","LONG":1}"#,
+        ] {
+            let message = error(&text.replace("LONG", &long), u64::MAX);
+            assert!(message.unwrap().contains("a key longer"), "{text}");
+        }
+        for text in [
+            r#"["LONG"]"#,
+            r#"[1,"LONG"]"#,
+            r#"{"a":"LONG"}"#,
+            r#"[{},"LONG"]"#,
+            r#"[{"a":1},"LONG"]"#,
+            r#"{"a":[{"b":1},"LONG"]}"#,
+            r#"["{",",","\"{","LONG"]"#,
+        ] {
+            assert_eq!(
+                error(&text.replace("LONG", &long), u64::MAX),
+                None,
+                "{text}"
+            );
+        }
+    }
 }
