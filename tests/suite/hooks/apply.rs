@@ -199,3 +199,48 @@ fn a_warning_of_another_part_leaves_the_cache_its_mark() {
     let odd = marked("apply --host-driver-version 570.1 --folder /opt/lib", true);
     assert_eq!(odd, plain);
 }
+
+/// Guards: `finds_more` and `is_nothing`.
+#[test]
+fn a_part_of_apply_without_work_does_nothing() {
+    for (options, has_cache) in [
+        ("--folder /opt/lib", true),
+        ("--host-driver-version 570.1", true),
+        ("--host-cuda-version 12.8", true),
+        ("--link t::/l", false),
+        ("--chmod 755:/opt", false),
+    ] {
+        let bundle = Bundle::new();
+        bundle.file("opt/lib/libx.so.1.2", library("libx.so.1"));
+        bundle.hook(&format!("apply {options}")).silent();
+        let found = bundle.at("etc/ld.so.cache").exists();
+        assert_eq!(found, has_cache, "{options}");
+    }
+    // Where no part is left not even the root is opened.
+    for (options, has_work) in [
+        ("", false),
+        ("--link t::/l", true),
+        ("--chmod 755:/f", true),
+        ("--folder /opt/lib", true),
+        ("--host-driver-version 570.1", true),
+        ("--update-application-profile", true),
+    ] {
+        let bundle = Bundle::new();
+        bundle.config(r#"{"root":{"path":"missing"}}"#);
+        let ran = bundle.hook(&format!("apply {options}"));
+        assert_eq!(ran.code == 1, has_work, "{options}: {ran:?}");
+        assert_eq!(ran.stderr.contains("No such file"), has_work, "{ran:?}");
+    }
+}
+
+#[test]
+fn the_parts_that_fail_are_counted() {
+    let bundle = Bundle::new();
+    bundle.directory("d").link("loop", "loop");
+    for (options, message) in [
+        ("--link t::/d", "msg=\"1 parts failed"),
+        ("--link t::/d --chmod 755:/loop", "msg=\"2 parts failed"),
+    ] {
+        bundle.hook(&format!("apply {options}")).fails(&[message]);
+    }
+}

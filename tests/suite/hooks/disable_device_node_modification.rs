@@ -156,3 +156,20 @@ fn nothing_is_mounted_outside_of_the_containers_namespace() {
         "{ran:?}"
     );
 }
+
+#[test]
+fn parameters_of_the_host_that_cannot_be_read_are_a_warning() {
+    if !has(&["unshare", "mount"]) {
+        return;
+    }
+    let bundle = Bundle::new();
+    let odd = "rm /proc/driver/nvidia/params; mkdir /proc/driver/nvidia/params; \"$@\"";
+    let ran = with_params(&bundle, PARAMS, odd, "cat $params");
+    assert_eq!(
+        (ran.code, ran.stdout.as_str()),
+        (0, IN_CONTAINER),
+        "{ran:?}"
+    );
+    let warning = "programs may modify device files: cannot read the host's";
+    assert!(ran.stderr.contains(warning), "{ran:?}");
+}

@@ -83,3 +83,17 @@ fn profiles_and_devices_stay_inside() {
     bundle.link("dev", "/dev");
     bundle.hook("update-application-profile").silent();
 }
+
+/// What is no fault of a disk or of privileges is an error. Guard: `is_obstacle`.
+#[test]
+fn a_profile_that_cannot_be_written_is_an_error() {
+    if !has(&["mknod"]) {
+        return;
+    }
+    let bundle = Bundle::new();
+    bundle
+        .node("dev/nvidia0", &["c", "195", "0"])
+        .directory(PROFILE);
+    let ran = bundle.hook("update-application-profile");
+    ran.fails(&["cannot write /etc/nvidia/", "Is a directory"]);
+}
