@@ -351,3 +351,19 @@ fn is_no_directory(err: &io::Error) -> bool {
         .iter()
         .any(|&errno| err.raw_os_error() == Some(errno as i32))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_directory_is_a_root() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("file"), "").unwrap();
+        let root = Root::open(folder.path()).unwrap();
+        let kind = |path: &str| root.open_root(Path::new(path)).err().map(|err| err.kind());
+        assert_eq!(kind("/"), None);
+        assert_eq!(kind("/file"), Some(io::ErrorKind::NotADirectory));
+        assert_eq!(kind("/missing"), Some(io::ErrorKind::NotFound));
+    }
+}

@@ -132,4 +132,21 @@ mod tests {
             assert_eq!(found, expected, "{destination}");
         }
     }
+
+    #[test]
+    fn binds_are_told_by_type_and_options() {
+        let config = tempfile::NamedTempFile::new().unwrap();
+        let text = r#"{"mounts":[
+            {"destination":"/a","type":"bind"},
+            {"destination":"/b","type":"none","options":["ro","rbind"]},
+            {"destination":"/c","options":["bind"]},
+            {"destination":"/d","type":"tmpfs","options":["nosuid","size=1m"]},
+            {"destination":"/e","type":"proc"},
+            {"destination":"/f","options":[]},
+            {"destination":"/g"}]}"#;
+        std::fs::write(&config, text).unwrap();
+        let found = binds(config.path()).unwrap();
+        assert_eq!(found, ["/a", "/b", "/c"].map(PathBuf::from));
+        assert_eq!(binds(Path::new("/nowhere")), None);
+    }
 }

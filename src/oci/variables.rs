@@ -76,3 +76,39 @@ pub(super) fn own_variables(config: &Path) -> Option<Vec<String>> {
         open_host_file(config).and_then(|file| json::read_short(file, MAX_CONFIG, MAX_STRING));
     config.ok().map(|config| config.process.env.0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn own_of(variables: &[String]) -> Option<Vec<String>> {
+        let config = tempfile::NamedTempFile::new().unwrap();
+        let text = serde_json::json!({"process": {"env": variables}}).to_string();
+        std::fs::write(&config, text).unwrap();
+        own_variables(config.path())
+    }
+
+    #[test]
+    fn variables_of_this_program_are_kept() {
+        let variables = [
+            "A=b",
+            "NVIDIA_CTK_DEBUG=1",
+            "NVIDIA_VISIBLE_DEVICES=all",
+            "A_NVIDIA_CTK_DEBUG=1",
+            "NVIDIA_CDI_QUIET=1",
+        ];
+        let found = own_of(&variables.map(String::from)).unwrap();
+        assert_eq!(found, ["NVIDIA_CTK_DEBUG=1", "NVIDIA_CDI_QUIET=1"]);
+    }
+
+    #[test]
+    fn their_size_is_bounded() {
+        let size = 1024 - size_of::<String>();
+        let variable = format!("{:x<size$}", "NVIDIA_CTK_A=");
+        let of_number = |count| own_of(&vec![variable.clone(); count]);
+        assert_eq!(of_number(MAX_OWN / 1024).unwrap().len(), MAX_OWN / 1024);
+        assert_eq!(of_number(MAX_OWN / 1024 + 1), None);
+        let others = vec!["A=b".to_owned(); MAX_OWN / 16];
+        assert_eq!(own_of(&others), Some(Vec::new()));
+    }
+}

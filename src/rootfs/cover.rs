@@ -367,4 +367,24 @@ mod tests {
             });
         }
     }
+
+    #[test]
+    fn a_file_holds_all_the_bytes_and_no_more() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(&file, "bytes").unwrap();
+        let handle = openat(AT_FDCWD, file.path(), OFlag::O_PATH, Mode::empty()).unwrap();
+        for (bytes, expected) in [
+            ("bytes", true),
+            ("byte", false),
+            ("other", false),
+            ("bytes and more", false),
+            ("", false),
+        ] {
+            assert_eq!(
+                holds(&handle, bytes.as_bytes()).unwrap(),
+                expected,
+                "{bytes}"
+            );
+        }
+    }
 }

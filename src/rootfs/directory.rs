@@ -181,3 +181,73 @@ fn too_many_names() -> io::Error {
         format!("the names in this directory take more than {MAX_LISTING} bytes"),
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+    use std::path::Path;
+
+    use super::super::Root;
+    use super::*;
+
+    fn directory(folder: &Path) -> Directory {
+        Root::open(folder)
+            .unwrap()
+            .directory(Path::new("/"))
+            .unwrap()
+    }
+
+    #[test]
+    fn a_listing_can_be_read_again() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("file"), "").unwrap();
+        std::fs::create_dir(folder.path().join("...")).unwrap();
+        symlink("..", folder.path().join("link")).unwrap();
+        nix::unistd::mkfifo(&folder.path().join("fifo"), Mode::S_IRUSR).unwrap();
+        let files = directory(folder.path());
+        for _ in 0..2 {
+            let entries = files.entries().unwrap().into_iter();
+            let mut found: Vec<_> = entries.map(|it| (it.name, it.kind)).collect();
+            found.sort_by_key(|(name, _)| name.clone());
+            let expected = [
+                ("...", Kind::Directory),
+                ("fifo", Kind::Other),
+                ("file", Kind::File),
+                ("link", Kind::Link),
+            ];
+            assert_eq!(found, expected.map(|(name, kind)| (name.into(), kind)));
+        }
+        let devices = directory(Path::new("/dev")).entries().unwrap();
+        let null = devices.iter().find(|it| it.name == "null").unwrap();
+        assert_eq!(null.kind, Kind::CharacterDevice);
+    }
+
+    #[test]
+    fn regular_files_are_read_up_to_a_limit() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("file"), "0123456789").unwrap();
+        std::fs::create_dir(folder.path().join("directory")).unwrap();
+        symlink("file", folder.path().join("link")).unwrap();
+        let directory = directory(folder.path());
+        let read = |name: &str, limit| {
+            let read = directory.read(OsStr::new(name), limit);
+            read.map_err(|err| err.kind())
+        };
+        assert_eq!(read("file", 10), Ok(b"0123456789".to_vec()));
+        assert_eq!(read("file", 11), Ok(b"0123456789".to_vec()));
+        assert_eq!(read("file", 9), Err(io::ErrorKind::FileTooLarge));
+        assert_eq!(read("link", 10), Err(io::ErrorKind::InvalidInput));
+        assert_eq!(read("directory", 10), Err(io::ErrorKind::IsADirectory));
+        assert_eq!(read("missing", 10), Err(io::ErrorKind::NotFound));
+    }
+
+    #[test]
+    fn a_component_is_one_name() {
+        for name in ["", ".", "..", "/", "a/b", "a/", "/a"] {
+            assert!(single_component(OsStr::new(name)).is_err(), "{name}");
+        }
+        for name in ["a", "...", ".a", "a.."] {
+            assert!(single_component(OsStr::new(name)).is_ok(), "{name}");
+        }
+    }
+}

@@ -247,3 +247,126 @@ fn retry_swept(put: impl Fn() -> io::Result<()>) -> io::Result<()> {
     }
     result
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::os::unix::fs::symlink;
+    use std::path::Path;
+
+    use tempfile::TempDir;
+
+    use super::super::Root;
+    use super::*;
+
+    const NAME: &str = "file";
+
+    fn directory() -> (TempDir, Directory) {
+        let folder = tempfile::tempdir().unwrap();
+        let root = Root::open(folder.path()).unwrap();
+        let directory = root.directory(Path::new("/")).unwrap();
+        (folder, directory)
+    }
+
+    #[test]
+    fn only_what_differs_is_written() {
+        let (folder, directory) = directory();
+        let path = folder.path().join(NAME);
+        let mode = Mode::S_IRUSR | Mode::S_IWUSR;
+        let write = |bytes: &[u8], mode| directory.write(OsStr::new(NAME), bytes, mode).unwrap();
+        assert!(write(b"one", mode));
+        assert!(!write(b"one", mode));
+        // Another content of the same size, a longer and a shorter one, and another mode.
+        assert!(write(b"two", mode));
+        assert!(write(b"three", mode));
+        assert!(write(b"four", mode));
+        assert!(write(b"four", Mode::S_IRUSR));
+        assert!(!write(b"four", Mode::S_IRUSR));
+        // A link to a file that is right.
+        std::fs::rename(&path, folder.path().join("other")).unwrap();
+        symlink("other", &path).unwrap();
+        assert!(write(b"four", Mode::S_IRUSR));
+        assert!(!path.is_symlink());
+    }
+
+    #[test]
+    fn a_link_takes_the_place_of_what_is_no_directory() {
+        let (folder, directory) = directory();
+        let link = |target: &str| directory.symlink(OsStr::new(target), OsStr::new(NAME));
+        assert!(link("a").unwrap());
+        assert!(!link("a").unwrap());
+        assert!(link("b").unwrap());
+        let path = folder.path().join(NAME);
+        std::fs::remove_file(&path).unwrap();
+        std::fs::write(&path, "").unwrap();
+        assert!(link("a").unwrap());
+        std::fs::remove_file(&path).unwrap();
+        std::fs::create_dir(&path).unwrap();
+        let err = link("a").unwrap_err();
+        assert_eq!(err.kind(), io::ErrorKind::IsADirectory);
+    }
+
+    #[test]
+    fn leftovers_of_killed_hooks_are_removed_once() {
+        let (folder, directory) = directory();
+        let leftover = |name: &str| folder.path().join(format!(".nvidia-ctk-{name}"));
+        std::fs::write(leftover("unlocked"), "").unwrap();
+        std::fs::write(leftover("locked"), "").unwrap();
+        std::fs::create_dir(leftover("directory")).unwrap();
+        symlink("t", leftover("link")).unwrap();
+        std::fs::write(folder.path().join(".nvidia-ct"), "").unwrap();
+        let locked = File::open(leftover("locked")).unwrap();
+        flock(&locked, FlockOperation::NonBlockingLockExclusive).unwrap();
+        directory
+            .write(OsStr::new(NAME), b"", Mode::S_IRUSR)
+            .unwrap();
+        let mut left: Vec<_> = directory.entries().unwrap().into_iter().collect();
+        left.sort_by_key(|it| it.name.clone());
+        let left: Vec<_> = left.iter().map(|it| it.name.as_os_str()).collect();
+        assert_eq!(
+            left,
+            [
+                ".nvidia-ct",
+                ".nvidia-ctk-directory",
+                ".nvidia-ctk-locked",
+                NAME
+            ]
+        );
+    }
+
+    #[test]
+    fn only_a_name_that_was_swept_is_made_again() {
+        let run = |failures: usize, kind: io::ErrorKind| {
+            let calls = Cell::new(0);
+            let result = retry_swept(|| {
+                calls.set(calls.get() + 1);
+                if calls.get() <= failures {
+                    return Err(kind.into());
+                }
+                Ok(())
+            });
+            (calls.get(), result.is_ok())
+        };
+        assert_eq!(run(0, io::ErrorKind::NotFound), (1, true));
+        assert_eq!(run(3, io::ErrorKind::NotFound), (4, true));
+        assert_eq!(run(100, io::ErrorKind::NotFound), (1 + MAX_SWEPT, false));
+        assert_eq!(run(3, io::ErrorKind::StorageFull), (1, false));
+    }
+
+    #[test]
+    fn a_mark_has_one_size() {
+        let (folder, directory) = directory();
+        let name = OsStr::new(NAME);
+        let mode = Mode::S_IRUSR | Mode::S_IWUSR;
+        directory.write_marked(name, b"x", mode, |_| 7).unwrap();
+        let file = File::open(folder.path().join(NAME)).unwrap();
+        let set = |mark: &[u8]| fsetxattr(&file, MARK, mark, XattrFlags::empty());
+        if set(&7_u64.to_le_bytes()).is_err() {
+            return; // the file system holds none
+        }
+        assert_eq!(directory.read_mark(name).unwrap().0, 7);
+        set(&[7; 4]).unwrap();
+        let err = directory.read_mark(name).unwrap_err();
+        assert_eq!(err.kind(), io::ErrorKind::InvalidData);
+    }
+}

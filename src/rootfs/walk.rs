@@ -201,4 +201,18 @@ mod tests {
             assert_eq!(id(&walked), id(&by_kernel(&root, path)), "{path}");
         }
     }
+
+    #[test]
+    fn as_many_links_are_followed_as_by_openat2() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("0"), "").unwrap();
+        let root = File::open(folder.path()).unwrap();
+        for number in 1..=MAX_LINKS + 1 {
+            let target = (number - 1).to_string();
+            symlink(target, folder.path().join(number.to_string())).unwrap();
+            let path = number.to_string();
+            let walked = find(root.as_fd(), Path::new(&path));
+            assert_eq!(id(&walked), id(&by_kernel(&root, &path)), "{path} links");
+        }
+    }
 }

@@ -238,3 +238,23 @@ fn memory_does_not_follow_the_environment_of_a_container() {
         );
     }
 }
+
+/// No hook reads config.json for variables that nobody set. Guard: `is_own_variable`.
+#[test]
+fn without_variables_of_its_own_a_hook_reads_no_environment() {
+    let bundle = bundle("{");
+    let mut state = bundle.state();
+    state["root"] = "rootfs".into();
+    let arguments: Vec<_> = CHMOD.split(' ').chain(["--debug"]).collect();
+    for (variable, is_read) in [
+        ("CUDA_VERSION=12", false),
+        ("A_NVIDIA_CTK_DEBUG=1", false),
+        ("NVIDIA_CTK_DEBUG=1", true),
+        ("NVIDIA_CDI_DEBUG=1", true),
+    ] {
+        let before = words(&["env", variable]);
+        let ran = bundle.run(&before, "nvidia-cdi-hook", &arguments, state.to_string());
+        let says = ran.stderr.contains("variables of the log alone count");
+        assert_eq!((ran.code, says), (0, is_read), "{variable}: {ran:?}");
+    }
+}

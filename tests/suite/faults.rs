@@ -476,3 +476,22 @@ fn hooks_at_the_same_time_leave_one_complete_result() {
         }
     }
 }
+
+/// Whoever renames something, anywhere on the machine, makes openat2(2) fail for the moment. Guard: `by_kernel` tries again.
+#[test]
+fn a_lookup_that_was_disturbed_is_tried_again() {
+    if !has(&["strace"]) {
+        return;
+    }
+    for fault in ["EAGAIN", "EINTR"] {
+        for line in LINES {
+            let bundle = updated_root();
+            let inject = format!("inject=openat2:error={fault}:when=1+2");
+            let strace = words(&["strace", "-f", "-o", "/dev/null", "-e", &inject]);
+            bundle.hook_in(&strace, line).silent();
+            let after = contents(&bundle.root());
+            bundle.hook(line).silent();
+            assert_eq!(contents(&bundle.root()), after, "{fault}: {line}");
+        }
+    }
+}

@@ -527,3 +527,53 @@ fn a_shared_mount_gets_no_cover() {
         );
     }
 }
+
+/// Where nobody can be at work in the container a library is opened at once; elsewhere, as in a volume, it is looked at first, which
+/// takes two calls more. Guards: `is_creating`, `is_quiet`.
+#[test]
+fn only_while_a_container_is_made_its_own_libraries_are_opened_at_once() {
+    if !has(&["unshare", "mount", "strace"]) {
+        return;
+    }
+    for (is_inside, status, is_at_once) in [
+        (false, "running", false),
+        (false, "creating", true),
+        (true, "created", true),
+        (true, "creating", true),
+    ] {
+        let bundle = image();
+        let trace = bundle.path().join("trace");
+        let mounts = format!("mount --bind $root $root; {VOLUME}");
+        let mut before = with_mounts(&bundle, &mounts);
+        if is_inside {
+            before.extend(words(&["unshare", "--pid", "--fork"]));
+        }
+        let strace = ["strace", "-f", "-qq", "-e", "trace=openat,openat2", "-o"];
+        before.extend(words(&strace));
+        before.push(trace.clone().into());
+        let mut state = bundle.state();
+        state["status"] = status.into();
+        let arguments: Vec<_> = UPDATE.split(' ').chain(["--folder", "/vol"]).collect();
+        let ran = bundle.run(&before, "nvidia-cdi-hook", &arguments, state.to_string());
+        assert_eq!(ran.code, 0, "{ran:?}");
+        let trace = fs::read_to_string(trace).unwrap();
+        for (name, is_at_once) in [("liba.so.1.2", is_at_once), ("libhost.so.1.2", false)] {
+            let mut opened = trace.lines().filter(|it| it.contains(name));
+            let first = opened.next().expect("the library is opened");
+            assert_eq!(!first.contains("O_PATH"), is_at_once, "{status}: {first}");
+        }
+    }
+}
+
+/// Where nothing has to be changed nothing is refused.
+#[test]
+fn a_link_that_is_there_in_a_volume_is_no_warning() {
+    let line = "create-symlinks --link missing::/vol/libstale.so.1";
+    for ran in untouched(VOLUME, line, |_| ()) {
+        ran.silent();
+    }
+    let line = "create-symlinks --link other::/vol/libstale.so.1";
+    for ran in untouched(VOLUME, line, |_| ()) {
+        ran.warns(&[NOT_OWN]);
+    }
+}

@@ -557,3 +557,40 @@ fn a_hook_inside_of_the_container_does_not_follow_its_pid() {
         );
     }
 }
+
+/// The process of the state may be in the mount namespace of the hook, which is the container's, or the host's. In the container's a
+/// missing mount is a warning. Guard: `mount_namespace`.
+#[test]
+fn a_process_in_the_hooks_own_mount_namespace_is_the_containers_or_the_hosts() {
+    if !has(&["unshare", "mount"]) {
+        return;
+    }
+    let bundle = Bundle::new();
+    bundle.config(r#"{"root":{"path":"rootfs"},"mounts":[{"destination":"/dev"}]}"#);
+    let file = bundle.path().join("state");
+    let own = with_mounts(&bundle, "true");
+    // A host, whose process 1 sees the same mounts.
+    let host = [
+        words(&["unshare", "--mount", "--propagation=private"]),
+        words(&["--pid", "--fork", "--mount-proc"]),
+        words(&["sh", "-c", "\"$@\"; exit $?", "sh"]),
+    ]
+    .concat();
+    let script = format!("sed -i s/PID/$$/ {}; exec \"$@\"", file.display());
+    let of_hook = words(&["sh", "-c", &script, "sh"]);
+    let state = bundle.state().to_string();
+    let state = state.replace("\"pid\":1", "\"pid\":PID");
+    for (mounts, is_own) in [(own, true), (host, false)] {
+        fs::write(&file, &state).unwrap();
+        let spec = format!("--container-spec={}", file.display());
+        let words = [&WORDS[..], &[spec.as_str()]].concat();
+        let before = [mounts, of_hook.clone()].concat();
+        let ran = bundle.run(&before, "nvidia-cdi-hook", &words, "");
+        if is_own {
+            ran.warns(&["/dev and all other mounts of the container are missing"]);
+        } else {
+            ran.silent();
+        }
+        fs::remove_file(bundle.at("l")).unwrap();
+    }
+}

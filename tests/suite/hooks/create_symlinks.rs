@@ -7,8 +7,9 @@ use std::path::Path;
 use super::DRIVER;
 use crate::common::bundle::Bundle;
 use crate::common::elf::library;
+use crate::common::machine::has;
 use crate::common::tree::snapshot;
-use crate::common::wrapper::with_umask;
+use crate::common::wrapper::{READ_ONLY, with_mounts, with_umask};
 
 #[test]
 fn links_are_made_as_ln_would_in_the_container() {
@@ -301,4 +302,67 @@ fn without_driver_libraries_no_link_is_made() {
         bundle.hook(line).silent();
         assert_eq!(snapshot(&bundle.root()), before, "{line}");
     }
+}
+
+/// The hint is with the link in whose place a directory is.
+#[test]
+fn only_a_directory_is_said_to_be_in_the_way() {
+    const HINT: &str = "a directory is in the way, move it or choose another name";
+    let bundle = Bundle::new();
+    bundle.directory("d").file("plain", "");
+    for (link, why, is_hinted) in [
+        ("/d", "Is a directory", true),
+        ("/plain/x", "Not a directory", false),
+    ] {
+        let ran = bundle.hook(&format!("create-symlinks --link t::{link}"));
+        ran.fails(&[&format!("{link} -> t: cannot make the link: {why}")]);
+        assert_eq!(ran.stderr.contains(HINT), is_hinted, "{ran:?}");
+    }
+}
+
+/// On a read-only root a name of the driver is no loss if the cache gets it. Guard: `is_in_cache`.
+#[test]
+fn a_link_that_cannot_be_made_is_no_warning_if_the_cache_has_its_name() {
+    if !has(&["unshare", "mount"]) {
+        return;
+    }
+    let (file, other) = ("libcuda.so.575.57.08", "libnvidia-ml.so.575.57.08");
+    for (files, line, is_warned) in [
+        (&[file][..], "create-symlinks", false),
+        (
+            &[file],
+            "create-symlinks --link libcuda.so.1::DRIVER/libcuda.so",
+            false,
+        ),
+        (&[file], "create-symlinks --link t::DRIVER/libt.so", true),
+        (
+            &[file],
+            "create-symlinks --link t::DRIVER/libnvidia-ml.so",
+            true,
+        ),
+        (
+            &[other],
+            "create-symlinks --link libnvidia-ml.so.1::DRIVER/libnvidia-ml.so",
+            true,
+        ),
+    ] {
+        let bundle = Bundle::new();
+        for file in files {
+            bundle.file(format!("{DRIVER}/{file}"), library("libcuda.so.1"));
+        }
+        let line = line.replace("DRIVER", DRIVER);
+        let ran = bundle.hook_in(&with_mounts(&bundle, READ_ONLY), &line);
+        if is_warned {
+            ran.warns(&["not made: Read-only file system"]);
+        } else {
+            ran.silent();
+        }
+    }
+    // What is no file is no library.
+    let bundle = Bundle::new();
+    bundle.file(format!("{DRIVER}/{file}"), library("libcuda.so.1"));
+    bundle.directory(format!("{DRIVER}/{other}"));
+    let line = format!("create-symlinks --link libnvidia-ml.so.1::{DRIVER}/libnvidia-ml.so");
+    let ran = bundle.hook_in(&with_mounts(&bundle, READ_ONLY), &line);
+    ran.warns(&["not made: Read-only file system"]);
 }

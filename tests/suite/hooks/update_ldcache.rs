@@ -14,7 +14,7 @@ const CACHE: &str = "/etc/ld.so.cache";
 use crate::common::bundle::Bundle;
 use crate::common::elf::library;
 use crate::common::machine::has;
-use crate::common::wrapper::{each_kernel, with_umask};
+use crate::common::wrapper::{each_kernel, with_mounts, with_umask};
 
 #[test]
 fn a_folder_gets_into_one_drop_in_and_into_the_cache() {
@@ -296,4 +296,50 @@ fn the_old_option_ldconfig_path_is_accepted() {
         .hook("update-ldcache --ldconfig-path /nowhere/ldconfig --folder /opt/lib")
         .silent();
     assert_eq!(bundle.cached(), ["/opt/lib/liba.so.1"]);
+}
+
+/// A folder has the place that ld.so.conf gives its drop-in, in the first run as in each one after it.
+#[test]
+fn the_configuration_decides_the_order_of_the_cache() {
+    for (conf, expected) in [
+        (
+            "/opt/image\ninclude ld.so.conf.d/*.conf\n",
+            ["/opt/image/liba.so.1", "/opt/lib/liba.so.1"],
+        ),
+        (
+            "include ld.so.conf.d/*.conf\n/opt/image\n",
+            ["/opt/lib/liba.so.1", "/opt/image/liba.so.1"],
+        ),
+    ] {
+        let bundle = Bundle::new();
+        bundle.file(TOP, conf);
+        for folder in ["opt/image", "opt/lib"] {
+            bundle.file(format!("{folder}/liba.so.1"), library("liba.so.1"));
+        }
+        for _ in 0..2 {
+            bundle.hook("update-ldcache --folder /opt/lib").silent();
+            assert_eq!(bundle.cached(), expected, "{conf}");
+        }
+    }
+}
+
+/// No library, and no fault: the listing shows the file below. Guard: `is_obstacle` in `soname`.
+#[test]
+fn what_is_mounted_over_a_library_gets_no_link() {
+    if !has(&["unshare", "mount", "mknod"]) {
+        return;
+    }
+    let bundle = Bundle::new();
+    let file = format!("{DRIVER}/libcuda.so.575.57.08");
+    bundle
+        .file(&file, library("libcuda.so.1"))
+        .node("fifo", &["p"]);
+    let mounts = with_mounts(&bundle, &format!("mount --bind $root/fifo $root{file}"));
+    bundle.hook_in(&mounts, "create-symlinks").silent();
+    assert_eq!(bundle.names(DRIVER), ["libcuda.so.575.57.08"]);
+    bundle.hook("create-symlinks").silent();
+    assert_eq!(
+        bundle.target(format!("{DRIVER}/libcuda.so")),
+        "libcuda.so.1"
+    );
 }
