@@ -118,10 +118,12 @@ impl Reader<'_> {
 }
 
 fn parse(path: &Path, bytes: &[u8]) -> Result<Spec, String> {
-    if path.extension() == Some(OsStr::new("json")) {
-        serde_json::from_slice(bytes).map_err(|err| err.to_string())
+    let value = if path.extension() == Some(OsStr::new("json")) {
+        serde_json::from_slice(bytes).map_err(|err| err.to_string())?
     } else {
         let text = str::from_utf8(bytes).map_err(|err| err.to_string())?;
-        serde_json::from_value(yaml::parse(text)?).map_err(|err| err.to_string())
-    }
+        yaml::parse(text)?
+    };
+    // One source for both, since each costs the program a reader of its own.
+    serde_json::from_value(value).map_err(|err| err.to_string())
 }
