@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 
 use crate::cdi::{self, SpecFile};
 use crate::driver::Driver;
+use crate::driver::root::Asked;
 use crate::engine::setup::{self, Setup};
 use crate::hooks_dir::{self, HookFile};
 use crate::rootfs::{Kind, Root};
@@ -45,12 +46,12 @@ pub struct Program {
 }
 
 impl Inventory {
-    /// Reads the host whose root directory is `root`.
-    pub fn read(root: &Path) -> Result<Self> {
+    /// Reads the host whose root directory is `root`, with the driver where it was asked for, or where it is.
+    pub fn read(root: &Path, driver: Asked<'_>) -> Result<Self> {
         let root = Root::open(root)
             .with_context(|| format!("cannot open the root directory {}", root.display()))?;
         Ok(Self {
-            driver: Driver::read(&root),
+            driver: Driver::read(&root, driver)?,
             engines: setup::read_all(&root),
             specs: cdi::read_all(&root),
             hooks: hooks_dir::read_all(&root),

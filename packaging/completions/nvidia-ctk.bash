@@ -411,9 +411,17 @@ _nvidia-ctk() {
             esac
             ;;
         nvidia-ctk_doctor)
-            opts="--help --json --root"
+            opts="--help --json --root --driver-root --dev-root"
             case "${prev}" in
                 --root)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                --driver-root)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                --dev-root)
                     COMPREPLY=()
                     return 0
                     ;;
@@ -424,9 +432,17 @@ _nvidia-ctk() {
             esac
             ;;
         nvidia-ctk_info)
-            opts="--help --json --root"
+            opts="--help --json --root --driver-root --dev-root"
             case "${prev}" in
                 --root)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                --driver-root)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                --dev-root)
                     COMPREPLY=()
                     return 0
                     ;;

@@ -3,7 +3,7 @@ function __fish_nvidia-ctk_using_command
     set -e cmd[1]
     set -l target_cmd $argv
 
-    set -l known_value_flags 'bindir' 'c' 'chmod' 'config' 'config-file' 'config-mode' 'config-source' 'container-spec' 'csv-filename' 'cuda-compat-container-root' 'drop-in-config' 'executable-path' 'folder' 'hooksdir' 'host-cuda-version' 'host-driver-version' 'host-root' 'ldconfig-path' 'libexecdir' 'link' 'mode' 'nvidia-runtime-hook-path' 'nvidia-runtime-name' 'nvidia-runtime-path' 'o' 'oci-hook-path' 'output' 'path' 'root' 'runtime' 'set' 'set-list-separator' 
+    set -l known_value_flags 'bindir' 'c' 'chmod' 'config' 'config-file' 'config-mode' 'config-source' 'container-spec' 'csv-filename' 'cuda-compat-container-root' 'dev-root' 'driver-root' 'drop-in-config' 'executable-path' 'folder' 'hooksdir' 'host-cuda-version' 'host-driver-version' 'host-root' 'ldconfig-path' 'libexecdir' 'link' 'mode' 'nvidia-runtime-hook-path' 'nvidia-runtime-name' 'nvidia-runtime-path' 'o' 'oci-hook-path' 'output' 'path' 'root' 'runtime' 'set' 'set-list-separator' 
 
     set -l i 1
     set -l cleaned_cmd
@@ -142,9 +142,13 @@ complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command config default' -f -l
 complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command doctor' -f -l help -d 'display usage information'
 complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command doctor' -f -l json -d 'print JSON'
 complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command doctor' -f -l root -r -d 'root directory of the host (default: /)'
+complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command doctor' -f -l driver-root -r -d 'root directory of the driver on the host, as /run/nvidia/driver (default: where one is found)'
+complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command doctor' -f -l dev-root -r -d 'directory on the host whose dev has the driver\'s nodes (default: that of the driver if it has them, or /)'
 complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command info' -f -l help -d 'display usage information'
 complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command info' -f -l json -d 'print JSON, with everything in it'
 complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command info' -f -l root -r -d 'root directory of the host (default: /)'
+complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command info' -f -l driver-root -r -d 'root directory of the driver on the host, as /run/nvidia/driver (default: where one is found)'
+complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command info' -f -l dev-root -r -d 'directory on the host whose dev has the driver\'s nodes (default: that of the driver if it has them, or /)'
 complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command install' -f -l help -d 'display usage information'
 complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command install' -f -l root -r -d 'root directory of the system to install into (default: /)'
 complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command install' -f -l bindir -r -d 'directory of the program (default: /usr/bin)'

@@ -14,6 +14,7 @@ use anyhow::Result;
 use argh::{ArgsInfo, FromArgs};
 use serde_json::{Value, json};
 
+use crate::driver::root::Asked;
 use crate::inventory::Inventory;
 use crate::printable::escape;
 use crate::stdout::{output, output_json};
@@ -28,6 +29,12 @@ pub struct Doctor {
     /// root directory of the host (default: /)
     #[argh(option, arg_name = "dir", default = "PathBuf::from(\"/\")")]
     pub root: PathBuf,
+    /// root directory of the driver on the host, as /run/nvidia/driver (default: where one is found)
+    #[argh(option, arg_name = "dir")]
+    pub driver_root: Option<PathBuf>,
+    /// directory on the host whose dev has the driver's nodes (default: that of the driver if it has them, or /)
+    #[argh(option, arg_name = "dir")]
+    pub dev_root: Option<PathBuf>,
 }
 
 /// Something that is wrong.
@@ -49,7 +56,8 @@ enum Severity {
 
 type Check = fn(&Inventory) -> Vec<Finding>;
 
-const CHECKS: [Check; 19] = [
+const CHECKS: [Check; 20] = [
+    driver::all_is_read,
     driver::is_loaded,
     driver::versions_agree,
     driver::libraries_are_found,
@@ -74,7 +82,11 @@ const CHECKS: [Check; 19] = [
 impl Doctor {
     /// Prints the findings; their worst severity is the exit code.
     pub fn run(&self) -> Result<ExitCode> {
-        let host = Inventory::read(&self.root)?;
+        let asked = Asked {
+            driver_root: self.driver_root.as_deref(),
+            dev_root: self.dev_root.as_deref(),
+        };
+        let host = Inventory::read(&self.root, asked)?;
         let findings: Vec<_> = CHECKS.iter().flat_map(|check| check(&host)).collect();
         if self.json {
             output_json(&json(&findings))

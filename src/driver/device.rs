@@ -2,13 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
-use super::read_text;
-use crate::rootfs::{Kind, Root};
+use super::tree::Tree;
+use crate::rootfs::Kind;
 
 const PROC_DEVICES: &str = "/proc/devices";
 const DEV: &str = "/dev";
+/// How the names of the driver's nodes begin: on Jetson also as the last two, on WSL it is `dxg` alone.
+const NAMES: [&str; 4] = ["nvidia", "dxg", "nvmap", "nvhost-"];
 /// Directories of /dev with nodes of the driver.
-const SUBDIRECTORIES: [&str; 2] = ["nvidia-caps", "nvidia-caps-imex-channels"];
+const SUBDIRECTORIES: [&str; 3] = ["nvidia-caps", "nvidia-caps-imex-channels", "nvgpu/igpu0"];
 /// The number that GPUs and their control devices have on every host.
 const MAJOR: u64 = 195;
 
@@ -19,8 +21,10 @@ pub struct Majors(Vec<(String, u64)>);
 /// A device node of the driver.
 #[derive(Debug)]
 pub struct DriverNode {
-    /// Its path.
+    /// Its path on the host.
     pub path: PathBuf,
+    /// Its path below /dev.
+    pub name: PathBuf,
     /// Its numbers; none if it is no character device.
     pub number: Option<(u64, u64)>,
     /// The numbers that it has to have, as far as the kernel tells.
@@ -30,8 +34,8 @@ pub struct DriverNode {
 }
 
 impl Majors {
-    pub(super) fn read(root: &Root) -> Self {
-        Self::parse(&read_text(root, PROC_DEVICES).unwrap_or_default())
+    pub(super) fn read(host: &Tree<'_>) -> Self {
+        Self::parse(&host.text(PROC_DEVICES).unwrap_or_default())
     }
 
     fn parse(text: &str) -> Self {
@@ -94,36 +98,35 @@ impl DriverNode {
     }
 }
 
-pub(super) fn nodes(root: &Root, majors: &Majors) -> Vec<DriverNode> {
-    let mut paths = names(root, Path::new(""));
+/// The nodes in the /dev of a tree.
+pub(super) fn nodes(tree: &Tree<'_>, majors: &Majors) -> Vec<DriverNode> {
+    let mut paths = names(tree, Path::new(""));
     paths.extend(
         SUBDIRECTORIES
             .iter()
-            .flat_map(|it| names(root, Path::new(it))),
+            .flat_map(|it| names(tree, Path::new(it))),
     );
-    let node = |path: PathBuf| {
-        let full = Path::new(DEV).join(&path);
-        let file = root.stat(&full).ok()?;
+    let node = |name: PathBuf| {
+        let path = Path::new(DEV).join(&name);
+        let file = tree.stat(&path)?;
         (file.kind != Kind::Directory).then(|| DriverNode {
             number: file.device_number,
-            expected: majors.expected(&path),
+            expected: majors.expected(&name),
             mode: file.mode.bits(),
-            path: full,
+            path: tree.on_host(&path),
+            name,
         })
     };
     paths.into_iter().filter_map(node).collect()
 }
 
 /// The names of the driver in a directory of /dev, sorted: numbers by their value.
-fn names(root: &Root, directory: &Path) -> Vec<PathBuf> {
-    let entries = root
-        .directory(&Path::new(DEV).join(directory))
-        .and_then(|it| it.entries())
-        .unwrap_or_default();
+fn names(tree: &Tree<'_>, directory: &Path) -> Vec<PathBuf> {
+    let entries = tree.entries(Path::new(DEV).join(directory)).into_iter();
+    let is_driver = |name: &String| NAMES.iter().any(|start| name.starts_with(start));
     let mut names: Vec<_> = entries
-        .into_iter()
         .filter_map(|entry| entry.name.into_string().ok())
-        .filter(|name| directory != Path::new("") || name.starts_with("nvidia"))
+        .filter(|name| directory != Path::new("") || is_driver(name))
         .collect();
     names.sort_by(|a, b| (a.len(), a).cmp(&(b.len(), b)));
     names.iter().map(|name| directory.join(name)).collect()

@@ -2,8 +2,7 @@
 
 use std::path::Path;
 
-use super::read_text;
-use crate::rootfs::Root;
+use super::tree::Tree;
 
 const GPUS: &str = "/proc/driver/nvidia/gpus";
 const PCI_DEVICES: &str = "/sys/bus/pci/devices";
@@ -26,23 +25,37 @@ pub struct Gpu {
     pub firmware: Option<String>,
     /// Whether the driver was told to leave it alone.
     pub excluded: bool,
+    /// The names of its nodes in /dev/dri.
+    pub drm: Vec<String>,
 }
 
-pub(super) fn read(root: &Root) -> Vec<Gpu> {
-    let entries = root
-        .directory(Path::new(GPUS))
-        .and_then(|directory| directory.entries())
-        .unwrap_or_default();
+pub(super) fn read(host: &Tree<'_>) -> Vec<Gpu> {
+    let entries = host.entries(GPUS).into_iter();
     let mut gpus: Vec<_> = entries
-        .into_iter()
         .filter_map(|entry| {
             let bus_id = entry.name.into_string().ok()?;
-            let text = read_text(root, format!("{GPUS}/{bus_id}/information"))?;
-            Some(parse(bus_id, &text))
+            let text = host.text(format!("{GPUS}/{bus_id}/information"))?;
+            let drm = drm(host, &bus_id);
+            Some(Gpu {
+                drm,
+                ..parse(bus_id, &text)
+            })
         })
         .collect();
     gpus.sort_by(|a, b| a.bus_id.cmp(&b.bus_id));
     gpus
+}
+
+fn drm(host: &Tree<'_>, bus_id: &str) -> Vec<String> {
+    let entries = host.entries(format!("{PCI_DEVICES}/{bus_id}/drm"));
+    let names = entries
+        .into_iter()
+        .filter_map(|it| it.name.into_string().ok());
+    let mut names: Vec<_> = names
+        .filter(|name| name.starts_with("card") || name.starts_with("renderD"))
+        .collect();
+    names.sort();
+    names
 }
 
 fn parse(bus_id: String, text: &str) -> Gpu {
@@ -67,15 +80,10 @@ fn parse(bus_id: String, text: &str) -> Gpu {
     gpu
 }
 
-pub(super) fn count_on_pci(root: &Root) -> usize {
-    let entries = root
-        .directory(Path::new(PCI_DEVICES))
-        .and_then(|directory| directory.entries())
-        .unwrap_or_default();
-    let starts_with = |path: &Path, start: &str| {
-        read_text(root, path).is_some_and(|text| text.starts_with(start))
-    };
-    entries
+pub(super) fn count_on_pci(host: &Tree<'_>) -> usize {
+    let starts_with =
+        |path: &Path, start: &str| host.text(path).is_some_and(|text| text.starts_with(start));
+    host.entries(PCI_DEVICES)
         .iter()
         .map(|entry| Path::new(PCI_DEVICES).join(&entry.name))
         .filter(|device| {
@@ -103,6 +111,7 @@ mod tests {
                 minor: Some(5),
                 firmware: Some("590.48.01".into()),
                 excluded: false,
+                drm: Vec::new(),
             }
         );
         let text = "Model: \t Tesla K80\nGPU UUID: \t GPU-????????-????-????-????-????????????\n\

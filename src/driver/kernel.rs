@@ -1,19 +1,19 @@
 //! The kernel modules.
 
-use super::read_text;
+use super::tree::Tree;
 use crate::cuda::is_driver_version;
-use crate::rootfs::Root;
 
 const VERSION: &str = "/proc/driver/nvidia/version";
 
-/// The driver's modules, the one that drives the GPUs first.
-const MODULES: [&str; 6] = [
+/// The driver's modules, the one that drives the GPUs first; on Jetson that is the last one.
+const MODULES: [&str; 7] = [
     "nvidia",
     "nvidia_uvm",
     "nvidia_modeset",
     "nvidia_drm",
     "nvidia_fs",
     "nvidia_peermem",
+    "nvgpu",
 ];
 
 /// The module that drives the GPUs.
@@ -34,8 +34,8 @@ pub struct Module {
     pub version: Option<String>,
 }
 
-pub(super) fn read(root: &Root) -> Option<KernelModule> {
-    parse_version(&read_text(root, VERSION)?)
+pub(super) fn read(host: &Tree<'_>) -> Option<KernelModule> {
+    parse_version(&host.text(VERSION)?)
 }
 
 /// `NVRM version: NVIDIA UNIX x86_64 Kernel Module  384.81  Wed …` or `… Open Kernel Module for x86_64  565.57.01  Release …`
@@ -53,11 +53,13 @@ fn parse_version(text: &str) -> Option<KernelModule> {
     })
 }
 
-pub(super) fn modules(root: &Root) -> Vec<Module> {
+pub(super) fn modules(host: &Tree<'_>) -> Vec<Module> {
     let module = |name: &'static str| {
         let folder = format!("/sys/module/{name}");
-        root.directory(folder.as_ref()).ok()?;
-        let version = read_text(root, folder + "/version").map(|text| text.trim().to_owned());
+        host.stat(&folder)?;
+        let version = host
+            .text(folder + "/version")
+            .map(|text| text.trim().to_owned());
         Some(Module { name, version })
     };
     MODULES.into_iter().filter_map(module).collect()

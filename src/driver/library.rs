@@ -1,36 +1,21 @@
 //! The driver's libraries, as the host's loader finds them.
 
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use super::directories;
-use crate::cuda::is_driver_version;
+use super::name::{is_driver_name, version};
+use super::place::{self, DriverDirectory};
+use super::tree::Tree;
 use crate::elf::{Class, Head, Object, OpenFile};
-use crate::ldcache::{self, SearchPath};
-use crate::rootfs::{Kind, Root};
-
-/// How the names of the driver's libraries begin.
-const NAMES: [&str; 10] = [
-    "libcuda.so",
-    "libcudadebugger.so",
-    "libnvidia-",
-    "libnvcuvid.so",
-    "libnvoptix.so",
-    "libGLX_nvidia.so",
-    "libEGL_nvidia.so",
-    "libGLESv1_CM_nvidia.so",
-    "libGLESv2_nvidia.so",
-    "libvdpau_nvidia.so",
-];
+use crate::ldcache;
+use crate::rootfs::{Root, is_not_there};
 
 /// The driver's libraries on a host.
 #[derive(Debug)]
 pub struct Libraries {
     /// Those that the loader finds through `ld.so.cache`.
     pub cached: Vec<DriverLibrary>,
-    /// Directories where libraries of the driver lie, in the cache or not, with the driver's version.
-    pub directories: Vec<(PathBuf, String)>,
+    /// Directories where libraries of the driver lie, in the cache or not.
+    pub directories: Vec<DriverDirectory>,
     /// Entries of the cache and links beside the libraries that lead nowhere.
     pub dangling: Vec<PathBuf>,
 }
@@ -49,36 +34,43 @@ pub struct DriverLibrary {
 }
 
 impl Libraries {
-    pub(super) fn read(root: &Root) -> Self {
-        let paths = ldcache::cached_paths(root);
-        let (mut cached, mut dangling) = (Vec::<DriverLibrary>::new(), Vec::new());
+    /// Looks for them in a tree. Where there are several drivers, that of the `wanted` version counts.
+    pub(super) fn read(tree: &Tree<'_>, wanted: Option<&str>) -> Self {
+        let found = place::find(tree, wanted);
+        let (mut cached, mut dangling) = (Vec::<DriverLibrary>::new(), found.dangling);
+        let paths = ldcache::cached_paths(&tree.root);
         for path in paths.into_iter().filter(|path| is_driver_name(path)) {
-            match root.real_path(&path) {
+            match tree.root.real_path(&path) {
                 Ok(real) if cached.iter().any(|it| it.path == real) => {}
-                Ok(real) => cached.extend(read_library(root, real)),
-                Err(_) => dangling.push(path),
+                Err(err) if is_not_there(&err) => dangling.push(path),
+                real => {
+                    let real = tree.noted(&path, real);
+                    cached.extend(real.and_then(|real| read_library(&tree.root, real)));
+                }
             }
         }
         cached.sort_by(|a, b| (&a.soname, &a.path).cmp(&(&b.soname, &b.path)));
-        let search_path = SearchPath::of(root);
-        let found = directories::find(root, &[], &search_path);
-        for directory in &found {
-            let entries = directory.directory.entries().unwrap_or_default();
-            let links = entries.iter().filter(|entry| entry.kind == Kind::Link);
-            let paths = links.map(|entry| directory.path.join(&entry.name));
-            dangling.extend(paths.filter(|path| is_driver_name(path) && root.stat(path).is_err()));
-        }
         dangling.sort();
         dangling.dedup();
-        let directories = found
-            .into_iter()
-            .map(|it| (it.path, it.version.to_string_lossy().into_owned()))
-            .collect();
         Self {
             cached,
-            directories,
+            directories: found.directories,
             dangling,
         }
+    }
+
+    /// Whether there are libraries of this version.
+    #[must_use]
+    pub fn has_version(&self, version: &str) -> bool {
+        let mut versions = self.directories.iter().map(|it| it.version.as_deref());
+        versions.any(|it| it == Some(version))
+    }
+
+    /// The version of the driver, by the directory in which libcuda lies.
+    #[must_use]
+    pub fn version(&self) -> Option<&str> {
+        let mut directories = self.directories.iter().filter(|it| it.has_libcuda);
+        directories.find_map(|it| it.version.as_deref())
     }
 
     /// The cached libraries whose SONAME begins so.
@@ -86,11 +78,6 @@ impl Libraries {
         let is_meant = move |library: &&DriverLibrary| library.soname.starts_with(start);
         self.cached.iter().filter(is_meant)
     }
-}
-
-fn is_driver_name(path: &Path) -> bool {
-    let name = path.file_name().unwrap_or_default().as_bytes();
-    NAMES.iter().any(|start| name.starts_with(start.as_bytes()))
 }
 
 fn read_library(root: &Root, path: PathBuf) -> Option<DriverLibrary> {
@@ -105,11 +92,4 @@ fn read_library(root: &Root, path: PathBuf) -> Option<DriverLibrary> {
         version: path.file_name().and_then(version),
         path,
     })
-}
-
-/// The version at the end of a file name.
-#[must_use]
-pub fn version(name: &OsStr) -> Option<String> {
-    let (_, version) = name.to_str()?.split_once(".so.")?;
-    is_driver_version(version.as_bytes()).then(|| version.to_owned())
 }

@@ -49,7 +49,9 @@ Programs   /usr/bin/nvidia-cdi-hook -> nvidia-ctk
            /usr/bin/nvidia-container-runtime
            /usr/bin/nvidia-ctk
            /usr/libexec/nvidia-ctk-ldcache -> ../bin/nvidia-ctk
+Platform   Linux
 Driver     575.57.08, open kernel module
+           libraries 575.57.08 in {LIBRARIES}
 Modules    nvidia, nvidia_uvm
 GPUs       /dev/nvidia0: NVIDIA L4, GPU-11111111-1111-4111-8111-111111111111, 0000:01:00.0
 Devices    /dev/nvidia0 195:0, /dev/nvidiactl 195:255, /dev/nvidia-uvm 508:0,

@@ -32,6 +32,7 @@ mod manual;
 mod many_files;
 mod mounts;
 mod old_kernels;
+mod platforms;
 mod random_roots;
 mod runtimes;
 mod sandbox;

@@ -5,7 +5,7 @@ use std::path::{Display, Path};
 
 use super::{Finding, few};
 use crate::cdi::{DeviceNode, Mount, Spec, SpecFile};
-use crate::driver::library::version;
+use crate::driver::name::driver_version;
 use crate::host::allowance::Unusable;
 use crate::host::program::is_program;
 use crate::inventory::Inventory;
@@ -101,7 +101,7 @@ pub(super) fn driver_is_the_loaded_one(host: &Inventory) -> Vec<Finding> {
     let is_of_other_driver = |path: &&str| {
         let name = Path::new(path).file_name().unwrap_or_default();
         name.to_string_lossy().starts_with("libcuda.so.")
-            && version(name).is_some_and(|version| version != kernel.version)
+            && driver_version(name).is_some_and(|version| version != kernel.version)
     };
     each_spec(
         host,

@@ -1,19 +1,48 @@
 //! Kernel module, libraries, device nodes.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{Finding, few};
 use crate::driver::Driver;
+use crate::driver::name::driver_version;
+use crate::driver::platform::{DXG, Kind};
 use crate::inventory::Inventory;
 
 /// Libraries of which every driver has one, and whose file names tell its version.
 const WITNESSES: [&str; 2] = ["libcuda.so", "libnvidia-ml.so"];
 const LIBCUDA: &str = "libcuda.so";
+/// The module that drives Jetson's GPUs.
+const NVGPU: &str = "nvgpu";
+/// Nodes of a Jetson's GPU: of the older releases, and of the newer ones.
+const INTEGRATED: [&str; 2] = ["nvhost-ctrl-gpu", "nvgpu/igpu0/ctrl"];
+/// The node for the memory of a Jetson's GPU.
+const INTEGRATED_MEMORY: &str = "nvmap";
+
+pub(super) fn all_is_read(host: &Inventory) -> Vec<Finding> {
+    let problems = &host.driver.problems;
+    if problems.is_empty() {
+        return Vec::new();
+    }
+    let problems = problems
+        .iter()
+        .map(|it| format!("{}: {}", it.path.display(), it.error));
+    vec![Finding::warning(
+        "driver-unreadable",
+        few(problems),
+        "this user may not read it, or it is broken, so nobody knows what is there",
+        "run this as root",
+    )]
+}
 
 pub(super) fn is_loaded(host: &Inventory) -> Vec<Finding> {
     let driver = &host.driver;
-    // On WSL the driver is that of Windows.
-    if driver.kernel.is_some() || host.root.stat(Path::new("/dev/dxg")).is_ok() {
+    let is_loaded = match driver.platform.kind {
+        // The driver is that of Windows.
+        Kind::Wsl => true,
+        Kind::Jetson => driver.kernel.is_some() || has_integrated_gpu(driver),
+        _ => driver.kernel.is_some(),
+    };
+    if is_loaded {
         return Vec::new();
     }
     vec![match driver.pci_devices {
@@ -33,30 +62,45 @@ pub(super) fn is_loaded(host: &Inventory) -> Vec<Finding> {
     }]
 }
 
-/// Each version of the libraries, with an example.
-fn library_versions(driver: &Driver) -> Vec<(&str, &Path)> {
+fn has_integrated_gpu(driver: &Driver) -> bool {
+    driver.modules.iter().any(|it| it.name == NVGPU) || INTEGRATED.iter().any(|it| has(driver, it))
+}
+
+fn has(driver: &Driver, name: impl AsRef<Path>) -> bool {
+    driver.nodes.iter().any(|it| it.name == name.as_ref())
+}
+
+/// Each version of the libraries that are in use, with an example.
+fn library_versions(driver: &Driver) -> Vec<(String, PathBuf)> {
     let libraries = &driver.libraries;
     let cached = WITNESSES.iter().flat_map(|name| libraries.named(name));
     let mut versions: Vec<_> = cached
-        .filter_map(|library| Some((library.version.as_deref()?, library.path.as_path())))
+        .filter_map(|it| Some((driver_version(it.path.file_name()?)?, it.path.clone())))
         .collect();
     if versions.is_empty() {
         let directories = libraries.directories.iter();
-        versions.extend(directories.map(|(path, version)| (version.as_str(), path.as_path())));
+        versions.extend(directories.filter_map(|it| Some((it.version.clone()?, it.path.clone()))));
+        let loaded = driver.kernel.as_ref().map(|it| &it.version);
+        if versions.iter().any(|(version, _)| loaded == Some(version)) {
+            return Vec::new();
+        }
     }
     versions.sort_unstable();
-    versions.dedup_by_key(|(version, _)| *version);
+    versions.dedup_by(|(a, _), (b, _)| a == b);
     versions
 }
 
 pub(super) fn versions_agree(host: &Inventory) -> Vec<Finding> {
-    let Some(kernel) = &host.driver.kernel else {
+    let driver = &host.driver;
+    let Some(kernel) = &driver.kernel else {
         return Vec::new();
     };
-    library_versions(&host.driver)
+    // There the module is for the display: another one drives the GPU.
+    if driver.is_integrated() {
+        return Vec::new();
+    }
+    library_versions(driver)
         .into_iter()
-        // Jetson's libraries and kernel module count differently.
-        .filter(|(_, path)| path.iter().all(|part| part != "tegra"))
         .filter(|(version, _)| *version != kernel.version)
         .map(|(version, path)| {
             Finding::error(
@@ -64,7 +108,7 @@ pub(super) fn versions_agree(host: &Inventory) -> Vec<Finding> {
                 format!(
                     "the kernel module is {}, the libraries are {version} ({})",
                     kernel.version,
-                    path.display()
+                    driver.on_host(&path).display()
                 ),
                 "the driver was updated, and the old kernel module is still loaded",
                 "reboot, or stop all that uses the GPUs and load the nvidia modules anew",
@@ -74,12 +118,17 @@ pub(super) fn versions_agree(host: &Inventory) -> Vec<Finding> {
 }
 
 pub(super) fn libraries_are_found(host: &Inventory) -> Vec<Finding> {
-    let libraries = &host.driver.libraries;
-    if libraries.named(LIBCUDA).next().is_some() {
+    let driver = &host.driver;
+    if driver.libraries.named(LIBCUDA).next().is_some() {
         return Vec::new();
     }
-    let folders = few(libraries.directories.iter().map(|(path, _)| path.display()));
+    let directories = driver.libraries.directories.iter();
+    let folders = directories.filter(|it| it.has_libcuda);
+    let folders = few(folders.map(|it| driver.on_host(&it.path).display().to_string()));
     if !folders.is_empty() {
+        if !driver.platform.has_libraries_in_cache() {
+            return Vec::new();
+        }
         return vec![Finding::warning(
             "ldcache-lacks-libcuda",
             format!(
@@ -89,31 +138,59 @@ pub(super) fn libraries_are_found(host: &Inventory) -> Vec<Finding> {
             "write the directory to a file in /etc/ld.so.conf.d and run ldconfig",
         )];
     }
-    match &host.driver.kernel {
-        Some(kernel) => vec![Finding::warning(
-            "libcuda-missing",
+    if is_named_by_a_spec(host) {
+        return Vec::new();
+    }
+    libcuda_missing(driver).into_iter().collect()
+}
+
+/// Whether a CDI spec mounts a libcuda that is there.
+fn is_named_by_a_spec(host: &Inventory) -> bool {
+    let specs = host.specs.iter().filter_map(|file| file.spec.as_ref().ok());
+    let mounts = specs.flat_map(|spec| spec.edits().flat_map(|edits| &edits.mounts));
+    let mut paths = mounts.map(|mount| Path::new(&mount.host_path));
+    paths.any(|path| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name.starts_with(LIBCUDA) && host.root.stat(path).is_ok()
+    })
+}
+
+fn libcuda_missing(driver: &Driver) -> Option<Finding> {
+    let nowhere = format!("no {LIBCUDA} is in the cache or a usual place");
+    let (what, cause, fix) = match (driver.platform.kind, &driver.kernel) {
+        (Kind::Wsl, _) => (
+            format!("this is WSL, but {nowhere}"),
+            "Windows has no driver of NVIDIA, or one without WSL's part",
+            "install NVIDIA's driver on Windows, and run 'wsl --shutdown' there; install none here",
+        ),
+        (Kind::Jetson, _) => (
+            format!("this is a Jetson, but {nowhere}"),
+            "the package nvidia-l4t-cuda is not installed",
+            "install nvidia-l4t-cuda",
+        ),
+        (_, Some(kernel)) => (
             format!(
-                "the kernel module {} is loaded, but no {LIBCUDA} is in the cache or a usual place",
+                "the kernel module {} is loaded, but {nowhere}",
                 kernel.version
             ),
-            "only the driver's kernel part is installed, or its libraries lie elsewhere, as on NixOS",
-            "install the driver's libraries; for a driver in a container give its root with --root",
-        )],
-        None => Vec::new(),
-    }
+            "only the driver's kernel part is installed, or its libraries lie in a place that is not known",
+            "install the driver's libraries; for a driver in a container give its root with --driver-root",
+        ),
+        (_, None) => return None,
+    };
+    Some(Finding::warning("libcuda-missing", what, cause, fix))
 }
 
 pub(super) fn links_lead_somewhere(host: &Inventory) -> Vec<Finding> {
-    let dangling = &host.driver.libraries.dangling;
+    let driver = &host.driver;
+    let dangling = driver.libraries.dangling.iter();
+    let dangling = few(dangling.map(|it| driver.on_host(it).display().to_string()));
     if dangling.is_empty() {
         return Vec::new();
     }
     vec![Finding::warning(
         "library-link-dangling",
-        format!(
-            "no file is behind {}",
-            few(dangling.iter().map(|it| it.display()))
-        ),
+        format!("no file is behind {dangling}"),
         "files of another driver were removed by hand, or its removal was not complete",
         "remove the links and run ldconfig, or install the driver again",
     )]
@@ -121,27 +198,60 @@ pub(super) fn links_lead_somewhere(host: &Inventory) -> Vec<Finding> {
 
 pub(super) fn nodes_are_there(host: &Inventory) -> Vec<Finding> {
     let driver = &host.driver;
-    if driver.kernel.is_none() {
-        return Vec::new();
-    }
-    let gpus = driver.gpus.iter().filter(|gpu| !gpu.excluded);
-    let names = gpus.filter_map(|gpu| Some(format!("/dev/nvidia{}", gpu.minor?)));
-    let control = ["/dev/nvidiactl", "/dev/nvidia-uvm"].map(str::to_owned);
-    let is_missing = |path: &String| !driver.nodes.iter().any(|node| node.path == Path::new(path));
-    let missing: Vec<_> = control
-        .into_iter()
-        .chain(names)
-        .filter(is_missing)
-        .collect();
+    let missing = missing_nodes(driver);
     if missing.is_empty() {
         return Vec::new();
     }
+    let (cause, fix) = match driver.platform.kind {
+        Kind::Wsl => (
+            "Windows has no GPU that WSL may use, or WSL is too old",
+            "install NVIDIA's driver on Windows, run 'wsl --update' and 'wsl --shutdown' there",
+        ),
+        Kind::Jetson => (
+            "the module of the GPU is not loaded",
+            "run 'modprobe nvgpu', and read 'dmesg | grep -i nvgpu'",
+        ),
+        _ => (
+            "nothing has used the GPUs since the host was started, and no service makes the nodes",
+            "run 'nvidia-modprobe -c0 -u' (or nvidia-smi) at each start, or nvidia-persistenced",
+        ),
+    };
+    let dev = driver.dev_root.join("dev");
     vec![Finding::error(
         "device-node-missing",
-        format!("there is no {}", few(missing)),
-        "nothing has used the GPUs since the host was started, and no service makes the nodes",
-        "run 'nvidia-modprobe -c0 -u' (or nvidia-smi) at each start, or nvidia-persistenced",
+        format!(
+            "there is no {}",
+            few(missing.iter().map(|it| dev.join(it).display().to_string()))
+        ),
+        cause,
+        fix,
     )]
+}
+
+/// The names below /dev of nodes that the driver needs and that are not there.
+fn missing_nodes(driver: &Driver) -> Vec<String> {
+    let mut needed: Vec<String> = Vec::new();
+    if driver.platform.kind == Kind::Wsl {
+        needed.extend(
+            Path::new(DXG)
+                .strip_prefix("/dev")
+                .map(|it| it.display().to_string()),
+        );
+    } else if driver.is_integrated() {
+        if !INTEGRATED.iter().any(|it| has(driver, it)) {
+            needed.push(INTEGRATED[0].to_owned());
+        }
+        needed.push(INTEGRATED_MEMORY.to_owned());
+    } else if driver.kernel.is_some() {
+        needed.extend(["nvidiactl", "nvidia-uvm"].map(str::to_owned));
+        let gpus = driver.gpus.iter().filter(|gpu| !gpu.excluded);
+        needed.extend(gpus.filter_map(|gpu| Some(format!("nvidia{}", gpu.minor?))));
+        let capabilities = driver.mig.iter().flat_map(|it| it.capabilities).flatten();
+        needed.extend(capabilities.map(|minor| format!("nvidia-caps/nvidia-cap{minor}")));
+    }
+    needed.retain(|name| !has(driver, name));
+    needed.dedup();
+    needed
 }
 
 pub(super) fn nodes_are_right(host: &Inventory) -> Vec<Finding> {

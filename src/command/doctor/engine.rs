@@ -73,10 +73,10 @@ pub(super) fn device_links_are_there(host: &Inventory) -> Vec<Finding> {
     else {
         return Vec::new();
     };
-    let numbers = host
-        .driver
-        .nodes
-        .iter()
+    // udev knows the others.
+    let nodes = host.driver.nodes.iter();
+    let numbers = nodes
+        .filter(|node| node.name.to_string_lossy().starts_with("nvidia"))
         .filter_map(|node| Some((node, node.number?)));
     let missing: Vec<_> = numbers
         .filter(|(_, (major, minor))| {

@@ -3,10 +3,13 @@
 use serde_json::{Value, json};
 
 use crate::cdi::SpecFile;
-use crate::driver::Driver;
 use crate::driver::device::DriverNode;
 use crate::driver::gpu::Gpu;
 use crate::driver::library::DriverLibrary;
+use crate::driver::mig::MigInstance;
+use crate::driver::place::DriverDirectory;
+use crate::driver::platform::Platform;
+use crate::driver::{Driver, Problem};
 use crate::elf::Class;
 use crate::engine::setup::Setup;
 use crate::hooks_dir::HookFile;
@@ -17,10 +20,12 @@ pub(super) fn of(host: &Inventory) -> Value {
     json!({
         "version": env!("CARGO_PKG_VERSION"),
         "programs": all(&host.programs, program),
+        "platform": platform(&host.driver.platform),
         "driver": driver(&host.driver),
         "gpus": all(&host.driver.gpus, gpu),
+        "migInstances": all(&host.driver.mig, mig),
         "deviceNodes": all(&host.driver.nodes, node),
-        "libraries": all(&host.driver.libraries.cached, library),
+        "libraries": all(&host.driver.libraries.cached, |it| library(&host.driver, it)),
         "engines": all(&host.engines, engine),
         "cdiSpecs": all(&host.specs, spec),
         "hooks": all(&host.hooks, hook),
@@ -41,10 +46,50 @@ fn program(program: &Program) -> Value {
 
 fn driver(driver: &Driver) -> Value {
     json!({
-        "version": driver.kernel.as_ref().map(|it| &it.version),
+        "version": driver.version(),
+        "libraryVersion": driver.libraries.version(),
+        "root": driver.root.to_string_lossy(),
+        "devRoot": driver.dev_root.to_string_lossy(),
+        "directories": all(&driver.libraries.directories, |it| directory(driver, it)),
+        "problems": all(&driver.problems, problem),
         "open": driver.kernel.as_ref().map(|it| it.open),
         "modules": all(&driver.modules, |it| json!({"name": it.name, "version": it.version})),
         "majors": driver.majors.iter().map(|(name, major)| json!({"name": name, "major": major})).collect::<Value>(),
+    })
+}
+
+fn platform(platform: &Platform) -> Value {
+    json!({
+        "name": platform.kind.name(),
+        "system": platform.system,
+        "l4t": platform.l4t,
+    })
+}
+
+fn directory(driver: &Driver, directory: &DriverDirectory) -> Value {
+    json!({
+        "path": driver.on_host(&directory.path).to_string_lossy(),
+        "place": driver.on_host(&directory.place).to_string_lossy(),
+        "version": directory.version,
+        "libcuda": directory.has_libcuda,
+    })
+}
+
+fn problem(problem: &Problem) -> Value {
+    json!({
+        "path": problem.path.to_string_lossy(),
+        "error": problem.error.to_string(),
+    })
+}
+
+fn mig(instance: &MigInstance) -> Value {
+    let [gpu_capability, compute_capability] = instance.capabilities;
+    json!({
+        "gpuMinor": instance.gpu,
+        "gpuInstance": instance.gpu_instance,
+        "computeInstance": instance.compute_instance,
+        "gpuInstanceCapability": gpu_capability,
+        "computeInstanceCapability": compute_capability,
     })
 }
 
@@ -56,6 +101,7 @@ fn gpu(gpu: &Gpu) -> Value {
         "minor": gpu.minor,
         "firmware": gpu.firmware,
         "excluded": gpu.excluded,
+        "drm": gpu.drm,
     })
 }
 
@@ -70,10 +116,10 @@ fn node(node: &DriverNode) -> Value {
     })
 }
 
-fn library(library: &DriverLibrary) -> Value {
+fn library(driver: &Driver, library: &DriverLibrary) -> Value {
     json!({
         "soname": library.soname,
-        "path": library.path.to_string_lossy(),
+        "path": driver.on_host(&library.path).to_string_lossy(),
         "class": match library.class {
             Class::Bits32 => 32,
             Class::Bits64 => 64,

@@ -6,7 +6,9 @@ use crate::cdi::SpecFile;
 use crate::driver::Driver;
 use crate::driver::device::DriverNode;
 use crate::driver::gpu::Gpu;
-use crate::driver::library::{DriverLibrary, Libraries};
+use crate::driver::library::DriverLibrary;
+use crate::driver::mig::MigInstance;
+use crate::driver::platform::{Kind, Platform};
 use crate::elf::Class;
 use crate::engine::setup::Setup;
 use crate::hooks_dir::HookFile;
@@ -24,19 +26,22 @@ pub(super) fn of(host: &Inventory) -> String {
     let version = concat!("nvidia-ctk ", env!("CARGO_PKG_VERSION"), "\n").to_owned();
     [
         ("Programs", host.programs.iter().map(program).collect()),
-        ("Driver", vec![driver(&host.driver)]),
+        ("Platform", vec![platform(&host.driver.platform)]),
+        ("Driver", driver(&host.driver)),
         (
             "Modules",
             joined(host.driver.modules.iter().map(|it| it.name.to_owned())),
         ),
         ("GPUs", host.driver.gpus.iter().map(gpu).collect()),
+        ("MIG", host.driver.mig.iter().map(mig).collect()),
         ("Devices", joined(host.driver.nodes.iter().map(node))),
-        ("Libraries", libraries(&host.driver.libraries)),
+        ("Libraries", libraries(&host.driver)),
         ("Engines", host.engines.iter().map(engine).collect()),
         ("CDI specs", host.specs.iter().flat_map(spec).collect()),
         ("Hooks", host.hooks.iter().map(hook).collect()),
     ]
     .into_iter()
+    .filter(|(title, lines): &(_, Vec<_>)| !lines.is_empty() || *title != "MIG")
     .fold(version, |text, (title, lines)| {
         text + &section(title, lines)
     })
@@ -87,19 +92,68 @@ fn program(program: &Program) -> String {
     }
 }
 
-fn driver(driver: &Driver) -> String {
-    match &driver.kernel {
-        Some(kernel) => {
+fn platform(platform: &Platform) -> String {
+    let title = platform.kind.title();
+    let l4t = platform.l4t.as_ref().map(|it| format!("L4T {it}"));
+    let system = platform.system.clone();
+    let kind = match (&system, platform.kind) {
+        // They are systems of their own, which say who they are.
+        (Some(_), Kind::Linux | Kind::NixOs | Kind::Talos | Kind::Bottlerocket) => None,
+        _ => Some(title.to_owned()),
+    };
+    let parts: Vec<_> = [kind, l4t, system].into_iter().flatten().collect();
+    parts.join(", ")
+}
+
+fn driver(driver: &Driver) -> Vec<String> {
+    let mut lines = vec![module(driver)];
+    let directories = driver.libraries.directories.iter();
+    lines.extend(directories.map(|it| {
+        let version = it.version.as_deref().unwrap_or("of an unknown version");
+        let path = driver.on_host(&it.path);
+        let by = if it.place == it.path {
+            String::new()
+        } else {
+            format!(", by {}", driver.on_host(&it.place).display())
+        };
+        format!("libraries {version} in {}{by}", path.display())
+    }));
+    lines
+}
+
+fn module(driver: &Driver) -> String {
+    let version = driver.version().unwrap_or("unknown version");
+    match (&driver.kernel, driver.platform.kind) {
+        (_, Kind::Wsl) => format!("{version}, the driver of Windows"),
+        (Some(kernel), _) => {
             let kind = if kernel.open { "open" } else { "proprietary" };
-            format!("{}, {kind} kernel module", kernel.version)
+            format!("{version}, {kind} kernel module")
         }
-        None => match driver.pci_devices {
+        (None, Kind::Jetson) => format!("{version}, no NVIDIA kernel module but nvgpu"),
+        (None, _) => match driver.pci_devices {
             0 => "no NVIDIA kernel module is loaded; no NVIDIA GPU on the PCI bus".to_owned(),
             count => {
                 format!("no NVIDIA kernel module is loaded; NVIDIA GPUs on the PCI bus: {count}")
             }
         },
     }
+}
+
+fn mig(instance: &MigInstance) -> String {
+    let MigInstance {
+        gpu,
+        gpu_instance,
+        compute_instance,
+        capabilities,
+    } = instance;
+    let nodes = capabilities.map(|it| match it {
+        Some(minor) => format!("nvidia-cap{minor}"),
+        None => "no capability".to_owned(),
+    });
+    format!(
+        "/dev/nvidia{gpu}: GPU instance {gpu_instance}, compute instance {compute_instance} ({})",
+        nodes.join(", ")
+    )
 }
 
 fn gpu(gpu: &Gpu) -> String {
@@ -127,31 +181,26 @@ fn node(node: &DriverNode) -> String {
     format!("{path} {major}:{minor} (must be {expected_major}:{expected_minor})")
 }
 
-fn libraries(libraries: &Libraries) -> Vec<String> {
+fn libraries(driver: &Driver) -> Vec<String> {
     let is_shown =
         |library: &&DriverLibrary| SHOWN.iter().any(|name| library.soname.starts_with(name));
-    let (shown, others): (Vec<_>, Vec<_>) = libraries.cached.iter().partition(is_shown);
-    let mut lines: Vec<_> = shown.into_iter().map(library).collect();
+    let (shown, others): (Vec<_>, Vec<_>) = driver.libraries.cached.iter().partition(is_shown);
+    let mut lines: Vec<_> = shown.into_iter().map(|it| library(driver, it)).collect();
     if !others.is_empty() {
         lines.push(format!("and {} more in ld.so.cache", others.len()));
-    } else if lines.is_empty() {
-        let outside = libraries.directories.iter();
-        lines.extend(outside.map(|(path, version)| {
-            format!(
-                "{version} in {}, which is not in ld.so.cache",
-                path.display()
-            )
-        }));
+    } else if lines.is_empty() && !driver.libraries.directories.is_empty() {
+        lines.push("none of them is in ld.so.cache".to_owned());
     }
     lines
 }
 
-fn library(library: &DriverLibrary) -> String {
+fn library(driver: &Driver, library: &DriverLibrary) -> String {
     let class = match library.class {
         Class::Bits32 => "32-bit",
         Class::Bits64 => "64-bit",
     };
-    format!("{} {class} {}", library.soname, library.path.display())
+    let path = driver.on_host(&library.path);
+    format!("{} {class} {}", library.soname, path.display())
 }
 
 fn engine(engine: &Setup) -> String {

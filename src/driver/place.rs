@@ -1,0 +1,191 @@
+//! The directories in which a driver's libraries lie, in the order in which they are looked for.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use super::name::{driver_version, is_driver_name};
+use super::tree::Tree;
+use super::windows;
+use crate::ldcache::order::compare_names;
+use crate::ldcache::{SearchPath, cached_directories};
+use crate::rootfs::{Entry, Kind, is_not_there};
+
+/// Library directories of distributions. Below each, `nvidia` and all that is in it may be one as well: Debian has
+/// `nvidia/current` and `nvidia/tesla-470`, Bottlerocket `nvidia/tesla`.
+const USUAL: [&str; 5] = [
+    "/usr/lib/x86_64-linux-gnu",
+    "/usr/lib/aarch64-linux-gnu",
+    "/usr/lib64",
+    "/usr/lib",
+    "/lib64",
+];
+const NVIDIA: &str = "nvidia";
+/// Most directories below one of these.
+const MAX_BELOW: usize = 64;
+
+/// Directories of one platform.
+const OTHERS: [&str; 11] = [
+    // NixOS, with links to the store
+    "/run/opengl-driver/lib",
+    // Talos, as its extensions had them one after the other
+    "/usr/local/glibc/usr/lib",
+    "/usr/local/glibc/usr/lib64",
+    "/usr/local/glibc/lib",
+    "/usr/local/lib",
+    // Google's installers
+    "/home/kubernetes/bin/nvidia/lib64",
+    "/var/lib/nvidia/lib64",
+    // Jetson
+    "/usr/lib/aarch64-linux-gnu/tegra",
+    "/usr/lib/aarch64-linux-gnu/tegra-egl",
+    WSL,
+    "/opt/nvidia/lib64",
+];
+/// Where WSL puts what loads the libraries of Windows' driver.
+const WSL: &str = "/usr/lib/wsl/lib";
+
+/// The last part of the directories of CUDA's compatibility packages: the libcuda there is no part of a driver.
+const COMPAT: &str = "compat";
+const LIBCUDA: &str = "libcuda.so.";
+
+/// A directory with libraries of a driver.
+#[derive(Debug)]
+pub struct DriverDirectory {
+    /// Its path without links, as the driver's root sees it.
+    pub path: PathBuf,
+    /// Where it was found: the same, or a directory with links to its files.
+    pub place: PathBuf,
+    /// The driver's version, if files tell it.
+    pub version: Option<String>,
+    /// Whether libcuda is in it.
+    pub has_libcuda: bool,
+}
+
+/// What is found in a tree.
+#[derive(Default)]
+pub(super) struct Found {
+    /// The directories, each of them once.
+    pub(super) directories: Vec<DriverDirectory>,
+    /// Links of the driver's in them that lead nowhere.
+    pub(super) dangling: Vec<PathBuf>,
+}
+
+/// Looks at all places. Where files of several drivers lie in a directory, those of the `wanted` version count.
+pub(super) fn find(tree: &Tree<'_>, wanted: Option<&str>) -> Found {
+    let mut found = Found::default();
+    let mut seen = BTreeSet::new();
+    for place in places(tree) {
+        found.add(tree, &place, wanted, &mut seen);
+    }
+    let windows = windows::packages(tree).into_iter().next();
+    if let Some((path, version)) = windows {
+        for directory in &mut found.directories {
+            if directory.path == Path::new(WSL) {
+                directory.version.clone_from(&version);
+            }
+        }
+        found.directories.push(DriverDirectory {
+            place: path.clone(),
+            path,
+            version,
+            has_libcuda: true,
+        });
+    }
+    // The ones that count come first.
+    found.directories.sort_by_key(|it| {
+        let is_wanted = wanted.is_none() || it.version.as_deref() == wanted;
+        (!is_wanted, !it.has_libcuda)
+    });
+    found
+}
+
+fn places(tree: &Tree<'_>) -> Vec<PathBuf> {
+    let cached = cached_directories(&tree.root, |name| is_driver_name(Path::new(name)));
+    let searched = SearchPath::of(&tree.root);
+    let searched = searched.directories().map(Path::to_owned);
+    let usual = USUAL.iter().flat_map(|path| below(tree, Path::new(path)));
+    let others = OTHERS.iter().map(PathBuf::from);
+    let mut places = Vec::new();
+    for place in cached
+        .into_iter()
+        .chain(searched)
+        .chain(usual)
+        .chain(others)
+    {
+        if !place.ends_with(COMPAT) && !places.contains(&place) {
+            places.push(place);
+        }
+    }
+    places
+}
+
+/// A library directory, and those for the driver in it.
+fn below(tree: &Tree<'_>, path: &Path) -> Vec<PathBuf> {
+    let nvidia = path.join(NVIDIA);
+    let entries = tree.entries(&nvidia);
+    let is_directory = |entry: &&Entry| matches!(entry.kind, Kind::Directory | Kind::Link);
+    let directories = entries.iter().filter(is_directory);
+    let mut inner: Vec<_> = directories.map(|it| nvidia.join(&it.name)).collect();
+    inner.sort();
+    inner.truncate(MAX_BELOW);
+    [vec![path.to_owned(), nvidia], inner].concat()
+}
+
+impl Found {
+    fn add(
+        &mut self,
+        tree: &Tree<'_>,
+        place: &Path,
+        wanted: Option<&str>,
+        seen: &mut BTreeSet<PathBuf>,
+    ) {
+        let names = tree.entries(place).into_iter().map(|entry| entry.name);
+        let paths = names.map(|name| place.join(name));
+        let (mut behind, mut dangling) = (BTreeSet::new(), Vec::new());
+        for path in paths.filter(|path| is_driver_name(path)) {
+            match tree.root.real_path(&path) {
+                Err(err) if is_not_there(&err) => dangling.push(path),
+                real => behind.extend(
+                    tree.noted(&path, real)
+                        .and_then(|real| real.parent().map(Path::to_owned)),
+                ),
+            }
+        }
+        for path in &behind {
+            if path.ends_with(COMPAT) || !seen.insert(path.clone()) {
+                continue;
+            }
+            if let Some((version, has_libcuda)) = look_into(tree, path, wanted) {
+                self.directories.push(DriverDirectory {
+                    place: place.to_owned(),
+                    path: path.clone(),
+                    version,
+                    has_libcuda,
+                });
+            }
+        }
+        if self.directories.iter().any(|it| behind.contains(&it.path)) {
+            self.dangling.append(&mut dangling);
+        }
+    }
+}
+
+/// The version of the driver whose files lie in a directory, and whether libcuda is one of them; none where no file is a driver's.
+fn look_into(tree: &Tree<'_>, path: &Path, wanted: Option<&str>) -> Option<(Option<String>, bool)> {
+    let entries = tree.entries(path);
+    let files = entries.iter().filter(|entry| entry.kind == Kind::File);
+    let names: Vec<_> = files.map(|entry| entry.name.as_os_str()).collect();
+    let versions = names.iter().filter(|name| is_driver_name(Path::new(name)));
+    let versions: BTreeSet<_> = versions.filter_map(|name| driver_version(name)).collect();
+    let has_libcuda = names
+        .iter()
+        .any(|name| name.to_string_lossy().starts_with(LIBCUDA));
+    let newest = versions
+        .iter()
+        .max_by(|a, b| compare_names(a.as_bytes(), b.as_bytes(), false));
+    let version = versions
+        .iter()
+        .find(|version| wanted == Some(version))
+        .or(newest);
+    (has_libcuda || version.is_some()).then(|| (version.cloned(), has_libcuda))
+}

@@ -1,0 +1,88 @@
+//! The directory below which a driver's files lie, and the one with its /dev.
+
+use std::io;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+use super::library::Libraries;
+use super::tree::{Problems, Tree};
+use crate::rootfs::{Root, is_not_there};
+
+/// Where NVIDIA's GPU operator mounts the root of the container that has the driver.
+pub const OPERATOR: &str = "/run/nvidia/driver";
+/// The node without which no program gets at a GPU.
+const CONTROL: &str = "/dev/nvidiactl";
+
+/// What the admin says of a driver's places; all are paths of the host.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Asked<'a> {
+    /// The root directory of the driver.
+    pub driver_root: Option<&'a Path>,
+    /// The directory whose `dev` has the nodes.
+    pub dev_root: Option<&'a Path>,
+}
+
+/// Finds the root of the driver of this version, and its libraries: the one that was asked for, or the host's own, or the GPU
+/// operator's where the host has no driver or another one.
+pub(super) fn find<'p>(
+    host: &Root,
+    asked: Asked<'_>,
+    version: Option<&str>,
+    problems: &'p Problems,
+) -> Result<(Tree<'p>, Libraries)> {
+    let read = |path: &Path| {
+        let tree = Tree::open(host, path, problems)?;
+        let libraries = Libraries::read(&tree, version);
+        io::Result::Ok((tree, libraries))
+    };
+    if let Some(path) = asked.driver_root {
+        return read(path)
+            .with_context(|| format!("cannot open the driver's root {}", path.display()));
+    }
+    let own = read(Path::new("/"))?;
+    let fits = |libraries: &Libraries| match version {
+        Some(version) => libraries.has_version(version),
+        None => libraries.version().is_some(),
+    };
+    if fits(&own.1) {
+        return Ok(own);
+    }
+    match read(Path::new(OPERATOR)) {
+        Ok(operator) if fits(&operator.1) || own.1.directories.is_empty() => {
+            Ok(if operator.1.directories.is_empty() {
+                own
+            } else {
+                operator
+            })
+        }
+        Ok(_) => Ok(own),
+        Err(err) => {
+            if !is_not_there(&err) {
+                own.0.noted(Path::new(OPERATOR), Err::<(), _>(err));
+            }
+            Ok(own)
+        }
+    }
+}
+
+/// Finds the directory whose /dev has the driver's nodes: the one that was asked for, or the driver's own root if it has them, or
+/// the host's.
+pub(super) fn find_dev<'p>(
+    host: &Root,
+    driver: &Tree<'p>,
+    asked: Asked<'_>,
+    problems: &'p Problems,
+) -> Result<Tree<'p>> {
+    if let Some(path) = asked.dev_root {
+        return Tree::open(host, path, problems)
+            .with_context(|| format!("cannot open the root of /dev, {}", path.display()));
+    }
+    let has_nodes = driver.stat(CONTROL).is_some();
+    let path = if has_nodes {
+        driver.path()
+    } else {
+        Path::new("/")
+    };
+    Ok(Tree::open(host, path, problems)?)
+}
