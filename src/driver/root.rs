@@ -48,22 +48,17 @@ pub(super) fn find<'p>(
     if fits(&own.1) {
         return Ok(own);
     }
+    let is_better = |other: &Libraries| {
+        fits(other) || own.1.directories.is_empty() && !other.directories.is_empty()
+    };
     match read(Path::new(OPERATOR)) {
-        Ok(operator) if fits(&operator.1) || own.1.directories.is_empty() => {
-            Ok(if operator.1.directories.is_empty() {
-                own
-            } else {
-                operator
-            })
+        Ok(operator) if is_better(&operator.1) => return Ok(operator),
+        Err(err) if !is_not_there(&err) => {
+            own.0.noted(Path::new(OPERATOR), Err::<(), _>(err));
         }
-        Ok(_) => Ok(own),
-        Err(err) => {
-            if !is_not_there(&err) {
-                own.0.noted(Path::new(OPERATOR), Err::<(), _>(err));
-            }
-            Ok(own)
-        }
+        _ => {}
     }
+    Ok(own)
 }
 
 /// Finds the directory whose /dev has the driver's nodes: the one that was asked for, or the driver's own root if it has them, or

@@ -281,6 +281,13 @@ fn garbage_everywhere() {
         "/proc/devices",
         "/sys/module/nvidia/version",
         "/sys/bus/pci/devices/x/vendor",
+        "/sys/devices/soc0/family",
+        "/proc/driver/nvidia/capabilities/gpu0/mig/gi1/ci0/access",
+        "/etc/os-release",
+        "/etc/nv_tegra_release",
+        "/usr/lib/wsl/drivers/nv_x.inf_y/nv_x.inf",
+        "/usr/lib/wsl/drivers/nv_x.inf_y/libcuda.so.1.1",
+        "/run/nvidia/driver/usr/lib64/libcuda.so.550.1",
         "/dev/nvidia0",
         "/dev/nvidia-caps/x",
         "/etc/ld.so.cache",
@@ -366,6 +373,19 @@ fn what_files_say_reaches_no_terminal() {
             format!("NVRM version: x Module  {odd}  T"),
         ),
         (format!("{LIBRARIES}/libcuda.so.1.{odd}"), String::new()),
+        (
+            "/etc/os-release".to_owned(),
+            format!("PRETTY_NAME=\"{odd}\"\n"),
+        ),
+        (
+            "/etc/nv_tegra_release".to_owned(),
+            format!("# R36 (release), REVISION: {odd}, x"),
+        ),
+        (
+            format!("/usr/lib64/nvidia/{odd}/libcuda.so.550.1"),
+            String::new(),
+        ),
+        (format!("/dev/nvidia{odd}"), String::new()),
     ] {
         let host = Host::new();
         host.file(&path, text);
