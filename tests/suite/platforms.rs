@@ -271,7 +271,7 @@ const CASES: [Case; 13] = [
                 "tegra/libcuda.so",
                 "libcuda.so",
             ] {
-                host.remove(&format!("/usr/lib/aarch64-linux-gnu/{name}"));
+                host.remove(format!("/usr/lib/aarch64-linux-gnu/{name}"));
             }
             host.remove("/etc/ld.so.cache");
         },
@@ -511,7 +511,7 @@ fn instances_of_mig() {
         ("gpu0/mig/gi2/ci0/access", 22),
     ] {
         let text = format!("DeviceFileMinor: {minor}\nDeviceFileMode: 292\nDeviceFileModify: 1\n");
-        host.file(&format!("{capabilities}/{path}"), text);
+        host.file(format!("{capabilities}/{path}"), text);
         if minor != 94 {
             let node = format!("/dev/nvidia-caps/nvidia-cap{minor}");
             assert!(has_node(&host, &node, "510", &minor.to_string()));
@@ -566,6 +566,7 @@ fn what_is_not_in_the_cache_by_intent() {
     host.file("/etc/os-release", "ID=nixos\n");
     assert_eq!(findings(&host, &[]), (0, vec![]));
     let Some(host) = tree("gke") else { return };
+    host.directory("/var/lib");
     fs::rename(
         host.at("/home/kubernetes/bin/nvidia"),
         host.at("/var/lib/nvidia"),
