@@ -365,5 +365,7 @@ mod tests {
         assert_eq!(kind("/"), None);
         assert_eq!(kind("/file"), Some(io::ErrorKind::NotADirectory));
         assert_eq!(kind("/missing"), Some(io::ErrorKind::NotFound));
+        let file = Root::open(&folder.path().join("file")).err();
+        assert_eq!(file.unwrap().kind(), io::ErrorKind::NotADirectory);
     }
 }

@@ -360,6 +360,9 @@ mod tests {
                 assert_eq!(std::fs::read(&file).unwrap(), b"new");
                 let err = std::fs::write(&file, "x").unwrap_err();
                 assert_eq!(err.kind(), io::ErrorKind::ReadOnlyFilesystem);
+                let flags = fstatvfs(File::open(&file).unwrap()).unwrap().flags();
+                let expected = FsFlags::ST_NOSUID | FsFlags::ST_NODEV | FsFlags::ST_NOEXEC;
+                assert!(flags.contains(expected), "{flags:?}");
                 let after = mounts_of("thread-self").unwrap();
                 let new: Vec<_> = after.iter().filter(|it| !before.contains(it)).collect();
                 assert_eq!(new.len(), 1, "{new:?}");

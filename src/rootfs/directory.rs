@@ -250,4 +250,33 @@ mod tests {
             assert!(single_component(OsStr::new(name)).is_ok(), "{name}");
         }
     }
+
+    /// Guards: the flags of `open_listed`; a FIFO that nobody writes to would be waited for.
+    #[test]
+    fn only_a_regular_file_is_opened() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("file"), "").unwrap();
+        std::fs::create_dir(folder.path().join("directory")).unwrap();
+        symlink("file", folder.path().join("link")).unwrap();
+        nix::unistd::mkfifo(&folder.path().join("fifo"), Mode::S_IRUSR).unwrap();
+        let directory = directory(folder.path());
+        for (name, is_opened) in [
+            ("file", true),
+            ("directory", false),
+            ("link", false),
+            ("fifo", false),
+        ] {
+            let file = directory.open_file(OsStr::new(name));
+            assert_eq!(file.is_ok(), is_opened, "{name}");
+        }
+    }
+
+    #[test]
+    fn thousands_of_long_names_are_listed() {
+        let folder = tempfile::tempdir().unwrap();
+        for number in 0..2000 {
+            std::fs::write(folder.path().join(format!("{number:0100}")), "").unwrap();
+        }
+        assert_eq!(directory(folder.path()).entries().unwrap().len(), 2000);
+    }
 }

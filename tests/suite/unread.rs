@@ -400,3 +400,28 @@ fn no_failing_lookup_is_passed_over_in_silence() {
     }
     hostile_cases(lines.len() * (FAULTS.len() + 1));
 }
+
+/// One directory cannot be opened, and nothing else fails. Guard: `is_not_there`.
+#[test]
+fn a_directory_that_cannot_be_opened_is_named() {
+    if !has(&["strace"]) {
+        return;
+    }
+    for (path, line, warning) in [
+        (
+            "/usr/local/cuda/compat",
+            "enable-cuda-compat --host-driver-version 570.1",
+            "/usr/local/cuda/compat: not used: cannot open it",
+        ),
+        (
+            "/lib",
+            "update-ldcache --folder /opt/lib",
+            "musl's search path is not changed",
+        ),
+    ] {
+        let bundle = root();
+        bundle.directory(path);
+        let ran = broken(&bundle, &[path], "openat2", "EIO", line);
+        ran.warns(&[warning]);
+    }
+}
