@@ -23,7 +23,9 @@ pub mod profile;
 mod scan;
 mod search_path;
 mod search_result;
+mod wanted;
 
+use std::collections::{BTreeMap, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
@@ -40,6 +42,7 @@ use budget::Budget;
 use format::{CacheEntry, LdCache};
 use profile::Profile;
 use search_result::Library;
+use wanted::Wanted;
 
 pub use check::problems;
 pub use search_path::SearchPath;
@@ -88,34 +91,36 @@ impl<'r> Ldconfig<'r> {
 
     /// Makes the SONAME links in these directories, as `ldconfig -n` would, and leaves the cache as it is.
     pub fn link<'f>(&self, directories: impl IntoIterator<Item = &'f Path>) {
-        self.link_files(directories, &|_| true);
+        self.link_wanted(directories, &Wanted::All);
     }
 
-    /// The same for the libraries whose SONAME links may be what these `targets` of other links name. Without any, nothing is
-    /// looked at.
-    pub fn link_targets<'f>(
-        &self,
-        directories: impl IntoIterator<Item = &'f Path>,
-        targets: impl IntoIterator<Item = &'f Path>,
-    ) {
-        let stems: Vec<_> = targets.into_iter().filter_map(library::stem).collect();
-        if !stems.is_empty() {
-            self.link_files(directories, &|name| {
-                stems.iter().any(|stem| name.as_bytes().starts_with(stem))
-            });
+    /// Makes these SONAME links where ldconfig would: in whose directories lie libraries with the SONAMEs, in files whose names
+    /// begin as these do. Nothing else is changed.
+    pub fn link_sonames<'f>(&self, links: impl IntoIterator<Item = &'f Path>) {
+        let mut directories: BTreeMap<&Path, HashSet<&OsStr>> = BTreeMap::new();
+        for link in links {
+            if let (Some(directory), Some(soname)) = (link.parent(), link.file_name()) {
+                directories.entry(directory).or_default().insert(soname);
+            }
+        }
+        if directories.len() > MAX_DIRECTORIES {
+            log::warn!("SONAME links are missing in more than {MAX_DIRECTORIES} directories");
+        }
+        for (directory, sonames) in directories.into_iter().take(MAX_DIRECTORIES) {
+            self.link_wanted([directory], &Wanted::sonames(&sonames));
         }
     }
 
-    fn link_files<'f>(
+    fn link_wanted<'f>(
         &self,
         directories: impl IntoIterator<Item = &'f Path>,
-        is_wanted: &dyn Fn(&OsStr) -> bool,
+        wanted: &Wanted<'_>,
     ) {
         let mut search_path =
             SearchPath::of_directories(self.root, &self.profile, &self.budget, directories);
         let mut inputs = DefaultHasher::new();
         let (root, profile) = (self.root, &self.profile);
-        scan::libraries(root, profile, &mut search_path, is_wanted, &mut inputs);
+        scan::libraries(root, profile, &mut search_path, wanted, &mut inputs);
     }
 
     /// Makes the SONAME links in the directories and writes the cache. Returns whether it was not right already.
@@ -139,7 +144,8 @@ impl<'r> Ldconfig<'r> {
             }
         }
         let mut inputs = self.inputs(&search_path);
-        let mut found = scan::libraries(root, profile, &mut search_path, &|_| true, &mut inputs);
+        let all = &Wanted::All;
+        let mut found = scan::libraries(root, profile, &mut search_path, all, &mut inputs);
         previous::take_over(root, profile, &self.budget, &mut found);
         let bytes = self.cache(&found.libraries, search_path.hwcap_names())?;
         // What keeps the cache from being complete may be gone at the next run, which has to look again.
@@ -278,4 +284,10 @@ pub fn check_soname(soname: &[u8]) -> Result<(), &'static str> {
         name if name.iter().any(u8::is_ascii_control) => Err("has a control character in it"),
         _ => Ok(()),
     }
+}
+
+/// Whether the path may be that of a SONAME link: its last name is one of a library.
+#[must_use]
+pub fn may_be_soname(path: &Path) -> bool {
+    library::stem(path).is_some()
 }

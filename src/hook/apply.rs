@@ -1,6 +1,6 @@
 //! `apply`: all that a container with GPUs needs, in one call.
 
-use std::path::{Path, PathBuf};
+use std::cell::OnceCell;
 
 use anyhow::{Result, ensure};
 use argh::{ArgsInfo, FromArgs};
@@ -194,21 +194,19 @@ pub fn run(root: &ContainerRoot, options: &Options) -> Result<()> {
     };
     let cuda_compat = options.cuda_compat.as_ref();
     let preferred = cuda_compat.and_then(|compat| enable_cuda_compat::run(root, compat));
-    let links = &options.links;
-    part(name::<CreateSymlinks>(), create_symlinks::run(root, links));
+    let ldconfig = OnceCell::new();
+    let links = create_symlinks::run_with(&ldconfig, root, &options.links);
+    part(name::<CreateSymlinks>(), links);
     for modes in &options.modes {
         part(name::<Chmod>(), chmod::run(root, modes));
     }
     if let Some(ldcache) = &options.ldcache {
-        let ldconfig = Ldconfig::new(root);
-        let dangling = links.iter().filter(|link| !link.leads_somewhere(root));
-        let folders = ldcache.folders.iter().map(PathBuf::as_path);
-        ldconfig.link_targets(folders, dangling.map(|link| Path::new(&link.target)));
+        let ldconfig = ldconfig.get_or_init(|| Ldconfig::new(root));
         let ldcache = update_ldcache::Options {
             preferred,
             ..ldcache.clone()
         };
-        let updated = update_ldcache::run_with(&ldconfig, root, &ldcache);
+        let updated = update_ldcache::run_with(ldconfig, root, &ldcache);
         part(name::<UpdateLdcache>(), updated);
     }
     if let Some(params) = &options.params {

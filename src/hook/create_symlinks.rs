@@ -2,6 +2,7 @@
 
 mod driver_links;
 
+use std::cell::OnceCell;
 use std::ffi::OsString;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -12,13 +13,13 @@ use argh::{ArgsInfo, FromArgs};
 
 use super::InContainer;
 use super::disabled::Disabled;
-use crate::ldcache::driver_names;
+use crate::ldcache::{Ldconfig, driver_names, may_be_soname};
 use crate::oci::State;
-use crate::rootfs::{ContainerRoot, Kind, Root, is_obstacle, is_read_only};
+use crate::rootfs::{ContainerRoot, Kind, Root, is_not_there, is_obstacle, is_read_only};
 
 pub use driver_links::link_driver_libraries;
 
-/// Create symbolic links in the container.
+/// Create symbolic links in the container, and the SONAME links that these lead to.
 ///
 /// Without any option: the links that NVIDIA's installer would make for the driver libraries in it.
 #[derive(FromArgs, ArgsInfo)]
@@ -47,7 +48,7 @@ pub struct CreateSymlinks {
 const SEPARATOR: &str = "::";
 /// Largest CSV file.
 const MAX_CSV: u64 = 1 << 20;
-/// Links of the host that lead to each other.
+/// Links that lead to each other.
 const MAX_CHAIN: usize = 40;
 
 /// One link to make in the container.
@@ -57,14 +58,6 @@ pub struct Link {
     pub target: OsString,
     /// Where it is, absolute or taken from the container's root.
     pub path: PathBuf,
-}
-
-impl Link {
-    /// Whether there is something where it points to.
-    pub(super) fn leads_somewhere(&self, root: &ContainerRoot) -> bool {
-        let target = self.path.with_file_name(&self.target);
-        root.stat(&target).is_ok()
-    }
 }
 
 impl InContainer for CreateSymlinks {
@@ -99,7 +92,7 @@ impl InContainer for CreateSymlinks {
         }
         let (mut links, wrong) = links(&self.link);
         links.extend(self.links_of_host()?);
-        ensure_none_failed(wrong + make_all(root, &links))
+        ensure_none_failed(wrong + make_all(root, &links, &OnceCell::new()))
     }
 }
 
@@ -124,21 +117,65 @@ impl CreateSymlinks {
                 .read(Path::new(file), MAX_CSV)
                 .with_context(|| format!("cannot read {file}"))?;
             for path in symlinks_of_csv(&String::from_utf8_lossy(&text)) {
-                links.extend(chain(&found_in, Path::new(path)));
+                let chain = chain(&found_in, Path::new(path));
+                if chain.is_empty() {
+                    log::debug!("{path}: no link of the host, skipped");
+                }
+                links.extend(chain);
             }
         }
         Ok(links)
     }
 }
 
-/// Makes all links that are not there already. Every link is tried; each one that fails is reported.
+/// Makes all links that are not there already, and the SONAME links that they lead to. Every link is tried; each one that fails is
+/// reported.
 pub fn run(root: &ContainerRoot, links: &[Link]) -> Result<()> {
-    ensure_none_failed(make_all(root, links))
+    run_with(&OnceCell::new(), root, links)
+}
+
+/// The same, with what is known of the root's ldconfig already.
+pub(super) fn run_with<'r>(
+    ldconfig: &OnceCell<Ldconfig<'r>>,
+    root: &'r ContainerRoot,
+    links: &[Link],
+) -> Result<()> {
+    ensure_none_failed(make_all(root, links, ldconfig))
 }
 
 /// Returns how many failed.
-fn make_all(root: &ContainerRoot, links: &[Link]) -> usize {
-    links.iter().filter(|link| !make(root, link)).count()
+fn make_all<'r>(
+    root: &'r ContainerRoot,
+    links: &[Link],
+    ldconfig: &OnceCell<Ldconfig<'r>>,
+) -> usize {
+    let failed = links.iter().filter(|link| !make(root, link)).count();
+    let targets = links.iter().flat_map(|link| missing_libraries(root, link));
+    let targets: Vec<_> = targets.collect();
+    // What ldconfig does is found out in the root's C library, so not without need.
+    if !targets.is_empty() {
+        let ldconfig = ldconfig.get_or_init(|| Ldconfig::new(root));
+        ldconfig.link_sonames(targets.iter().map(PathBuf::as_path));
+    }
+    failed
+}
+
+/// Where a link of a library leads to that leads to no library: one of these places may be that of a SONAME link.
+fn missing_libraries(root: &ContainerRoot, link: &Link) -> Vec<PathBuf> {
+    if !may_be_soname(Path::new(&link.target)) {
+        return Vec::new();
+    }
+    let is_missing = match root.stat(&link.path) {
+        // The place of a library that is mounted in other containers of the image.
+        Ok(there) => there.kind == Kind::File && there.size == 0,
+        Err(err) => is_not_there(&err),
+    };
+    if !is_missing {
+        return Vec::new();
+    }
+    let links = chain(root, &link.path).into_iter();
+    let targets = links.map(|link| link.path.with_file_name(&link.target));
+    targets.filter(|target| may_be_soname(target)).collect()
 }
 
 fn ensure_none_failed(failed: usize) -> Result<()> {
@@ -221,12 +258,12 @@ fn symlinks_of_csv(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// The link at `path` of the host and those that it leads to, one after the other.
-fn chain(host: &Root, path: &Path) -> Vec<Link> {
+/// The link at `path` and those that it leads to, one after the other.
+fn chain(root: &Root, path: &Path) -> Vec<Link> {
     let mut links = Vec::new();
     let mut path = path.to_owned();
     while links.len() < MAX_CHAIN
-        && let Some(target) = read_link(host, &path)
+        && let Some(target) = read_link(root, &path)
     {
         let next = path.parent().unwrap_or(Path::new("/")).join(&target);
         links.push(Link {
@@ -234,14 +271,11 @@ fn chain(host: &Root, path: &Path) -> Vec<Link> {
             path: std::mem::replace(&mut path, next),
         });
     }
-    if links.is_empty() {
-        log::debug!("{}: no link of the host, skipped", path.display());
-    }
     links
 }
 
-fn read_link(host: &Root, path: &Path) -> Option<PathBuf> {
-    let directory = host.directory(path.parent()?).ok()?;
+fn read_link(root: &Root, path: &Path) -> Option<PathBuf> {
+    let directory = root.directory(path.parent()?).ok()?;
     directory.read_link(path.file_name()?).ok()
 }
 

@@ -19,20 +19,21 @@ use super::listing::{Depth, FileReader, Listing, MAX_LIBRARIES, MadeLink, Name};
 use super::profile::Profile;
 use super::search_path::{LibraryDirectory, Place, SearchPath};
 use super::search_result::{Library, SearchResult};
+use super::wanted::Wanted;
 use crate::elf::Head;
 use crate::rootfs::{Entry, FileVersion, Kind, Root, is_not_there};
 
-/// Searches all directories for files and links whose names `is_wanted`, makes the SONAME links in them, and feeds `inputs` with
-/// everything that the result depends on, as it is afterwards.
+/// Searches all directories for what is `wanted`, makes the SONAME links in them, and feeds `inputs` with everything that the result
+/// depends on, as it is afterwards.
 pub(super) fn libraries(
     root: &Root,
     profile: &Profile,
     search_path: &mut SearchPath<'_>,
-    is_wanted: &dyn Fn(&OsStr) -> bool,
+    wanted: &Wanted<'_>,
     inputs: &mut impl Hasher,
 ) -> SearchResult {
     let budget = search_path.budget();
-    let mut scan = Scan::new(root, profile, &budget, Depth::Content, is_wanted);
+    let mut scan = Scan::new(root, profile, &budget, Depth::Content, wanted);
     let mut found = SearchResult::default();
     let mut number = 0;
     while let Some(place) = search_path.next() {
@@ -65,7 +66,7 @@ pub(super) fn identity(
     inputs: &mut impl Hasher,
 ) -> bool {
     let budget = search_path.budget();
-    let mut scan = Scan::new(root, profile, &budget, Depth::Identity, &|_| true);
+    let mut scan = Scan::new(root, profile, &budget, Depth::Identity, &Wanted::All);
     while let Some(place) = search_path.next() {
         let Place::Directory(directory) = place else {
             return false;
@@ -94,7 +95,7 @@ fn hash_directory<'c>(
 struct Scan<'s> {
     root: &'s Root,
     reader: FileReader<'s>,
-    is_wanted: &'s dyn Fn(&OsStr) -> bool,
+    wanted: &'s Wanted<'s>,
     /// How many more names of libraries there may be.
     names_left: usize,
     files: Files,
@@ -108,7 +109,7 @@ impl<'s> Scan<'s> {
         profile: &'s Profile,
         budget: &'s Budget,
         depth: Depth,
-        is_wanted: &'s dyn Fn(&OsStr) -> bool,
+        wanted: &'s Wanted<'s>,
     ) -> Self {
         Self {
             root,
@@ -117,7 +118,7 @@ impl<'s> Scan<'s> {
                 depth,
                 budget,
             },
-            is_wanted,
+            wanted,
             names_left: MAX_LIBRARIES,
             files: Files::default(),
             has_failed: Cell::new(false),
@@ -177,7 +178,8 @@ impl<'s> Scan<'s> {
     ) -> Option<Listing> {
         let mut files = std::mem::take(&mut self.files);
         let is_considered = |entry: &Entry| {
-            (self.is_wanted)(&entry.name) && self.is_considered(directory, &entry.name, entry.kind)
+            self.wanted.has_name(&entry.name)
+                && self.is_considered(directory, &entry.name, entry.kind)
         };
         let read = Listing::read(
             self.reader,
@@ -208,7 +210,7 @@ impl<'s> Scan<'s> {
                 _ => {}
             }
         }
-        if self.reader.depth == Depth::Content {
+        if self.reader.depth == Depth::Content && self.wanted.is_all() {
             stale.reverse();
             stale.retain(|name| self.remove_stale(directory, name));
             listing.remove(&stale);

@@ -37,6 +37,7 @@ mod random_roots;
 mod runtimes;
 mod sandbox;
 mod shared_directories;
+mod soname_links;
 mod state;
 mod syslog;
 mod trace;

@@ -13,11 +13,12 @@ use crate::common::wrapper::{REFUSALS, each_kernel, words};
 const DRIVER: &str = "/usr/local/nvidia/lib64";
 
 /// One of each kind of work.
-const LINES: [&str; 11] = [
+const LINES: [&str; 12] = [
     "noop",
     "enable-cuda-compat --host-driver-version 550.1",
     "chmod --mode 1751 --path /dev/nvidia-caps,/usr/missing --path /linked",
     "create-symlinks --link ../a::/new/b/l --link /x::/linked/l --link t::/replaced",
+    "create-symlinks --link libcuda.so.1::/usr/local/nvidia/lib64/libcuda.so",
     "create-symlinks",
     "update-ldcache",
     "update-ldcache --folder /usr/local/nvidia/lib64 --folder /opt/missing,/linked",

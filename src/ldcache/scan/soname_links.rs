@@ -36,7 +36,8 @@ impl Scan<'_> {
     ) -> usize {
         let mut names_left = self.names_left;
         let mut obstacle = None;
-        for library in libraries.iter_mut().filter(|it| it.is_linked) {
+        let is_wanted = |it: &&mut Candidate<'_>| it.is_linked && self.wanted.has_link(it.soname);
+        for library in libraries.iter_mut().filter(is_wanted) {
             match self.is_link_missing(directory, library, listing) {
                 Ok(false) => {}
                 Ok(true) if obstacle.is_some() => library.is_linked = false,
@@ -97,9 +98,9 @@ impl Scan<'_> {
         Ok(())
     }
 
-    /// Where links are never made the cache replaces them, and nobody need know.
+    /// Where links are never made the cache replaces them, and nobody need know but who asked for these links.
     fn log_obstacle(&self, directory: &LibraryDirectory, err: &io::Error) {
-        let level = if is_read_only(err) {
+        let level = if is_read_only(err) && self.wanted.is_all() {
             log::Level::Debug
         } else {
             self.has_failed.set(true);
