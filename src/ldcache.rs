@@ -18,6 +18,7 @@ mod library;
 mod listing;
 pub mod order;
 mod parallel;
+mod precedence;
 mod previous;
 pub mod profile;
 mod scan;
@@ -25,7 +26,7 @@ mod search_path;
 mod search_result;
 mod wanted;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
@@ -40,6 +41,7 @@ use nix::sys::stat::Mode;
 use crate::rootfs::{ContainerRoot, Covered, Metadata, Root, is_not_there, is_read_only};
 use budget::Budget;
 use format::{CacheEntry, LdCache};
+use precedence::Owner;
 use profile::Profile;
 use search_result::Library;
 use wanted::Wanted;
@@ -123,7 +125,8 @@ impl<'r> Ldconfig<'r> {
         scan::libraries(root, profile, &mut search_path, wanted, &mut inputs);
     }
 
-    /// Makes the SONAME links in the directories and writes the cache. Returns whether it was not right already.
+    /// Makes the SONAME links in the directories and writes the cache, as ldconfig would, but for the driver's libraries where the
+    /// search path has some: these come before others of the same name. Returns whether it was not right already.
     ///
     /// A cache that was written here has a mark, by which it is known to be right as long as nothing has changed that it depends
     /// on. Whoever forges a mark spoils the cache of his own container, as he could without it.
@@ -144,9 +147,10 @@ impl<'r> Ldconfig<'r> {
             }
         }
         let mut inputs = self.inputs(&search_path);
+        search_path.find_driver_versions();
         let all = &Wanted::All;
         let mut found = scan::libraries(root, profile, &mut search_path, all, &mut inputs);
-        previous::take_over(root, profile, &self.budget, &mut found);
+        previous::take_over(root, profile, &mut search_path, &mut found);
         let bytes = self.cache(&found.libraries, search_path.hwcap_names())?;
         // What keeps the cache from being complete may be gone at the next run, which has to look again.
         let written = if found.is_complete() {
@@ -187,7 +191,15 @@ impl<'r> Ldconfig<'r> {
 
     fn cache(&self, libraries: &[Library], hwcap_names: &[OsString]) -> Result<Vec<u8>> {
         let mut entries: Vec<_> = libraries.iter().map(Library::as_entry).collect();
-        order::sort(&mut entries, self.profile.arch.char_is_signed());
+        let char_is_signed = self.profile.arch.char_is_signed();
+        order::sort(&mut entries, char_is_signed);
+        if libraries.iter().any(|it| it.owner == Owner::Driver) {
+            let others = libraries.iter().filter(|it| it.owner != Owner::Image);
+            let owners = others.map(|it| (it.as_entry(), it.owner));
+            let owners: HashMap<_, _> = owners.collect();
+            let owner = |entry: &CacheEntry<'_>| *owners.get(entry).unwrap_or(&Owner::Image);
+            precedence::move_drivers(&mut entries, char_is_signed, owner);
+        }
         let cache = LdCache {
             format: self.profile.rules.format,
             endian: self.profile.endian,

@@ -43,7 +43,7 @@ end
 
 complete -c nvidia-cdi-hook -n '__fish_nvidia-cdi-hook_using_command' -f -l help -d 'display usage information'
 complete -c nvidia-cdi-hook -n '__fish_nvidia-cdi-hook_using_command' -f -l strict -d 'fail where a warning is given'
-complete -c nvidia-cdi-hook -n '__fish_nvidia-cdi-hook_using_command' -f -a 'update-ldcache' -d 'Update the container\'s ld.so.cache and SONAME links, as its own ldconfig would.'
+complete -c nvidia-cdi-hook -n '__fish_nvidia-cdi-hook_using_command' -f -a 'update-ldcache' -d 'Update the container\'s ld.so.cache and SONAME links, as its own ldconfig would. The driver\'s libraries come before others of the same name.'
 complete -c nvidia-cdi-hook -n '__fish_nvidia-cdi-hook_using_command' -f -a 'create-symlinks' -d 'Create symbolic links in the container, and the SONAME links that these lead to. Without any option: the links that NVIDIA\'s installer would make for the driver libraries in it.'
 complete -c nvidia-cdi-hook -n '__fish_nvidia-cdi-hook_using_command' -f -a 'chmod' -d 'Set the mode of files in the container, following symbolic links inside its root.'
 complete -c nvidia-cdi-hook -n '__fish_nvidia-cdi-hook_using_command' -f -a 'enable-cuda-compat' -d 'Prefer the container\'s CUDA compatibility libraries where the host\'s driver can carry them. update-ldcache comes after this.'

@@ -12,7 +12,7 @@ use super::disabled::Disabled;
 use super::drop_in;
 use super::enable_cuda_compat::{self, COMPAT_ROOT, EnableCudaCompat};
 use super::update_application_profile::{self, UpdateApplicationProfile};
-use super::update_ldcache::{self, UpdateLdcache};
+use super::update_ldcache::{self, Preferred, UpdateLdcache};
 use super::{InContainer, name};
 use crate::ldcache::Ldconfig;
 use crate::rootfs::ContainerRoot;
@@ -192,8 +192,10 @@ pub fn run(root: &ContainerRoot, options: &Options) -> Result<()> {
             failed += 1;
         }
     };
-    let cuda_compat = options.cuda_compat.as_ref();
-    let preferred = cuda_compat.and_then(|compat| enable_cuda_compat::run(root, compat));
+    let preferred = match &options.cuda_compat {
+        Some(compat) => Preferred::Decided(enable_cuda_compat::run(root, compat)),
+        None => Preferred::ByDropIn,
+    };
     let ldconfig = OnceCell::new();
     let links = create_symlinks::run_with(&ldconfig, root, &options.links);
     part(name::<CreateSymlinks>(), links);

@@ -9,11 +9,18 @@ use nix::sys::stat::Mode;
 
 use crate::rootfs::{ContainerRoot, Directory, is_not_there};
 
+/// Names the directory whose libcuda was decided to be used. It comes before [`DRIVER`].
+pub(super) const COMPAT: &str = "00-compat-nvidia-ctk.conf";
+/// Names the driver's directories. It comes first among those of distributions, so that the driver's libraries do.
+pub(super) const DRIVER: &str = "00-nvidia-ctk.conf";
+
 const DIRECTORY: &str = "/etc/ld.so.conf.d";
 const ETC: &str = "/etc";
 const CONF: &str = "ld.so.conf";
 /// What a missing ld.so.conf is made of.
 const CONF_TEXT: &str = "include /etc/ld.so.conf.d/*.conf\n";
+/// Longest drop-in of one line.
+const MAX_LINE: u64 = 8 << 10;
 const MODE: Mode = Mode::from_bits_truncate(0o644);
 
 /// Gives the drop-in `name` the text that `edit` makes, and makes ld.so.conf where there is none. Returns whether the drop-in
@@ -49,6 +56,14 @@ pub(super) fn remove(root: &ContainerRoot, name: &str) -> Result<()> {
         Err(err) if is_not_there(&err) => Ok(()),
         removed => removed.with_context(|| format!("cannot remove {DIRECTORY}/{name}")),
     }
+}
+
+/// The directory that the drop-in [`COMPAT`] names.
+pub(super) fn compat(root: &ContainerRoot) -> Option<PathBuf> {
+    let path = Path::new(DIRECTORY).join(COMPAT);
+    let text = root.read(&path, MAX_LINE).ok()?;
+    let line = PathBuf::from(String::from_utf8(text).ok()?.lines().next()?);
+    fits(&line).then_some(line)
 }
 
 /// The directories that `--folder` names.

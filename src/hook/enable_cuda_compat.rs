@@ -41,8 +41,6 @@ pub struct EnableCudaCompat {
 
 /// Where NVIDIA's images have the libraries.
 pub(super) const COMPAT_ROOT: &str = "/usr/local/cuda/compat";
-/// The name comes before that of the driver's directories.
-const DROP_IN: &str = "00-compat-nvidia-ctk.conf";
 const LIBCUDA: &[u8] = b"libcuda.so.";
 /// What NVIDIA writes into libcuda: for which drivers it is made.
 const SECTION: &[u8] = b".note.cuda.fwd_compatibility";
@@ -103,9 +101,9 @@ pub fn run(root: &ContainerRoot, options: &Options) -> Option<PathBuf> {
     let done = match &directory {
         Some(path) => {
             let line = [path.as_os_str().as_bytes(), b"\n"].concat();
-            drop_in::write(root, DROP_IN, |_| Ok(line)).map(|_| ())
+            drop_in::write(root, drop_in::COMPAT, |_| Ok(line)).map(|_| ())
         }
-        None => drop_in::remove(root, DROP_IN),
+        None => drop_in::remove(root, drop_in::COMPAT),
     };
     if let Err(err) = done {
         log::warn!("ld.so.conf.d does not say which libcuda is to be used: {err:#}");

@@ -15,10 +15,12 @@ use super::drop_in;
 use crate::driver::directories;
 use crate::ldcache::{Ldconfig, SearchPath};
 use crate::oci::State;
-use crate::rootfs::{ContainerRoot, Entry, is_not_there, is_obstacle};
+use crate::rootfs::{ContainerRoot, Entry, FileId, is_not_there, is_obstacle};
 use crate::sandbox::Mounts;
 
 /// Update the container's ld.so.cache and SONAME links, as its own ldconfig would.
+///
+/// The driver's libraries come before others of the same name.
 #[derive(FromArgs, ArgsInfo)]
 #[argh(
     subcommand,
@@ -42,8 +44,6 @@ pub struct UpdateLdcache {
 }
 
 const ETC: &str = "/etc";
-/// The name comes first among those of distributions, so that the driver's libraries do.
-const DROP_IN: &str = "00-nvidia-ctk.conf";
 const MAX_CONF: u64 = 1 << 20;
 const MODE: Mode = Mode::from_bits_truncate(0o644);
 
@@ -62,8 +62,39 @@ pub struct Options {
     pub find_driver: bool,
     /// Where to look for driver libraries first.
     pub driver_places: Vec<PathBuf>,
-    /// A directory whose libraries come before all others, even where ld.so.conf does not say so.
-    pub preferred: Option<PathBuf>,
+    /// A directory whose libraries come before the driver's.
+    pub preferred: Preferred,
+}
+
+/// What enable-cuda-compat decided.
+#[derive(Clone, Default)]
+pub enum Preferred {
+    /// What its drop-in names, in the place that ld.so.conf gives it.
+    #[default]
+    ByDropIn,
+    /// For this directory, which comes first even where ld.so.conf does not say so; or for none.
+    Decided(Option<PathBuf>),
+}
+
+/// A directory of the container, and which one it is, if it is there.
+struct Folder {
+    path: PathBuf,
+    id: Option<FileId>,
+}
+
+impl Folder {
+    fn find(root: &ContainerRoot, path: &Path) -> Self {
+        let id = root
+            .directory(path)
+            .and_then(|directory| directory.id())
+            .ok();
+        let path = path.to_owned();
+        Self { path, id }
+    }
+
+    fn is_in(&self, search_path: &SearchPath<'_>) -> bool {
+        self.id.is_some_and(|id| search_path.contains(id))
+    }
 }
 
 impl InContainer for UpdateLdcache {
@@ -121,31 +152,48 @@ pub(super) fn run_with(
     options: &Options,
 ) -> Result<()> {
     let configured = ldconfig.search_path([]);
-    let mut folders = options.folders.clone();
+    let find = |path: &PathBuf| Folder::find(root, path);
+    let mut folders: Vec<_> = options.folders.iter().map(find).collect();
     if options.find_driver {
         let drivers = directories::find(root, &options.driver_places, &configured);
         if drivers.is_empty() && folders.is_empty() {
             log::debug!("no driver libraries in the container: nothing is done");
             return Ok(());
         }
-        folders.extend(drivers.into_iter().map(|driver| driver.path));
+        folders.extend(drivers.into_iter().map(|driver| Folder {
+            id: driver.directory.id().ok(),
+            path: driver.path,
+        }));
     }
     report(
         add_to_musl(root, &folders),
         "musl's search path is not changed",
     )?;
-    folders.retain(|folder| !is_searched(root, &configured, folder));
+    let drivers = folders
+        .iter()
+        .filter_map(|it| Some((it.id?, it.path.clone())));
+    let drivers: Vec<_> = drivers.collect();
+    folders.retain(|folder| !folder.is_in(&configured));
     report(add_to_conf(root, &folders), "ld.so.conf.d is not changed")?;
     let mut search_path = configured;
     if !folders.is_empty() {
         search_path = ldconfig.search_path([]);
     }
+    let preferred = preferred(root, options, !drivers.is_empty());
+    // What the drop-in names has its place; that of the hook itself may not be in it.
+    let decided = match options.preferred {
+        Preferred::Decided(_) => &preferred[..],
+        Preferred::ByDropIn => &[],
+    };
     // Where the image's ld.so.conf does not include the drop-in, the cache has the folders all the same.
-    let mut first = [options.preferred.as_slice(), &folders].concat();
-    first.retain(|folder| !is_searched(root, &search_path, folder));
+    let first = decided.iter().chain(&folders);
+    let first = first.filter(|folder| !folder.is_in(&search_path));
+    let first: Vec<_> = first.map(|folder| folder.path.as_path()).collect();
     if !first.is_empty() {
-        search_path = ldconfig.search_path(first.iter().map(PathBuf::as_path));
+        search_path = ldconfig.search_path(first);
     }
+    let preferred = preferred.iter().filter_map(|folder| folder.id);
+    search_path.set_drivers(drivers, preferred.collect());
     report(ldconfig.update(search_path), "the cache is not updated")
 }
 
@@ -166,32 +214,38 @@ fn is_harmless(err: &io::Error) -> bool {
     is_obstacle(err) || err.kind() == io::ErrorKind::FileTooLarge
 }
 
-fn is_searched(root: &ContainerRoot, search_path: &SearchPath<'_>, folder: &Path) -> bool {
-    let directory = root.directory(folder);
-    directory.is_ok_and(|directory| search_path.contains(&directory))
+/// The directory whose libraries come before the driver's, if there are any of a driver.
+fn preferred(root: &ContainerRoot, options: &Options, has_driver: bool) -> Vec<Folder> {
+    let path = match &options.preferred {
+        Preferred::Decided(path) => path.clone(),
+        Preferred::ByDropIn if has_driver => drop_in::compat(root),
+        Preferred::ByDropIn => None,
+    };
+    let find = |path: PathBuf| Folder::find(root, &path);
+    path.map(find).into_iter().collect()
 }
 
 /// Adds the folders to the drop-in.
-fn add_to_conf(root: &ContainerRoot, folders: &[PathBuf]) -> Result<bool> {
+fn add_to_conf(root: &ContainerRoot, folders: &[Folder]) -> Result<bool> {
     if folders.is_empty() {
         return Ok(false);
     }
-    drop_in::write(root, DROP_IN, |directory| {
-        let mut text = match directory.read(OsStr::new(DROP_IN), MAX_CONF) {
+    drop_in::write(root, drop_in::DRIVER, |directory| {
+        let mut text = match directory.read(OsStr::new(drop_in::DRIVER), MAX_CONF) {
             Ok(text) => text,
             // What folders it names cannot be told: it stays.
             Err(err) if is_obstacle(&err) => return Err(err),
             Err(_) => Vec::new(),
         };
         for folder in folders {
-            add_line(&mut text, folder.as_os_str().as_bytes());
+            add_line(&mut text, folder.path.as_os_str().as_bytes());
         }
         Ok(text)
     })
 }
 
 /// Adds the folders to the path file of musl's loader, if the root has one, behind what is searched already.
-fn add_to_musl(root: &ContainerRoot, folders: &[PathBuf]) -> Result<bool> {
+fn add_to_musl(root: &ContainerRoot, folders: &[Folder]) -> Result<bool> {
     if folders.is_empty() {
         return Ok(false);
     }
@@ -207,7 +261,7 @@ fn add_to_musl(root: &ContainerRoot, folders: &[PathBuf]) -> Result<bool> {
         Err(err) => return Err(err).with_context(|| format!("cannot read {}", path.display())),
     };
     for folder in folders {
-        add_line(&mut text, folder.as_os_str().as_bytes());
+        add_line(&mut text, folder.path.as_os_str().as_bytes());
     }
     root.create_directory(Path::new(ETC))
         .and_then(|etc| etc.write(&name, &text, MODE))

@@ -8,7 +8,6 @@ use super::driver_names;
 use super::listing::Listing;
 use super::search_path::LibraryDirectory;
 use super::search_result::Library;
-use crate::rootfs::Kind;
 
 /// The names under which programs look for the driver's libraries beside their SONAMEs, as entries that name the files; none where
 /// links can be made.
@@ -18,9 +17,7 @@ pub(super) fn aliases(
     directory: &LibraryDirectory,
     listing: &Listing,
 ) -> Vec<Library> {
-    let files = listing.names().iter().filter(|it| it.kind == Kind::File);
-    let files = files.map(|file| file.text.as_os_str());
-    let Some(version) = driver_names::driver_version(files) else {
+    let Some(version) = listing.driver_version() else {
         return Vec::new();
     };
     let suffix = [b".so.", version.as_bytes()].concat();
@@ -40,6 +37,7 @@ pub(super) fn aliases(
                 place,
                 hwcap_directory: directory.hwcap.clone(),
                 hwcap_bits: 0,
+                owner: library.owner,
             })
         })
         .collect();

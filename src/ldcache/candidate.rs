@@ -1,5 +1,6 @@
 //! Which of a directory's files counts for a SONAME.
 
+use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
@@ -9,6 +10,7 @@ use super::files::Files;
 use super::library::{Parsed, is_linker_name};
 use super::listing::{Listing, MadeLink, Name};
 use super::order::compare_names;
+use super::precedence::{Owner, Owners};
 use super::profile::Profile;
 use super::search_path::LibraryDirectory;
 use crate::rootfs::{FileVersion, Kind};
@@ -26,6 +28,8 @@ pub(super) struct Candidate<'a> {
     pub(super) is_linked: bool,
     /// Whether SONAME was made a link to the file just now.
     pub(super) is_made: bool,
+    /// Whose it is.
+    pub(super) owner: Owner,
 }
 
 impl<'a> Candidate<'a> {
@@ -43,6 +47,7 @@ impl<'a> Candidate<'a> {
 pub(super) fn best_of<'a>(
     profile: &Profile,
     directory: &LibraryDirectory,
+    owners: &Owners,
     listing: &'a Listing,
     files: &'a Files,
 ) -> (Vec<Candidate<'a>>, bool) {
@@ -71,7 +76,28 @@ pub(super) fn best_of<'a>(
         }
         is_same
     });
+    if directory.owner == Owner::Driver {
+        set_owners(owners, listing, &mut candidates);
+    }
     (candidates, are_all)
+}
+
+/// Finds out which candidates in a directory of the driver are the driver's: its files, and links to these or to the SONAMEs that
+/// will be links to them.
+fn set_owners(owners: &Owners, listing: &Listing, candidates: &mut [Candidate<'_>]) {
+    let names = listing.names().iter().filter(|it| it.kind == Kind::File);
+    let names = names.filter(|it| owners.is_drivers(&it.text));
+    let files: HashSet<_> = names.filter_map(|it| Some(it.file?.id)).collect();
+    let drivers = candidates.iter().filter(|it| files.contains(&it.file.id));
+    let sonames: HashSet<_> = drivers.map(|it| it.soname).collect();
+    for candidate in candidates {
+        let is_link_to = |it: &OsStr| candidate.is_link && sonames.contains(it);
+        if !files.contains(&candidate.file.id)
+            && !listing.target(candidate.name).is_some_and(is_link_to)
+        {
+            candidate.owner = Owner::Image;
+        }
+    }
 }
 
 /// The file under the SONAME that it counts for in this directory, if it is a library. The error says what is wrong with the SONAME.
@@ -104,6 +130,7 @@ fn candidate<'a>(
         is_link,
         is_linked: directory.hwcap.is_none(),
         is_made: false,
+        owner: directory.owner,
     }))
 }
 

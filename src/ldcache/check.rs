@@ -8,7 +8,7 @@ use std::path::Path;
 
 use super::display::Flags;
 use super::format::{CacheEntry, HWCAP_EXTENSION, Hwcap, LdCache};
-use super::order::compare;
+use super::order::compare_keys;
 use super::profile::Profile;
 use crate::elf::Endian;
 use crate::rootfs::{Kind, Root};
@@ -68,7 +68,7 @@ impl Check<'_> {
             .iter()
             .zip(self.cache.entries.iter().skip(1));
         neighbours
-            .filter(move |(a, b)| compare(a, b, char_is_signed) == Ordering::Greater)
+            .filter(move |(a, b)| compare_keys(a, b, char_is_signed) == Ordering::Greater)
             .map(|(a, b)| format!("{a}\n  has to stand behind {b}: the loader searches by halves and may miss either"))
     }
 

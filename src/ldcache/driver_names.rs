@@ -5,6 +5,8 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
+use memchr::memmem;
+
 use super::order::compare_names;
 use crate::cuda::is_driver_version;
 
@@ -87,6 +89,15 @@ pub fn driver_version<'f>(files: impl IntoIterator<Item = &'f OsStr>) -> Option<
         .filter(|version| is_driver_version(version))
         .max_by(|a, b| compare_names(a, b, false))
         .map(OsStr::from_bytes)
+}
+
+/// The version that the name of a library's file ends in, the driver's or another one.
+#[must_use]
+pub fn version_of(file: &OsStr) -> Option<&OsStr> {
+    const BEFORE: &[u8] = b".so.";
+    let start = memmem::rfind(file.as_bytes(), BEFORE)? + BEFORE.len();
+    let version = file.as_bytes().get(start..)?;
+    is_driver_version(version).then(|| OsStr::from_bytes(version))
 }
 
 fn witness_suffix(name: &OsStr) -> Option<&[u8]> {

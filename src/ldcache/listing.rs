@@ -6,6 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::budget::Budget;
+use super::driver_names;
 use super::files::{Files, MAX_STRINGS};
 use super::is_failure;
 use super::library::{self, Parsed};
@@ -127,9 +128,21 @@ impl Listing {
         self.names.get(self.position(name).ok()?)?.file
     }
 
+    /// Where the name points to, if it is a link.
+    pub(super) fn target(&self, name: &OsStr) -> Option<&OsStr> {
+        let name = self.names.get(self.position(name).ok()?)?;
+        (name.kind == Kind::Link).then_some(name.target.as_os_str())
+    }
+
     /// Whether the directory has the name.
     pub(super) fn has(&self, name: &OsStr) -> bool {
         self.position(name).is_ok()
+    }
+
+    /// The version of the driver whose libraries lie in the directory.
+    pub(super) fn driver_version(&self) -> Option<&OsStr> {
+        let files = self.names.iter().filter(|name| name.kind == Kind::File);
+        driver_names::driver_version(files.map(|file| file.text.as_os_str()))
     }
 
     /// Notes which file the name at this place leads to.

@@ -58,10 +58,17 @@ pub(super) fn sort(entries: &mut Vec<CacheEntry<'_>>, char_is_signed: bool) {
 /// `Less`: `a` stands before `b` in a cache.
 #[must_use]
 pub fn compare(a: &CacheEntry<'_>, b: &CacheEntry<'_>, char_is_signed: bool) -> Ordering {
-    compare_names(b.soname, a.soname, char_is_signed)
-        .then_with(|| b.flags.cast_signed().cmp(&a.flags.cast_signed()))
+    compare_keys(a, b, char_is_signed)
         .then_with(|| compare_hwcaps(a.hwcap, b.hwcap))
         .then_with(|| b.os_version.cmp(&a.os_version))
+}
+
+/// The same as far as the loader needs it: it looks for a name, and of those with its flags takes the first that the processor can
+/// run.
+#[must_use]
+pub fn compare_keys(a: &CacheEntry<'_>, b: &CacheEntry<'_>, char_is_signed: bool) -> Ordering {
+    compare_names(b.soname, a.soname, char_is_signed)
+        .then_with(|| b.flags.cast_signed().cmp(&a.flags.cast_signed()))
 }
 
 fn compare_hwcaps(a: Hwcap<'_>, b: Hwcap<'_>) -> Ordering {

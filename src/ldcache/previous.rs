@@ -10,12 +10,14 @@ use std::path::{Path, PathBuf};
 
 use super::arch::Arch;
 use super::budget::Budget;
+use super::driver_names;
 use super::files::MAX_STRINGS;
 use super::format::{CacheEntry, Hwcap, LdCache};
 use super::legacy_hwcaps;
 use super::listing::MAX_LIBRARIES;
+use super::precedence::Owner;
 use super::profile::{Format, Profile};
-use super::search_path::HWCAPS;
+use super::search_path::{HWCAPS, SearchPath};
 use super::search_result::{Library, SearchResult};
 use super::{MAX_SEARCHED, PATH, check_soname, is_failure, read_or_warn};
 use crate::rootfs::{Kind, Root};
@@ -24,7 +26,12 @@ use crate::rootfs::{Kind, Root};
 const MAX_ABOVE: usize = 4;
 
 /// Adds the libraries of the root's cache that lie in the places which were not read, unless nothing is there any more.
-pub(super) fn take_over(root: &Root, profile: &Profile, budget: &Budget, found: &mut SearchResult) {
+pub(super) fn take_over(
+    root: &Root,
+    profile: &Profile,
+    search_path: &mut SearchPath<'_>,
+    found: &mut SearchResult,
+) {
     if found.unread.is_empty() {
         return;
     }
@@ -35,6 +42,7 @@ pub(super) fn take_over(root: &Root, profile: &Profile, budget: &Budget, found: 
     if cache.endian != profile.endian {
         return;
     }
+    let budget = search_path.budget();
     let mut places = Places::of(found);
     let mut taken = Vec::new();
     let mut strings = found.string_bytes;
@@ -42,7 +50,7 @@ pub(super) fn take_over(root: &Root, profile: &Profile, budget: &Budget, found: 
         let Some(place) = places.of_entry(profile, entry) else {
             continue;
         };
-        if !may_be_there(root, budget, path_of(entry)) {
+        if !may_be_there(root, &budget, path_of(entry)) {
             continue;
         }
         strings += entry.path.len() + entry.soname.len();
@@ -54,6 +62,7 @@ pub(super) fn take_over(root: &Root, profile: &Profile, budget: &Budget, found: 
         taken.push(library_of(entry, place));
         places.known.extend(name_of(entry));
     }
+    find_owners(root, search_path, &mut taken);
     found.libraries.extend(taken);
     // Of several libraries with one name, that of the first place counts.
     found.libraries.sort_by_key(|library| library.place);
@@ -142,6 +151,45 @@ fn may_be_there(root: &Root, budget: &Budget, path: &Path) -> bool {
         }
 }
 
+/// Notes whose the libraries are that were taken over. What their links lead to has the driver's version in its name, where the
+/// directory cannot be read.
+fn find_owners(root: &Root, search_path: &mut SearchPath<'_>, taken: &mut [Library]) {
+    if !search_path.owners().have_driver() {
+        return;
+    }
+    let budget = search_path.budget();
+    let mut files = Vec::new();
+    for library in taken.iter_mut().filter(|it| !budget.is_spent(&it.path)) {
+        library.owner = owner_of_directory(root, search_path, library).unwrap_or(Owner::Image);
+        if library.owner == Owner::Driver {
+            let file = root.real_path(&library.path).unwrap_or_default();
+            files.push((library, file.file_name().unwrap_or_default().to_owned()));
+        }
+    }
+    let names = files.iter().map(|(_, name)| name.as_os_str());
+    search_path.add_driver_versions(driver_names::driver_version(names).map(OsStr::to_owned));
+    for (library, name) in files {
+        if !search_path.owners().is_drivers(&name) {
+            library.owner = Owner::Image;
+        }
+    }
+}
+
+/// Whose libraries are in the library's directory, if it can be opened.
+fn owner_of_directory(
+    root: &Root,
+    search_path: &SearchPath<'_>,
+    library: &Library,
+) -> Option<Owner> {
+    let above = if library.hwcap_directory.is_some() {
+        3
+    } else {
+        1
+    };
+    let directory = root.directory(library.path.ancestors().nth(above)?).ok()?;
+    Some(search_path.owners().of(directory.id().ok()?))
+}
+
 fn path_of<'a>(entry: &CacheEntry<'a>) -> &'a Path {
     Path::new(OsStr::from_bytes(entry.path))
 }
@@ -167,5 +215,6 @@ fn library_of(entry: &CacheEntry<'_>, place: u32) -> Library {
         place,
         hwcap_directory: hwcap_directory.map(OsStr::to_owned),
         hwcap_bits,
+        owner: Owner::Image,
     }
 }

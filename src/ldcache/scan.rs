@@ -16,6 +16,7 @@ use super::files::{Files, MAX_STRINGS};
 use super::legacy_hwcaps;
 use super::library::{self, is_library_name, is_package_temporary, is_prelink_temporary};
 use super::listing::{Depth, FileReader, Listing, MAX_LIBRARIES, MadeLink, Name};
+use super::precedence::Owner;
 use super::profile::Profile;
 use super::search_path::{LibraryDirectory, Place, SearchPath};
 use super::search_result::{Library, SearchResult};
@@ -54,6 +55,9 @@ pub(super) fn libraries(
         }
         number += 1;
     }
+    if found.has_driver {
+        search_path.owners().hash(inputs);
+    }
     found
 }
 
@@ -67,6 +71,7 @@ pub(super) fn identity(
 ) -> bool {
     let budget = search_path.budget();
     let mut scan = Scan::new(root, profile, &budget, Depth::Identity, &Wanted::All);
+    let mut found_driver = false;
     while let Some(place) = search_path.next() {
         let Place::Directory(directory) = place else {
             return false;
@@ -74,11 +79,20 @@ pub(super) fn identity(
         match scan.directory(&directory, search_path) {
             Some(listing) if listing.is_complete => {
                 hash_directory(&directory, &listing, [].into_iter(), inputs);
+                found_driver |= has_driver(&directory, &listing);
             }
             _ => return false,
         }
     }
+    if found_driver {
+        search_path.owners().hash(inputs);
+    }
     true
+}
+
+/// Whether a directory that may hold libraries of the driver does.
+fn has_driver(directory: &LibraryDirectory, listing: &Listing) -> bool {
+    directory.owner == Owner::Driver && listing.driver_version().is_some()
 }
 
 fn hash_directory<'c>(
@@ -137,7 +151,8 @@ impl<'s> Scan<'s> {
         let Some(listing) = self.directory(directory, search_path) else {
             return false;
         };
-        let (mut best, are_all) = best_of(self.reader.profile, directory, &listing, &self.files);
+        let (profile, owners) = (self.reader.profile, search_path.owners());
+        let (mut best, are_all) = best_of(profile, directory, owners, &listing, &self.files);
         found.is_lacking |= !are_all;
         let path = directory.path.as_os_str();
         found.string_bytes += best
@@ -151,6 +166,7 @@ impl<'s> Scan<'s> {
             );
             return false;
         }
+        found.has_driver |= has_driver(directory, &listing);
         let names_left = self.make_links(directory, &mut best, &listing);
         let hwcap_bits = self.legacy_hwcap(directory);
         let enter = |it: &Candidate<'_>| Library::new(it, place, directory, hwcap_bits);

@@ -12,6 +12,7 @@ use std::rc::Rc;
 
 use super::budget::Budget;
 use super::is_failure;
+use super::precedence::{Owner, Owners};
 use super::profile::{Format, Profile};
 use crate::rootfs::{Directory, Entry, FileId, Kind, Root};
 
@@ -30,6 +31,8 @@ pub(super) struct LibraryDirectory {
     pub(super) libc_flag: Option<u32>,
     /// Its name below `glibc-hwcaps`, if it is one of these.
     pub(super) hwcap: Option<OsString>,
+    /// Whose libraries it holds.
+    pub(super) owner: Owner,
 }
 
 /// The next place to search.
@@ -46,9 +49,17 @@ enum Queued {
         path: PathBuf,
         id: FileId,
         libc_flag: Option<u32>,
-        hwcap: Option<OsString>,
+        hwcap: Option<Hwcaps>,
     },
     Unread(Option<PathBuf>),
+}
+
+/// What a directory below `glibc-hwcaps` is.
+#[derive(Clone)]
+struct Hwcaps {
+    name: OsString,
+    /// The directory that `glibc-hwcaps` is in.
+    parent: FileId,
 }
 
 /// All directories, each of them once, in the order in which they were found.
@@ -62,6 +73,7 @@ pub struct SearchPath<'r> {
     seen: HashSet<FileId>,
     hwcap_names: Vec<OsString>,
     conf: configuration::Bounds,
+    owners: Owners,
 }
 
 impl<'r> SearchPath<'r> {
@@ -105,6 +117,7 @@ impl<'r> SearchPath<'r> {
             seen: HashSet::new(),
             hwcap_names: Vec::new(),
             conf: configuration::Bounds::default(),
+            owners: Owners::default(),
         };
         for path in directories {
             this.add(path, None);
@@ -114,8 +127,28 @@ impl<'r> SearchPath<'r> {
 
     /// Whether the directory is one of them, under whatever name.
     #[must_use]
-    pub fn contains(&self, directory: &Directory) -> bool {
-        directory.id().is_ok_and(|id| self.seen.contains(&id))
+    pub fn contains(&self, directory: FileId) -> bool {
+        self.seen.contains(&directory)
+    }
+
+    /// Notes in which directories the driver's libraries lie. In the cache these come before others of the same name, but for those
+    /// of the `preferred` directories.
+    pub fn set_drivers(&mut self, drivers: Vec<(FileId, PathBuf)>, preferred: Vec<FileId>) {
+        self.owners = Owners::new(preferred, drivers);
+    }
+
+    pub(super) fn owners(&self) -> &Owners {
+        &self.owners
+    }
+
+    /// Looks for the versions of the drivers in the directories of which that was noted.
+    pub(super) fn find_driver_versions(&mut self) {
+        self.owners.find_versions(self.root);
+    }
+
+    /// Adds versions that were found elsewhere.
+    pub(super) fn add_driver_versions(&mut self, versions: impl IntoIterator<Item = OsString>) {
+        self.owners.add_versions(versions);
     }
 
     /// The paths of the directories that are still to be searched.
@@ -156,7 +189,8 @@ impl<'r> SearchPath<'r> {
                         path: path.clone(),
                         directory,
                         libc_flag,
-                        hwcap: hwcap.clone(),
+                        hwcap: hwcap.as_ref().map(|it| it.name.clone()),
+                        owner: self.owners.of(hwcap.as_ref().map_or(id, |it| it.parent)),
                     }));
                 }
                 Err(err) if is_failure(&err) => {
@@ -183,10 +217,10 @@ impl<'r> SearchPath<'r> {
     /// Adds a directory at the end, unless it is one of those before under another name.
     pub(super) fn add(&mut self, path: &Path, libc_flag: Option<u32>) {
         if let Some(directory) = self.open(path)
-            && self.push(path, &directory, libc_flag, None)
+            && let Some(id) = self.push(path, &directory, libc_flag, None)
             && self.has_hwcaps
         {
-            self.add_hwcaps(path, &directory);
+            self.add_hwcaps(path, &directory, id);
         }
     }
 
@@ -211,20 +245,20 @@ impl<'r> SearchPath<'r> {
         }
     }
 
-    /// Returns whether the directory is new.
+    /// Returns the identity of the directory, if it is new.
     fn push(
         &mut self,
         path: &Path,
         directory: &Directory,
         libc_flag: Option<u32>,
-        hwcap: Option<OsString>,
-    ) -> bool {
+        hwcap: Option<Hwcaps>,
+    ) -> Option<FileId> {
         let id = match directory.id() {
             Ok(id) if !self.seen.contains(&id) => id,
-            Ok(_) => return false,
+            Ok(_) => return None,
             Err(err) => {
                 self.queue_unread(path, &err);
-                return false;
+                return None;
             }
         };
         if self.seen.len() >= MAX_DIRECTORIES {
@@ -236,7 +270,7 @@ impl<'r> SearchPath<'r> {
                 );
                 self.add_unread(None);
             }
-            return false;
+            return None;
         }
         self.seen.insert(id);
         self.queue.push_back(Rc::new(Queued::Directory {
@@ -245,11 +279,11 @@ impl<'r> SearchPath<'r> {
             libc_flag,
             hwcap,
         }));
-        true
+        Some(id)
     }
 
     /// Adds the directories inside of the directory's `glibc-hwcaps`, in the order of their names.
-    fn add_hwcaps(&mut self, parent: &Path, directory: &Directory) {
+    fn add_hwcaps(&mut self, parent: &Path, directory: &Directory, parent_id: FileId) {
         let path = parent.join(HWCAPS);
         let hwcaps = match directory.stat(OsStr::new(HWCAPS)) {
             Ok(there) if matches!(there.kind, Kind::Directory | Kind::Link) => self.open(&path),
@@ -279,7 +313,8 @@ impl<'r> SearchPath<'r> {
             let path = path.join(&name);
             if let Some(directory) = self.open(&path) {
                 self.hwcap_names.push(name.clone());
-                self.push(&path, &directory, None, Some(name));
+                let parent = parent_id;
+                self.push(&path, &directory, None, Some(Hwcaps { name, parent }));
             }
         }
     }

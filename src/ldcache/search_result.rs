@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use super::candidate::Candidate;
 use super::format::{CacheEntry, Hwcap};
+use super::precedence::Owner;
 use super::search_path::LibraryDirectory;
 
 /// All that was found, and where there may be more.
@@ -21,6 +22,8 @@ pub(super) struct SearchResult {
     pub(super) unread: Vec<(u32, Option<PathBuf>)>,
     /// Whether a library was left out, or a link could not be made or removed, for a reason that may be gone at the next run.
     pub(super) is_lacking: bool,
+    /// Whether there are libraries of the driver where they were said to be.
+    pub(super) has_driver: bool,
 }
 
 impl SearchResult {
@@ -44,6 +47,8 @@ pub(super) struct Library {
     pub(super) hwcap_directory: Option<OsString>,
     /// The sum of the bits of old hwcap directories.
     pub(super) hwcap_bits: u64,
+    /// Whose it is.
+    pub(super) owner: Owner,
 }
 
 impl Library {
@@ -67,6 +72,7 @@ impl Library {
             place,
             hwcap_directory: directory.hwcap.clone(),
             hwcap_bits,
+            owner: candidate.owner,
         }
     }
 

@@ -2,8 +2,11 @@
 
 use std::fs;
 
-use crate::common::bundle::{Bundle, each_kernel_without_landlock, has, library, with_mounts};
-use crate::common::machine::snapshot;
+use crate::common::bundle::Bundle;
+use crate::common::elf::library;
+use crate::common::machine::has;
+use crate::common::tree::snapshot;
+use crate::common::wrapper::{each_kernel_without_landlock, with_mounts};
 use nvidia_ctk::ldcache::cached_paths;
 use nvidia_ctk::rootfs::ContainerRoot;
 

@@ -12,12 +12,12 @@ use crate::common::machine::{can_run, compile, fixture, folder, missing, must, n
 /// Files of the machine that are larger are left out.
 const LARGE: u64 = 512 << 10;
 
-fn obstacle() -> Option<String> {
+pub(crate) fn obstacle() -> Option<String> {
     missing(&["busybox", "gcc", "ldconfig"]).or_else(not_root)
 }
 
 /// A small root with the machine's C library (`tests/fixtures/rootfs.sh`), and stubs of the driver in its multiarch folder.
-fn small() -> Bundle {
+pub(crate) fn small() -> Bundle {
     let image = folder();
     must(
         Command::new("sh")
@@ -32,7 +32,7 @@ fn small() -> Bundle {
     root
 }
 
-fn libraries(root: &Bundle) -> PathBuf {
+pub(crate) fn libraries(root: &Bundle) -> PathBuf {
     let triplet = format!("usr/lib/{}-linux-gnu", std::env::consts::ARCH);
     root.at(&triplet)
 }

@@ -1,0 +1,175 @@
+//! Whose libraries a directory holds: the driver's come before others of the same name.
+//!
+//! ldconfig keeps the order of the directories. Where the driver is mounted into a directory of the image, and ld.so.conf names
+//! another one with an older libcuda before it, a loader would take that one, which the host's kernel module refuses.
+
+use std::ffi::{OsStr, OsString};
+use std::hash::{Hash, Hasher};
+use std::io;
+use std::path::PathBuf;
+
+use super::driver_names;
+use super::format::CacheEntry;
+use super::order::compare_keys;
+use crate::rootfs::{FileId, Kind, Root};
+
+/// Whose a library is, from the first to the last of those with one name.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) enum Owner {
+    /// The image's, in a directory that was decided to come before the driver's.
+    Preferred,
+    /// The driver's; of a directory, that libraries of the driver may be in it.
+    Driver,
+    /// The image's.
+    Image,
+}
+
+/// The directories that are not the image's alone.
+#[derive(Clone, Default)]
+pub(super) struct Owners {
+    preferred: Vec<FileId>,
+    drivers: Vec<(FileId, PathBuf)>,
+    /// The versions of the drivers in these directories, once they were looked for.
+    versions: Vec<OsString>,
+}
+
+impl Owners {
+    pub(super) fn new(preferred: Vec<FileId>, mut drivers: Vec<(FileId, PathBuf)>) -> Self {
+        drivers.sort_unstable_by_key(|(id, _)| id.inode);
+        drivers.dedup_by_key(|(id, _)| *id);
+        Self {
+            preferred,
+            drivers,
+            versions: Vec::new(),
+        }
+    }
+
+    /// Looks for the versions of the drivers. The search finds out what cannot be read.
+    pub(super) fn find_versions(&mut self, root: &Root) {
+        let versions = self.drivers.iter().map(|(_, path)| {
+            let entries = root.directory(path)?.entries()?;
+            let files = entries.iter().filter(|entry| entry.kind == Kind::File);
+            let version = driver_names::driver_version(files.map(|file| file.name.as_os_str()));
+            Ok(version.map(OsStr::to_owned))
+        });
+        let versions: Vec<_> = versions.filter_map(io::Result::ok).flatten().collect();
+        self.add_versions(versions);
+    }
+
+    pub(super) fn add_versions(&mut self, versions: impl IntoIterator<Item = OsString>) {
+        self.versions.extend(versions);
+    }
+
+    /// Whose libraries are in a directory.
+    pub(super) fn of(&self, directory: FileId) -> Owner {
+        if self.preferred.contains(&directory) {
+            Owner::Preferred
+        } else if self.drivers.iter().any(|(id, _)| *id == directory) {
+            Owner::Driver
+        } else {
+            Owner::Image
+        }
+    }
+
+    /// Whether a file of this name in a directory of the driver belongs to the driver.
+    pub(super) fn is_drivers(&self, file: &OsStr) -> bool {
+        let version = driver_names::version_of(file);
+        version.is_some_and(|version| self.versions.iter().any(|it| it == version))
+    }
+
+    /// Whether there are directories of the driver.
+    pub(super) fn have_driver(&self) -> bool {
+        !self.drivers.is_empty()
+    }
+}
+
+/// A hash to keep: without devices, as that of [`crate::rootfs::FileVersion`], and without what the files' names say.
+impl Hash for Owners {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let inodes = |ids: &mut dyn Iterator<Item = FileId>| ids.map(|id| id.inode).collect();
+        let inodes: [Vec<u64>; 2] = [
+            inodes(&mut self.preferred.iter().copied()),
+            inodes(&mut self.drivers.iter().map(|(id, _)| *id)),
+        ];
+        inodes.hash(state);
+    }
+}
+
+/// Moves the driver's entries before the others that the loader compares with them, whatever processors those are for, and
+/// preferred ones before these. The entries are in the cache's order, which names without an entry of the driver keep.
+pub(super) fn move_drivers(
+    entries: &mut [CacheEntry<'_>],
+    char_is_signed: bool,
+    owner: impl Fn(&CacheEntry<'_>) -> Owner,
+) {
+    let alike = entries.chunk_by_mut(|a, b| compare_keys(a, b, char_is_signed).is_eq());
+    for entries in alike.filter(|entries| entries.len() > 1) {
+        if entries.iter().any(|entry| owner(entry) == Owner::Driver) {
+            entries.sort_by_key(&owner);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ldcache::format::Hwcap;
+
+    fn entry(
+        soname: &'static str,
+        path: &'static str,
+        hwcap: Hwcap<'static>,
+    ) -> CacheEntry<'static> {
+        CacheEntry {
+            soname: soname.as_bytes(),
+            path: path.as_bytes(),
+            flags: 0x303,
+            os_version: 0,
+            hwcap,
+        }
+    }
+
+    #[test]
+    fn only_names_that_the_driver_has_change_their_order() {
+        let plain = Hwcap::Bits(0);
+        let level = Hwcap::Directory {
+            name: b"x86-64-v3",
+            isa_level: 2,
+        };
+        let other_flags = CacheEntry {
+            flags: 3,
+            ..entry("libcuda.so.1", "/image/32", plain)
+        };
+        let mut entries = vec![
+            entry("libz.so.1", "/image/z", plain),
+            entry("libz.so.1", "/compat/z", plain),
+            entry("libcuda.so.1", "/image/v3", level),
+            entry("libcuda.so.01", "/image/01", plain),
+            entry("libcuda.so.1", "/compat", plain),
+            entry("libcuda.so.1", "/driver/1", plain),
+            entry("libcuda.so.1", "/driver/2", plain),
+            other_flags,
+        ];
+        move_drivers(&mut entries, true, |entry| {
+            if entry.path.starts_with(b"/driver/") {
+                Owner::Driver
+            } else if entry.path.starts_with(b"/compat") {
+                Owner::Preferred
+            } else {
+                Owner::Image
+            }
+        });
+        let paths: Vec<_> = entries.iter().map(|entry| entry.path).collect();
+        let expected = [
+            "/image/z",
+            "/compat/z",
+            "/compat",
+            "/driver/1",
+            "/driver/2",
+            "/image/v3",
+            "/image/01",
+            "/image/32",
+        ];
+        assert_eq!(paths, expected.map(str::as_bytes));
+    }
+}
