@@ -2,6 +2,7 @@
 //!
 //! containerd 1.x replaces the whole section of a plugin by that of an imported file; 2.x merges the two.
 
+pub(super) mod distribution;
 mod edit;
 pub(super) mod setup;
 

@@ -8,6 +8,7 @@ use anyhow::{Context, Error, Result};
 use toml_edit::{Item, TableLike};
 
 use super::configuration::field;
+use super::containerd::distribution::Distribution;
 use super::{Engine, containerd, crio, docker};
 use crate::host::allowance::Allowance;
 use crate::host::program;
@@ -24,6 +25,8 @@ const RUNTIME: &str = "nvidia-container-runtime";
 pub struct Setup {
     /// Which one.
     pub engine: Engine,
+    /// The distribution of Kubernetes that brings it along; none for the host's own.
+    pub distribution: Option<&'static Distribution>,
     /// Its program.
     pub program: Option<PathBuf>,
     /// Its configuration files, in the order in which they are read.
@@ -43,18 +46,19 @@ pub struct Setup {
 /// Those engines below `root` that are installed or configured.
 #[must_use]
 pub fn read_all(root: &Root) -> Vec<Setup> {
-    let read = |engine: Engine| match engine {
-        Engine::Docker => docker::setup::read(root),
-        Engine::Containerd => containerd::setup::read(root),
-        Engine::Crio => crio::setup::read(root),
-        Engine::Podman => Setup {
-            cdi: Some(true),
-            ..Setup::new(engine)
-        },
+    let podman = || Setup {
+        cdi: Some(true),
+        ..Setup::new(Engine::Podman)
     };
-    let setups = Engine::ALL.into_iter().map(|engine| Setup {
-        program: program::find(root, engine.program().as_ref()),
-        ..read(engine)
+    let setups = Engine::ALL.into_iter().flat_map(|engine| match engine {
+        Engine::Docker => vec![docker::setup::read(root)],
+        Engine::Containerd => containerd::setup::read_all(root),
+        Engine::Crio => vec![crio::setup::read(root)],
+        Engine::Podman => vec![podman()],
+    });
+    let setups = setups.map(|setup| Setup {
+        program: program::find(root, setup.program_name().as_ref()),
+        ..setup
     });
     setups.filter(Setup::is_there).collect()
 }
@@ -64,6 +68,7 @@ impl Setup {
     pub(super) fn new(engine: Engine) -> Self {
         Self {
             engine,
+            distribution: None,
             program: None,
             configs: Vec::new(),
             error: None,
@@ -74,8 +79,25 @@ impl Setup {
         }
     }
 
+    /// The name under which people know it.
+    #[must_use]
+    pub fn title(&self) -> String {
+        let engine = self.engine.title();
+        match self.distribution {
+            Some(distribution) => format!("{engine} ({})", distribution.name),
+            None => engine.to_owned(),
+        }
+    }
+
+    fn program_name(&self) -> &'static str {
+        let own = self.distribution.map(|it| it.program);
+        own.unwrap_or_else(|| self.engine.program())
+    }
+
+    /// A distribution that was removed leaves its program's folder without a configuration.
     fn is_there(&self) -> bool {
-        self.program.is_some() || !self.configs.is_empty() || self.error.is_some()
+        let is_installed = self.program.is_some() && self.distribution.is_none();
+        is_installed || !self.configs.is_empty() || self.error.is_some()
     }
 
     /// Reads a configuration file, of which `read` takes what counts; the first error of all files stays.

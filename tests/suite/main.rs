@@ -18,6 +18,7 @@ mod cli;
 mod config;
 mod configure;
 mod containment;
+mod engines;
 mod environment;
 mod faults;
 mod find_driver;

@@ -4,6 +4,7 @@ use std::io;
 use std::path::Path;
 
 use super::{Finding, few};
+use crate::engine::Engine;
 use crate::engine::setup::Setup;
 use crate::host::program;
 use crate::inventory::Inventory;
@@ -31,10 +32,7 @@ pub(super) fn configs_are_valid(host: &Inventory) -> Vec<Finding> {
                 "engine-config-invalid",
                 format!("{err:#}"),
                 "the file was damaged by an edit",
-                format!(
-                    "mend the file: {} does not start with it",
-                    engine.engine.title()
-                ),
+                format!("mend the file: {} does not start with it", engine.title()),
             )
         })
         .collect()
@@ -52,7 +50,7 @@ pub(super) fn runtimes_are_there(host: &Inventory) -> Vec<Finding> {
                 "engine-runtime-missing",
                 format!(
                     "{} is to use the runtime {}, which is not there",
-                    engine.engine.title(),
+                    engine.title(),
                     path.display()
                 ),
                 "the runtime was removed, or the configuration was written for another host",
@@ -93,7 +91,7 @@ pub(super) fn device_links_are_there(host: &Inventory) -> Vec<Finding> {
         "dev-char-links-missing",
         format!(
             "{} lets systemd manage cgroups, but there is no {}",
-            engine.engine.title(),
+            engine.title(),
             few(missing.iter().map(|(link, _)| link))
         ),
         "the driver's devices are not known to udev: containers lose them at 'systemctl daemon-reload'",
@@ -104,9 +102,9 @@ pub(super) fn device_links_are_there(host: &Inventory) -> Vec<Finding> {
 fn uses_systemd_cgroup(host: &Inventory, engine: &Setup) -> bool {
     engine
         .systemd_cgroup
-        .unwrap_or_else(|| match engine.engine.title() {
-            "CRI-O" => true,
-            "docker" => ["/run/systemd/system", "/sys/fs/cgroup/cgroup.controllers"]
+        .unwrap_or_else(|| match engine.engine {
+            Engine::Crio => true,
+            Engine::Docker => ["/run/systemd/system", "/sys/fs/cgroup/cgroup.controllers"]
                 .iter()
                 .all(|path| host.root.stat(Path::new(path)).is_ok()),
             _ => false,

@@ -130,7 +130,7 @@ fn library(driver: &Driver, library: &DriverLibrary) -> Value {
 
 fn engine(engine: &Setup) -> Value {
     json!({
-        "name": engine.engine.title(),
+        "name": engine.title(),
         "program": engine.program.as_ref().map(|it| it.to_string_lossy()),
         "configs": engine.configs.iter().map(|it| it.to_string_lossy()).collect::<Value>(),
         "error": engine.error.as_ref().map(|it| format!("{it:#}")),

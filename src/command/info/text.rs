@@ -221,7 +221,7 @@ fn engine(engine: &Setup) -> String {
     let error = engine.error.as_ref().map(|it| format!("; broken: {it:#}"));
     format!(
         "{}{program}: {runtime}, CDI {cdi}{}",
-        engine.engine.title(),
+        engine.title(),
         error.unwrap_or_default()
     )
 }

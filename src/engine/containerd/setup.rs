@@ -7,23 +7,40 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use toml_edit::Item;
 
+use super::distribution::{self, Distribution};
 use super::{BINARY_NAME, ConfigVersion, DEFAULT_RUNTIME, ENABLE_CDI, IMPORTS, RUNTIMES};
 use crate::document::toml::Document;
 use crate::engine::Engine;
 use crate::engine::setup::{MAX_CONFIGS, Setup, item_at, members};
 use crate::glob;
 use crate::host::allowance::Allowance;
+use crate::host::program;
 use crate::rootfs::Root;
 
+/// The first line of k0s' file as long as k0s writes it.
+const K0S: &str = "# k0s_managed=true";
 const SYSTEMD_CGROUP: [&str; 2] = ["options", "SystemdCgroup"];
 /// Most patterns and files that are imported in all.
 const MAX_IMPORTS: usize = 256;
 
-pub(in crate::engine) fn read(root: &Root) -> Setup {
-    let mut setup = Setup::new(Engine::Containerd);
+/// The host's own containerd, and those of distributions of Kubernetes.
+pub(in crate::engine) fn read_all(root: &Root) -> Vec<Setup> {
+    let own = read(root, None, &[Engine::Containerd.default_config()]);
+    let others = distribution::ALL
+        .iter()
+        .map(|it| read(root, Some(it), it.configs));
+    std::iter::once(own).chain(others).collect()
+}
+
+fn read(root: &Root, distribution: Option<&'static Distribution>, configs: &[&str]) -> Setup {
+    let mut setup = Setup {
+        distribution,
+        ..Setup::new(Engine::Containerd)
+    };
+    let drop_ins = distribution.and_then(|it| it.drop_ins);
     let mut bytes = Allowance::new(MAX_CONFIGS);
     let mut left = MAX_IMPORTS;
-    let mut queue = VecDeque::<PathBuf>::from([Engine::Containerd.default_config().into()]);
+    let mut queue: VecDeque<_> = configs.iter().map(PathBuf::from).collect();
     while let Some(path) = queue.pop_front() {
         if setup.configs.contains(&path) {
             continue;
@@ -31,7 +48,9 @@ pub(in crate::engine) fn read(root: &Root) -> Setup {
         setup.read_config((root, &mut bytes), &path, |setup, text| {
             let document = Document::parse(text)?;
             read_config(setup, &document)?;
-            let patterns = document.strings(IMPORTS)?.unwrap_or_default();
+            let mut patterns = document.strings(IMPORTS)?.unwrap_or_default();
+            let is_generated = text.lines().next().map(str::trim_end) == Some(K0S);
+            patterns.extend(drop_ins.filter(|_| is_generated));
             let folder = path.parent().unwrap_or(Path::new("/"));
             for pattern in patterns {
                 let files = expand(root, &folder.join(pattern));
@@ -41,7 +60,17 @@ pub(in crate::engine) fn read(root: &Root) -> Setup {
             Ok(())
         });
     }
+    let usual = distribution.and_then(|it| it.usual_runtime);
+    if usual.is_some_and(|name| is_absent_and_unused(root, &setup, name)) {
+        setup.nvidia_runtime = None;
+    }
     setup
+}
+
+fn is_absent_and_unused(root: &Root, setup: &Setup, runtime: &str) -> bool {
+    let is_named = setup.nvidia_runtime.as_deref() == Some(Path::new(runtime));
+    let is_default = setup.default_runtime.as_deref() == Some(runtime);
+    is_named && !is_default && program::find(root, runtime.as_ref()).is_none()
 }
 
 fn read_config(setup: &mut Setup, config: &Document) -> Result<()> {
