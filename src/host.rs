@@ -3,4 +3,6 @@
 pub mod allowance;
 pub mod file;
 pub mod place;
+pub mod process;
 pub mod program;
+pub mod service;

@@ -56,7 +56,7 @@ enum Severity {
 
 type Check = fn(&Inventory) -> Vec<Finding>;
 
-const CHECKS: [Check; 20] = [
+const CHECKS: [Check; 21] = [
     driver::all_is_read,
     driver::is_loaded,
     driver::versions_agree,
@@ -65,6 +65,7 @@ const CHECKS: [Check; 20] = [
     driver::nodes_are_there,
     driver::nodes_are_right,
     engine::configs_are_valid,
+    engine::flags_are_not_in_configs,
     engine::runtimes_are_there,
     engine::device_links_are_there,
     crun::calls_hooks_after_mounting,

@@ -1,5 +1,6 @@
 //! Docker: `daemon.json`.
 
+mod flags;
 pub(super) mod setup;
 
 use serde_json::{Map, Value, json};

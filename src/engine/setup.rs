@@ -33,6 +33,8 @@ pub struct Setup {
     pub configs: Vec<PathBuf>,
     /// What is wrong with one of them, if so.
     pub error: Option<Error>,
+    /// Flags with which it is started that keep it from starting beside one of these files.
+    pub conflicts: Vec<String>,
     /// The program of NVIDIA's runtime, if the engine knows that.
     pub nvidia_runtime: Option<PathBuf>,
     /// The default runtime, if it is configured.
@@ -72,6 +74,7 @@ impl Setup {
             program: None,
             configs: Vec::new(),
             error: None,
+            conflicts: Vec::new(),
             nvidia_runtime: None,
             default_runtime: None,
             cdi: None,

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::common::host::Host;
+use crate::common::machine::{has, private};
 use crate::common::outcome::Outcome;
 
 const K3S: &str = "/var/lib/rancher/k3s/agent/etc/containerd/config.toml";
@@ -153,4 +154,185 @@ fn the_runtime_that_microk8s_always_names() {
     program(&host, "/usr/bin/nvidia-container-runtime", "");
     host.file(MICROK8S, &named);
     assert_eq!(engine(&host)["nvidiaRuntime"], "nvidia-container-runtime");
+}
+
+const DAEMON_JSON: &str = "/etc/docker/daemon.json";
+const UNIT: &str = "/usr/lib/systemd/system/docker.service";
+const DROP_IN: &str = "/etc/systemd/system/docker.service.d/gpu.conf";
+
+fn unit(flags: &str) -> String {
+    format!(
+        "[Unit]\nExecStart=/usr/bin/dockerd --default-runtime=unit\n[Service]\n# ExecStart=/x\n\
+         Environment=\"A=x y\" B=z\nEnvironmentFile=-/etc/default/docker\nEnvironmentFile=-/etc/sysconfig/docker\n\
+         ExecStart=/usr/bin/dockerd -H fd:// \\\n  # in between\n  --containerd=/run/containerd/containerd.sock {flags}\n"
+    )
+}
+
+/// A host whose dockerd has a default runtime in its file.
+fn docker_host() -> Host {
+    let host = Host::new();
+    host.file(DAEMON_JSON, r#"{"default-runtime": "runc"}"#);
+    host
+}
+
+/// Guard: each place that systemd takes a flag from.
+#[test]
+fn a_flag_of_dockerd_that_its_file_has() {
+    type Place = fn(&Host) -> &'static str;
+    let places: [Place; 8] = [
+        |host| {
+            host.file(UNIT, unit("--default-runtime=nvidia"));
+            UNIT
+        },
+        |host| {
+            host.file(UNIT, unit("--default-runtime \\\n  'nvidia'"));
+            UNIT
+        },
+        |host| {
+            let own = "/etc/systemd/system/docker.service";
+            host.file(UNIT, unit(""))
+                .file(own, unit("--default-runtime nvidia"));
+            own
+        },
+        |host| {
+            let line =
+                "[Service]\nExecStart=\nExecStart=-/usr/bin/dockerd --default-runtime=nvidia\n";
+            host.file(UNIT, unit("")).file(DROP_IN, line);
+            DROP_IN
+        },
+        |host| {
+            let drop_in = "/run/systemd/system/docker.service.d/a.conf";
+            let line =
+                "[Service]\nExecStart=\nExecStart=/usr/bin/dockerd --default-runtime=nvidia\n";
+            host.file(UNIT, unit("")).file(drop_in, line);
+            drop_in
+        },
+        |host| {
+            let options = "# OPTIONS=\nDOCKER_OPTS=\"--default-runtime=nvidia --debug\"\n";
+            host.file("/etc/default/docker", options)
+                .file(UNIT, unit("$DOCKER_OPTS"));
+            "/etc/default/docker"
+        },
+        |host| {
+            host.file(
+                "/etc/sysconfig/docker",
+                "OPTIONS='--default-runtime nvidia'\n",
+            )
+            .file(UNIT, unit("$OPTIONS"));
+            "/etc/sysconfig/docker"
+        },
+        |host| {
+            let line = "/usr/bin/dockerd\0--default-runtime\0nvidia\0";
+            host.file("/proc/321/cmdline", line);
+            "/proc/321/cmdline"
+        },
+    ];
+    for place in places {
+        let host = docker_host();
+        let file = place(&host);
+        let finding = finding(&host, "docker-flag-conflict");
+        for part in [
+            "--default-runtime in ",
+            file,
+            "default-runtime in /etc/docker/daemon.json",
+        ] {
+            assert!(finding.contains(part), "{part}: {finding}");
+        }
+        assert_eq!(host.run("doctor --root @ROOT@").code, 2);
+        assert_eq!(engine(&host)["defaultRuntime"], "nvidia", "{file}");
+    }
+}
+
+/// What systemd or dockerd leaves aside.
+#[test]
+fn flags_of_dockerd_that_are_not_in_its_way() {
+    type Place = fn(&Host);
+    let places: [Place; 7] = [
+        |host| {
+            host.file(UNIT, unit("$DOCKER_OPTS --debug"));
+        },
+        |host| {
+            let line = "[Service]\nExecStart=\nExecStart=/usr/bin/dockerd\n";
+            host.file(UNIT, unit("--default-runtime=nvidia"))
+                .file(DROP_IN, line);
+        },
+        |host| {
+            host.file(UNIT, unit("--default-runtime=nvidia"))
+                .link("/etc/systemd/system/docker.service", "/dev/null");
+        },
+        |host| {
+            let line = "[Service]\nExecStart=\nExecStart=/usr/bin/dockerd --default-runtime=x\n";
+            let hidden = "/usr/lib/systemd/system/docker.service.d/gpu.conf";
+            host.file(UNIT, unit(""))
+                .file(hidden, line)
+                .file(DROP_IN, "");
+        },
+        |host| {
+            host.file(
+                UNIT,
+                unit("--add-runtime nvidia=/usr/bin/x --config-file /etc/other.json"),
+            )
+            .file("/etc/other.json", r#"{"runtimes": {"a": {"path": "/a"}}}"#);
+            program(host, "/usr/bin/x", "");
+        },
+        |host| {
+            host.file("/proc/321/cmdline", "dockerd\0--default-runtime=nvidia\0")
+                .file("/proc/321/status", "Uid:\t0\t0\t0\t0\nNSpid:\t321\t17\n");
+        },
+        |host| {
+            host.file("/proc/321/cmdline", "dockerd\0--default-runtime=nvidia\0")
+                .file("/proc/321/status", "Uid:\t1000\t1000\nNSpid:\t321\n");
+        },
+    ];
+    for (number, place) in places.iter().enumerate() {
+        let host = docker_host();
+        place(&host);
+        assert_eq!(findings(&host), [Value::Null; 0], "{number}");
+    }
+}
+
+/// Names of flags and of directives differ. The judge is dockerd, where it is here.
+#[test]
+fn flags_with_other_names() {
+    let judge = has(&["dockerd", "unshare"]);
+    for (flag, directive) in [
+        ("-H tcp://0.0.0.0:1", r#"{"hosts": ["fd://"]}"#),
+        ("-D", r#"{"debug": false}"#),
+        (
+            "--exec-opt native.cgroupdriver=systemd",
+            r#"{"exec-opts": []}"#,
+        ),
+        ("--log-opt=max-size=1", r#"{"log-opts": {}}"#),
+        ("--data-root=/x", r#"{"data-root": "/x"}"#),
+    ] {
+        let host = Host::new();
+        host.file(DAEMON_JSON, directive).file(UNIT, unit(flag));
+        finding(&host, "docker-flag-conflict");
+        if judge {
+            let mut dockerd = private("dockerd");
+            dockerd.arg("--config-file").arg(host.at(DAEMON_JSON));
+            let said = Outcome::of(dockerd.args(flag.split(' '))).stderr;
+            let refusal = "specified both as a flag and in the configuration file";
+            assert!(said.contains(refusal), "{flag}: {said}");
+        }
+    }
+}
+
+/// Docker can be set up without a file.
+#[test]
+fn runtimes_from_flags_alone() {
+    let host = Host::new();
+    let flags = "--add-runtime=nvidia=/opt/${B}/nvidia-container-runtime --default-runtime nvidia \
+                 --exec-opt native.cgroupdriver=cgroupfs";
+    host.file(UNIT, unit(flags));
+    let docker = engine(&host);
+    assert_eq!(docker["nvidiaRuntime"], "/opt/z/nvidia-container-runtime");
+    assert_eq!(docker["defaultRuntime"], "nvidia");
+    assert_eq!(docker["systemdCgroup"], false);
+    assert_eq!(docker["configs"], json!([UNIT]));
+    let finding = finding(&host, "engine-runtime-missing");
+    assert!(
+        finding.contains(&format!("take it out of {UNIT}")),
+        "{finding}"
+    );
 }

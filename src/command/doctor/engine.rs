@@ -38,6 +38,20 @@ pub(super) fn configs_are_valid(host: &Inventory) -> Vec<Finding> {
         .collect()
 }
 
+pub(super) fn flags_are_not_in_configs(host: &Inventory) -> Vec<Finding> {
+    let conflicts = host.engines.iter().flat_map(|engine| &engine.conflicts);
+    conflicts
+        .map(|conflict| {
+            Finding::error(
+                "docker-flag-conflict",
+                format!("dockerd is given one setting twice: {conflict}"),
+                "dockerd refuses a directive that is both a flag and in its configuration file: it does not start",
+                "take one of the two out; for a drop-in of systemd run 'systemctl daemon-reload' afterwards",
+            )
+        })
+        .collect()
+}
+
 pub(super) fn runtimes_are_there(host: &Inventory) -> Vec<Finding> {
     let runtimes = host
         .engines

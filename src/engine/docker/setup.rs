@@ -1,10 +1,11 @@
 //! Docker's `daemon.json`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use serde_json::{Map, Value};
 
+use super::flags::{self, Flags};
 use super::{CDI, DEFAULT, RUNTIMES};
 use crate::engine::Engine;
 use crate::engine::setup::{MAX_CONFIGS, Setup};
@@ -15,18 +16,78 @@ const CGROUP_DRIVER: &str = "native.cgroupdriver=";
 
 pub(in crate::engine) fn read(root: &Root) -> Setup {
     let mut setup = Setup::new(Engine::Docker);
-    let config = Path::new(Engine::Docker.default_config());
     let mut bytes = Allowance::new(MAX_CONFIGS);
-    setup.read_config((root, &mut bytes), config, read_config);
+    let all = flags::read(root);
+    let path = all.first().map_or_else(default_config, config_path);
+    setup.read_config((root, &mut bytes), &path, |setup, text| {
+        let config = parse(text)?;
+        read_config(setup, &config);
+        for flags in all.iter().filter(|it| config_path(it) == path) {
+            note_conflicts(setup, flags, &config, &path);
+        }
+        Ok(())
+    });
+    if let Some(flags) = all.first() {
+        read_flags(&mut setup, flags);
+    }
     setup
 }
 
-fn read_config(setup: &mut Setup, text: &str) -> Result<()> {
+fn default_config() -> PathBuf {
+    Engine::Docker.default_config().into()
+}
+
+fn config_path(flags: &Flags) -> PathBuf {
+    let path = flags.values("config-file").last();
+    path.map_or_else(default_config, PathBuf::from)
+}
+
+/// One line for each flag, whichever command line has it.
+fn note_conflicts(setup: &mut Setup, flags: &Flags, config: &Map<String, Value>, path: &Path) {
+    for (flag, key) in flags.conflicts(config) {
+        let start = format!("--{flag} ");
+        if !setup.conflicts.iter().any(|it| it.starts_with(&start)) {
+            let files: Vec<_> = flags.files.iter().map(|it| it.to_string_lossy()).collect();
+            setup.conflicts.push(format!(
+                "{start}in {}, {key} in {}",
+                files.join(" and "),
+                path.display()
+            ));
+        }
+    }
+}
+
+/// What flags set beside the file, or in its place.
+fn read_flags(setup: &mut Setup, flags: &Flags) {
+    let mut takes_any = false;
+    for runtime in flags.values("add-runtime") {
+        if let Some((name, path)) = runtime.split_once('=') {
+            setup.note_runtime(name, path);
+            takes_any = true;
+        }
+    }
+    if let Some(name) = flags.values("default-runtime").last() {
+        setup.default_runtime = Some(name.to_owned());
+        takes_any = true;
+    }
+    if let Some(driver) = cgroup_driver(flags.values("exec-opt")) {
+        setup.systemd_cgroup = Some(driver == "systemd");
+        takes_any = true;
+    }
+    if takes_any {
+        setup.configs.extend(flags.files.iter().cloned());
+    }
+}
+
+fn parse(text: &str) -> Result<Map<String, Value>> {
     let text = text.trim_start_matches('\u{feff}').trim();
     if text.is_empty() {
-        return Ok(()); // so says dockerd
+        return Ok(Map::new()); // so says dockerd
     }
-    let config: Map<String, Value> = serde_json::from_str(text)?;
+    Ok(serde_json::from_str(text)?)
+}
+
+fn read_config(setup: &mut Setup, config: &Map<String, Value>) {
     let member = |path: &[&str]| {
         let (first, rest) = path.split_first()?;
         rest.iter()
@@ -45,11 +106,12 @@ fn read_config(setup: &mut Setup, text: &str) -> Result<()> {
     setup.default_runtime = default.map(str::to_owned);
     setup.cdi = member(CDI).and_then(Value::as_bool);
     let options = member(&["exec-opts"]).and_then(Value::as_array);
-    setup.systemd_cgroup = options
-        .into_iter()
-        .flatten()
-        .filter_map(|option| option.as_str()?.strip_prefix(CGROUP_DRIVER))
-        .next_back()
-        .map(|driver| driver == "systemd");
-    Ok(())
+    let options = options.into_iter().flatten().filter_map(Value::as_str);
+    setup.systemd_cgroup = cgroup_driver(options).map(|driver| driver == "systemd");
+}
+
+fn cgroup_driver<'o>(options: impl Iterator<Item = &'o str>) -> Option<&'o str> {
+    options
+        .filter_map(|option| option.strip_prefix(CGROUP_DRIVER))
+        .last()
 }

@@ -1,0 +1,56 @@
+//! Processes of the host.
+
+use std::path::{Path, PathBuf};
+
+use crate::rootfs::Root;
+
+/// Most processes that are looked at.
+const MAX_PROCESSES: usize = 1 << 15;
+/// Largest command line and status that are read.
+const MAX_FILE: u64 = 64 << 10;
+
+/// A process.
+pub struct Process {
+    /// Its command line, in /proc.
+    pub path: PathBuf,
+    /// The words of that.
+    pub words: Vec<String>,
+}
+
+/// The processes of root that run `program`, the oldest number first; none of containers, which have files of their own.
+#[must_use]
+pub fn find(root: &Root, program: &str) -> Vec<Process> {
+    let proc = Path::new("/proc");
+    let entries = root.directory(proc).and_then(|it| it.entries());
+    let entries = entries.unwrap_or_default();
+    let numbers = entries
+        .iter()
+        .filter_map(|it| it.name.to_str()?.parse::<u32>().ok());
+    let mut numbers: Vec<_> = numbers.take(MAX_PROCESSES).collect();
+    numbers.sort_unstable();
+    let directories = numbers.iter().map(|it| proc.join(it.to_string()));
+    let found = directories.filter_map(|directory| {
+        let path = directory.join("cmdline");
+        let words = words(root, &path)?;
+        let is_program = Path::new(words.first()?).file_name()? == program;
+        (is_program && is_of_host(root, &directory)).then_some(Process { path, words })
+    });
+    found.collect()
+}
+
+fn words(root: &Root, path: &Path) -> Option<Vec<String>> {
+    let bytes = root.read(path, MAX_FILE).ok()?;
+    let text = String::from_utf8(bytes).ok()?;
+    let words = text.trim_end_matches('\0').split('\0');
+    Some(words.map(str::to_owned).collect())
+}
+
+/// Whether it runs as root, and in no PID namespace below the host's: see `proc_pid_status(5)`.
+fn is_of_host(root: &Root, directory: &Path) -> bool {
+    let status = root.read(&directory.join("status"), MAX_FILE);
+    let status = String::from_utf8(status.unwrap_or_default()).unwrap_or_default();
+    let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name));
+    let user = field("Uid:").and_then(|it| it.split_whitespace().next());
+    let numbers = field("NSpid:").map(|it| it.split_whitespace().count());
+    user.is_none_or(|it| it == "0") && numbers.is_none_or(|it| it == 1)
+}
