@@ -12,6 +12,8 @@ use std::path::{Path, PathBuf};
 use crate::host::allowance::{Allowance, Unusable};
 use crate::rootfs::{FileId, Root};
 
+pub use validate::minimum_version;
+
 pub use spec::{ContainerEdits, Device, DeviceNode, Hook, IntelRdt, Mount, NetDevice, Spec};
 
 /// Where engines look; a later directory has precedence.

@@ -9,6 +9,7 @@ pub mod crio;
 pub mod docker;
 pub mod podman;
 pub mod setup;
+pub mod version;
 
 use std::fmt;
 use std::str::FromStr;

@@ -2,6 +2,7 @@
 
 pub mod allowance;
 pub mod file;
+pub mod packages;
 pub mod place;
 pub mod process;
 pub mod program;

@@ -50,10 +50,15 @@ impl Inventory {
     pub fn read(root: &Path, driver: Asked<'_>) -> Result<Self> {
         let root = Root::open(root)
             .with_context(|| format!("cannot open the root directory {}", root.display()))?;
+        let mut engines = setup::read_all(&root);
+        let specs = cdi::read_all(&root);
+        if !specs.is_empty() {
+            setup::search_programs(&root, &mut engines);
+        }
         Ok(Self {
             driver: Driver::read(&root, driver)?,
-            engines: setup::read_all(&root),
-            specs: cdi::read_all(&root),
+            engines,
+            specs,
             hooks: hooks_dir::read_all(&root),
             programs: programs(&root),
             root,

@@ -56,7 +56,8 @@ pub(super) fn check(spec: &Spec) -> Result<(), String> {
 }
 
 /// The oldest version of the format that has all that the spec says.
-pub(super) fn minimum_version(spec: &Spec) -> &'static str {
+#[must_use]
+pub fn minimum_version(spec: &Spec) -> &'static str {
     let edits = || spec.edits();
     let rdt = || edits().filter_map(|it| it.intel_rdt.as_ref());
     let has_annotations = |device: &Device| !device.annotations.is_empty();

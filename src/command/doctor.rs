@@ -4,6 +4,7 @@ mod cdi;
 mod crun;
 mod driver;
 mod engine;
+mod formats;
 mod hooks;
 
 use std::fmt::{self, Write};
@@ -56,7 +57,7 @@ enum Severity {
 
 type Check = fn(&Inventory) -> Vec<Finding>;
 
-const CHECKS: [Check; 21] = [
+const CHECKS: [Check; 22] = [
     driver::all_is_read,
     driver::is_loaded,
     driver::versions_agree,
@@ -76,6 +77,7 @@ const CHECKS: [Check; 21] = [
     cdi::driver_is_the_loaded_one,
     cdi::hooks_are_there,
     cdi::devices_are_unique,
+    formats::engines_know_the_specs,
     hooks::hooks_dir_is_valid,
     hooks::links_lead_somewhere,
 ];

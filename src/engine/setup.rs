@@ -9,6 +9,7 @@ use toml_edit::{Item, TableLike};
 
 use super::configuration::field;
 use super::containerd::distribution::Distribution;
+use super::version::{self, Newest, Packaged};
 use super::{Engine, containerd, crio, docker};
 use crate::host::allowance::Allowance;
 use crate::host::program;
@@ -29,6 +30,10 @@ pub struct Setup {
     pub distribution: Option<&'static Distribution>,
     /// Its program.
     pub program: Option<PathBuf>,
+    /// Its version, if that is known.
+    pub version: Option<String>,
+    /// The version of the library with which it reads CDI specs, if that is known.
+    pub cdi_library: Option<String>,
     /// Its configuration files, in the order in which they are read.
     pub configs: Vec<PathBuf>,
     /// What is wrong with one of them, if so.
@@ -58,11 +63,33 @@ pub fn read_all(root: &Root) -> Vec<Setup> {
         Engine::Crio => vec![crio::setup::read(root)],
         Engine::Podman => vec![podman()],
     });
-    let setups = setups.map(|setup| Setup {
-        program: program::find(root, setup.program_name().as_ref()),
-        ..setup
+    let packaged = Packaged::read(root);
+    let setups = setups.map(|setup| {
+        let program = program::find(root, setup.program_name().as_ref());
+        let version = packaged.version(setup.engine, program.as_deref());
+        Setup {
+            program,
+            version: version.filter(|_| setup.distribution.is_none()),
+            ..setup
+        }
     });
     setups.filter(Setup::is_there).collect()
+}
+
+/// Searches the engines' programs for what they say of their version, but for those that are known to read no CDI specs.
+pub fn search_programs(root: &Root, setups: &mut [Setup]) {
+    let deadline = version::deadline();
+    for setup in setups {
+        if setup.newest_cdi() == Some(Newest::None) {
+            continue;
+        }
+        let file = setup.program.as_deref().map(|path| root.open_file(path));
+        if let Some(Ok((file, _))) = file {
+            let found = version::search(file, setup.engine, deadline);
+            setup.version = setup.version.take().or(found.version);
+            setup.cdi_library = found.library;
+        }
+    }
 }
 
 impl Setup {
@@ -72,6 +99,8 @@ impl Setup {
             engine,
             distribution: None,
             program: None,
+            version: None,
+            cdi_library: None,
             configs: Vec::new(),
             error: None,
             conflicts: Vec::new(),
@@ -92,6 +121,13 @@ impl Setup {
         }
     }
 
+    /// The newest version of CDI specs that it reads; none if that is not known.
+    #[must_use]
+    pub fn newest_cdi(&self) -> Option<Newest> {
+        let library = self.cdi_library.as_deref();
+        version::newest_cdi(self.engine, self.version.as_deref(), library)
+    }
+
     fn program_name(&self) -> &'static str {
         let own = self.distribution.map(|it| it.program);
         own.unwrap_or_else(|| self.engine.program())
@@ -99,7 +135,8 @@ impl Setup {
 
     /// A distribution that was removed leaves its program's folder without a configuration.
     fn is_there(&self) -> bool {
-        let is_installed = self.program.is_some() && self.distribution.is_none();
+        let is_installed = self.program.is_some() || self.version.is_some();
+        let is_installed = is_installed && self.distribution.is_none();
         is_installed || !self.configs.is_empty() || self.error.is_some()
     }
 

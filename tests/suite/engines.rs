@@ -336,3 +336,150 @@ fn runtimes_from_flags_alone() {
         "{finding}"
     );
 }
+
+fn spec(host: &Host, version: &str, edits: &Value) {
+    let device = json!({"name": "gpu", "containerEdits": edits});
+    let spec = json!({"cdiVersion": version, "kind": "nvidia.com/gpu", "devices": [device]});
+    host.file("/etc/cdi/nvidia.json", spec.to_string());
+}
+
+fn package(host: &Host, name: &str, version: &str, status: &str) {
+    let other = "Package: podman-docker\nStatus: install ok installed\nVersion: 9.9\n";
+    let text = format!(
+        "{other}\nPackage: {name}\nStatus: {status}\nMaintainer: x\nVersion: {version}\nDescription: y\n z\n\n{other}"
+    );
+    host.file("/var/lib/dpkg/status", text);
+}
+
+/// Guard: each bound of a version, and each name of a package.
+#[test]
+fn an_engine_that_is_too_old_for_a_spec() {
+    for (package_name, version, spec_version, known) in [
+        (
+            "podman",
+            "4.3.1+ds1-8+deb12u1+b3",
+            "0.7.0",
+            "up to version 0.6.0",
+        ),
+        ("podman", "4.3.1+ds1-8+deb12u1+b3", "0.6.0", ""),
+        ("podman", "5.4.2+ds1-2", "1.0.0", ""),
+        ("docker.io", "20.10.24+dfsg1-1+deb12u1", "0.5.0", "no CDI"),
+        (
+            "docker-ce",
+            "5:24.0.9-1~debian.12~bookworm",
+            "0.5.0",
+            "no CDI",
+        ),
+        ("docker-ce", "5:25.0.0-1~debian.12~bookworm", "0.5.0", ""),
+        ("containerd", "1.6.20~ds1-1+deb12u3", "0.3.0", "no CDI"),
+        ("containerd.io", "1.7.27-1", "0.3.0", ""),
+        ("cri-o", "1.22.5-1.1", "0.3.0", "no CDI"),
+        ("cri-o", "1.33.0-1.1", "0.3.0", ""),
+    ] {
+        let host = Host::new();
+        spec(&host, spec_version, &json!({"env": ["A=b"]}));
+        package(&host, package_name, version, "install ok installed");
+        if known.is_empty() {
+            assert_eq!(findings(&host), [Value::Null; 0], "{version}");
+            continue;
+        }
+        let finding = finding(&host, "cdi-spec-too-new");
+        let shown = engine(&host)["version"].as_str().unwrap().to_owned();
+        for part in [
+            &shown,
+            known,
+            "/etc/cdi/nvidia.json",
+            spec_version,
+            "update ",
+        ] {
+            assert!(finding.contains(part), "{part}: {finding}");
+        }
+        assert_eq!(host.run("doctor --root @ROOT@").code, 1);
+        package(&host, package_name, version, "deinstall ok config-files");
+        assert_eq!(findings(&host), [Value::Null; 0], "{version}");
+    }
+}
+
+/// A program of Go says which version of CDI's library is in it.
+#[test]
+fn the_library_in_a_program() {
+    let old = "github.com/container-orchestrated-devices/container-device-interface";
+    for (name, library, newest, refused) in [
+        (old, "v0.5.4", "0.5.0", "0.6.0"),
+        (old, "v0.6.2", "0.6.0", "0.7.0"),
+        (
+            "tags.cncf.io/container-device-interface",
+            "v0.8.1",
+            "0.8.0",
+            "1.0.0",
+        ),
+        (
+            "tags.cncf.io/container-device-interface",
+            "v1.0.1",
+            "1.0.0",
+            "1.1.0",
+        ),
+    ] {
+        let host = Host::new();
+        // It crosses the end of a piece.
+        let padding = "\0".repeat((1 << 20) - 150);
+        let modules = format!(
+            "path\tgithub.com/containers/podman/v5/cmd/podman\nmod\tgithub.com/containers/podman/v5\tv5.1.2\t\n\
+             dep\t{name}/specs-go\tv9.0.0\th1:x=\ndep\t{name}\t{library}\th1:x=\n"
+        );
+        program(
+            &host,
+            "/usr/local/bin/podman",
+            &format!("{padding}{modules}\0"),
+        );
+        package(&host, "podman", "4.3.1", "install ok installed");
+        spec(&host, newest, &json!({"env": ["A=b"]}));
+        assert_eq!(findings(&host), [Value::Null; 0], "{library}");
+        assert_eq!(engine(&host)["version"], "5.1.2");
+        let text = host.succeed("info --root @ROOT@").stdout;
+        assert!(text.contains("podman 5.1.2: "), "{text}");
+        spec(&host, refused, &json!({"env": ["A=b"]}));
+        let finding = finding(&host, "cdi-spec-too-new");
+        let known = format!(
+            "podman 5.1.2 does not read /etc/cdi/nvidia.json, which is of version {refused}: it knows CDI up to version {newest}"
+        );
+        assert!(finding.contains(&known), "{finding}");
+    }
+}
+
+/// A spec that says no more than an older version has can be written as that.
+#[test]
+fn a_spec_of_a_newer_version_than_it_needs() {
+    let host = Host::new();
+    package(&host, "podman", "4.9.3", "install ok installed");
+    spec(&host, "0.7.0", &json!({"env": ["A=b"]}));
+    let simple = finding(&host, "cdi-spec-too-new");
+    assert!(
+        simple.contains("or write the spec as version 0.3.0"),
+        "{simple}"
+    );
+    spec(&host, "0.7.0", &json!({"additionalGids": [7]}));
+    let new = finding(&host, "cdi-spec-too-new");
+    assert!(
+        new.contains("update podman: what the spec says needs version 0.7.0"),
+        "{new}"
+    );
+}
+
+/// NVIDIA's runtime gives GPUs without CDI, and the containerd of Docker starts what Docker made.
+#[test]
+fn engines_that_need_no_cdi() {
+    let host = Host::new();
+    spec(&host, "0.5.0", &json!({"env": ["A=b"]}));
+    package(&host, "docker.io", "20.10.24", "install ok installed");
+    program(&host, "/usr/bin/nvidia-container-runtime", "");
+    let runtimes = r#"{"runtimes": {"nvidia": {"path": "nvidia-container-runtime"}}}"#;
+    host.file(DAEMON_JSON, runtimes);
+    assert_eq!(findings(&host), [Value::Null; 0]);
+    let with_cdi = runtimes.replace("}}}", "}}, \"features\": {\"cdi\": true}}");
+    host.file(DAEMON_JSON, with_cdi);
+    finding(&host, "cdi-spec-too-new");
+    package(&host, "containerd", "1.6.20", "install ok installed");
+    host.file(DAEMON_JSON, runtimes);
+    assert_eq!(findings(&host), [Value::Null; 0]);
+}

@@ -131,6 +131,7 @@ fn library(driver: &Driver, library: &DriverLibrary) -> Value {
 fn engine(engine: &Setup) -> Value {
     json!({
         "name": engine.title(),
+        "version": engine.version,
         "program": engine.program.as_ref().map(|it| it.to_string_lossy()),
         "configs": engine.configs.iter().map(|it| it.to_string_lossy()).collect::<Value>(),
         "error": engine.error.as_ref().map(|it| format!("{it:#}")),

@@ -218,10 +218,12 @@ fn engine(engine: &Setup) -> String {
     } else {
         " (not installed)"
     };
+    let version = engine.version.as_ref().map(|it| format!(" {it}"));
     let error = engine.error.as_ref().map(|it| format!("; broken: {it:#}"));
     format!(
-        "{}{program}: {runtime}, CDI {cdi}{}",
+        "{}{}{program}: {runtime}, CDI {cdi}{}",
         engine.title(),
+        version.unwrap_or_default(),
         error.unwrap_or_default()
     )
 }
