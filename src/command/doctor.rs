@@ -79,6 +79,7 @@ const CHECKS: [Check; 22] = [
     cdi::devices_are_unique,
     formats::engines_know_the_specs,
     hooks::hooks_dir_is_valid,
+    hooks::programs_can_be_called,
     hooks::links_lead_somewhere,
 ];
 

@@ -57,13 +57,18 @@ pub fn read_all(root: &Root) -> Vec<Setup> {
         cdi: Some(true),
         ..Setup::new(Engine::Podman)
     };
+    let packaged = Packaged::read(root);
+    let docker = || {
+        let program = program::find(root, Engine::Docker.program().as_ref());
+        let version = packaged.version(Engine::Docker, program.as_deref());
+        docker::setup::read(root, version.as_deref())
+    };
     let setups = Engine::ALL.into_iter().flat_map(|engine| match engine {
-        Engine::Docker => vec![docker::setup::read(root)],
+        Engine::Docker => vec![docker()],
         Engine::Containerd => containerd::setup::read_all(root),
         Engine::Crio => vec![crio::setup::read(root)],
         Engine::Podman => vec![podman()],
     });
-    let packaged = Packaged::read(root);
     let setups = setups.map(|setup| {
         let program = program::find(root, setup.program_name().as_ref());
         let version = packaged.version(setup.engine, program.as_deref());
@@ -234,7 +239,7 @@ mod tests {
         for (text, wrong) in [
             ("", false),
             (" \n", false),
-            ("null", true),
+            ("null", false),
             ("[]", true),
             ("{} x", true),
             ("// c\n{}", true),

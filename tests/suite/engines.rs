@@ -1,5 +1,7 @@
 //! What `nvidia-ctk info` and `doctor` know of container engines.
 
+mod files;
+
 use serde_json::{Value, json};
 
 use crate::common::host::Host;

@@ -184,7 +184,7 @@ fn each_fault_has_its_code() {
         ("hooks-dir-invalid", 2, |host| {
             host.file(
                 "/etc/containers/oci/hooks.d/x.json",
-                r#"{"version": "1.0.0", "hook": {"path": "/gone"}, "stages": []}"#,
+                r#"{"version": "1.0.0", "hook": {"path": "/usr/bin/nvidia-ctk"}}"#,
             );
         }),
     ];
@@ -233,7 +233,7 @@ fn a_program_that_was_moved() {
         codes(&host, 2),
         [
             "cdi-hook-missing",
-            "hooks-dir-invalid",
+            "hook-program-missing",
             "program-link-dangling"
         ]
     );
@@ -243,7 +243,7 @@ fn a_program_that_was_moved() {
         "{info}"
     );
     assert!(
-        info.contains("30-nvidia-ctk-ldcache.json: broken: /usr/libexec/nvidia-ctk-ldcache: "),
+        info.contains("30-nvidia-ctk-ldcache.json -> /usr/libexec/nvidia-ctk-ldcache, broken: "),
         "{info}"
     );
 }

@@ -1,6 +1,7 @@
 //! hooks.d, and the names under which this program is installed.
 
 use super::{Finding, few};
+use crate::hooks_dir::Fault;
 use crate::host::allowance::Unusable;
 use crate::inventory::Inventory;
 
@@ -23,6 +24,29 @@ pub(super) fn hooks_dir_is_valid(host: &Inventory) -> Vec<Finding> {
             }
         })
         .collect()
+}
+
+pub(super) fn programs_can_be_called(host: &Inventory) -> Vec<Finding> {
+    const FIX: &str = "install the program, or remove the file; for the hooks of this program run 'nvidia-ctk install'";
+    let faults = host.hooks.iter().filter_map(|file| {
+        let program = file.program.as_ref().ok()?.display();
+        let what = |reason| format!("{} calls {program}: {reason}", file.path.display());
+        Some(match file.fault.as_ref()? {
+            Fault::Missing(reason) => Finding::warning(
+                "hook-program-missing",
+                what(reason),
+                "the program was moved or removed: podman and CRI-O leave the hook out without a word",
+                FIX,
+            ),
+            Fault::Unusable(reason) => Finding::error(
+                "hook-program-missing",
+                what(reason),
+                "the program was replaced: no container for which the hook is called starts",
+                FIX,
+            ),
+        })
+    });
+    faults.collect()
 }
 
 pub(super) fn links_lead_somewhere(host: &Inventory) -> Vec<Finding> {

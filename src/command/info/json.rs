@@ -157,6 +157,6 @@ fn hook(file: &HookFile) -> Value {
     json!({
         "path": file.path.to_string_lossy(),
         "program": file.program.as_ref().ok().map(|it| it.to_string_lossy()),
-        "error": file.program.as_ref().err().map(Unusable::to_string),
+        "error": file.error(),
     })
 }

@@ -245,7 +245,14 @@ fn spec(file: &SpecFile) -> Vec<String> {
 fn hook(file: &HookFile) -> String {
     let path = file.path.display();
     match &file.program {
-        Ok(program) => format!("{path} -> {}", program.display()),
+        Ok(program) => {
+            let fault = file.fault.as_ref().map(|it| format!(", broken: {it}"));
+            format!(
+                "{path} -> {}{}",
+                program.display(),
+                fault.unwrap_or_default()
+            )
+        }
         Err(err) => format!("{path}: {}", unusable(err)),
     }
 }

@@ -1,26 +1,29 @@
 //! Docker's `daemon.json`.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
-use serde_json::{Map, Value};
+use anyhow::{Context, Result};
+use serde::Deserialize;
+use serde_json::{Deserializer, Map, Value};
 
 use super::flags::{self, Flags};
 use super::{CDI, DEFAULT, RUNTIMES};
 use crate::engine::Engine;
 use crate::engine::setup::{MAX_CONFIGS, Setup};
+use crate::engine::version::numbers;
 use crate::host::allowance::Allowance;
 use crate::rootfs::Root;
 
 const CGROUP_DRIVER: &str = "native.cgroupdriver=";
 
-pub(in crate::engine) fn read(root: &Root) -> Setup {
+pub(in crate::engine) fn read(root: &Root, version: Option<&str>) -> Setup {
     let mut setup = Setup::new(Engine::Docker);
     let mut bytes = Allowance::new(MAX_CONFIGS);
     let all = flags::read(root);
     let path = all.first().map_or_else(default_config, config_path);
     setup.read_config((root, &mut bytes), &path, |setup, text| {
-        let config = parse(text)?;
+        let config = parse(text, version)?;
         read_config(setup, &config);
         for flags in all.iter().filter(|it| config_path(it) == path) {
             note_conflicts(setup, flags, &config, &path);
@@ -79,12 +82,36 @@ fn read_flags(setup: &mut Setup, flags: &Flags) {
     }
 }
 
-fn parse(text: &str) -> Result<Map<String, Value>> {
-    let text = text.trim_start_matches('\u{feff}').trim();
-    if text.is_empty() {
-        return Ok(Map::new()); // so says dockerd
-    }
-    Ok(serde_json::from_str(text)?)
+/// The types of what is read here.
+#[derive(Deserialize)]
+struct Types {
+    #[serde(rename = "runtimes")]
+    _runtimes: Option<BTreeMap<String, Option<Map<String, Value>>>>,
+    #[serde(rename = "default-runtime")]
+    _default_runtime: Option<String>,
+    #[serde(rename = "features")]
+    _features: Option<BTreeMap<String, Option<bool>>>,
+    #[serde(rename = "exec-opts")]
+    _exec_opts: Option<Vec<Option<String>>>,
+}
+
+/// As dockerd of this version does it: 20.10 and before read one value, later ones the whole file, which may be empty or begin with
+/// a byte order mark. `null` is an empty object for all.
+fn parse(text: &str, version: Option<&str>) -> Result<Map<String, Value>> {
+    let is_old = version.and_then(numbers).is_some_and(|it| it < [23, 0]);
+    let value = if is_old {
+        let mut values = Deserializer::from_str(text).into_iter();
+        values.next().context("it is empty")??
+    } else {
+        match text.trim_start_matches('\u{feff}').trim() {
+            "" => Value::Null,
+            text => serde_json::from_str(text)?,
+        }
+    };
+    let config: Option<Map<String, Value>> = serde_json::from_value(value)?;
+    let config = config.unwrap_or_default();
+    Types::deserialize(&Value::from(config.clone()))?;
+    Ok(config)
 }
 
 fn read_config(setup: &mut Setup, config: &Map<String, Value>) {
