@@ -57,7 +57,7 @@ enum Severity {
 
 type Check = fn(&Inventory) -> Vec<Finding>;
 
-const CHECKS: [Check; 22] = [
+const CHECKS: [Check; 23] = [
     driver::all_is_read,
     driver::is_loaded,
     driver::versions_agree,
