@@ -19,6 +19,7 @@ const RUNTIME: &[&str] = &["crio", "runtime"];
 const RUNTIMES: &[&str] = &["crio", "runtime", "runtimes"];
 const DEFAULT: &[&str] = &["crio", "runtime", DEFAULT_RUNTIME];
 const DEFAULT_RUNTIME: &str = "default_runtime";
+const DEPRECATED_DEFAULT: &str = "runtime";
 const RUNTIME_PATH: &str = "runtime_path";
 const RUNTIME_TYPE: &str = "runtime_type";
 /// Most drop-ins that are read.
@@ -113,6 +114,17 @@ fn entry(name: &str) -> Vec<&str> {
 }
 
 impl CrioConf {
+    /// Whether a file has the deprecated setting that the first releases of CRI-O take for the default runtime, whatever
+    /// `default_runtime` says.
+    #[must_use]
+    pub fn has_deprecated_default(text: &str) -> bool {
+        let has_program = |document: Document| {
+            let program = field(document.table(RUNTIME).ok()??, DEPRECATED_DEFAULT)?.as_str();
+            program.map(|program| !program.is_empty())
+        };
+        Document::parse(text).ok().and_then(has_program) == Some(true)
+    }
+
     /// The default runtime that a file sets.
     #[must_use]
     pub fn default_runtime(text: &str) -> Option<String> {

@@ -20,7 +20,7 @@ tests=$(sed -n 's/.*"executable":"\([^"]*\/deps\/[^"]*\)".*/\1/p' "$temp/build" 
 target=$(dirname "$(dirname "$(dirname "$tests")")")
 
 packages='runc crun podman containerd docker.io docker-cli busybox-static gcc libc6-dev
-  bash coreutils dash diffutils findutils gawk grep libc-bin mount sed tar util-linux'
+  bash bsdutils coreutils dash diffutils findutils gawk grep libc-bin mount sed tar util-linux'
 result=0
 for suite in trixie sid; do
   printf '\n-- Debian %s\n' "$suite"

@@ -228,6 +228,15 @@ fn settings_come_from_all_files_of_crio() {
         "{}",
         run.stderr
     );
+    host.file(
+        "crio.conf.d/30-old.conf",
+        "[crio.runtime]\nruntime = \"/usr/bin/runc\"\n",
+    );
+    let run = host.succeed(&format!("runtime configure {line} --set-as-default"));
+    let warning = "30-old.conf has the deprecated setting runtime";
+    assert!(run.stderr.contains(warning), "{}", run.stderr);
+    let run = host.succeed(&format!("runtime configure {line}"));
+    assert!(!run.stderr.contains(warning), "{}", run.stderr);
     host.file("crio.conf.d/00-bad.conf", "[crio\n");
     host.fail(
         &format!("runtime configure {line}"),

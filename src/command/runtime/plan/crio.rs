@@ -47,6 +47,7 @@ fn read_all(request: &Request, files: &Files) -> Result<Merged> {
     let mut merged = Merged::default();
     let mut read = |file: &Current| merged.read(file.text()).map_err(|err| file.invalid(&err));
     read(&files.main)?;
+    warn_of_deprecated(&files.main, &request.handler);
     let target = files.drop_in.as_ref().unwrap_or(&files.main);
     let folder = request.engine.drop_in_folder().unwrap_or_default();
     let folder = files.main.path.with_file_name(folder);
@@ -58,11 +59,22 @@ fn read_all(request: &Request, files: &Files) -> Result<Merged> {
         let is_later = files.drop_in.is_none() || path > target.path;
         let file = Current::read(path)?;
         read(&file)?;
+        warn_of_deprecated(&file, &request.handler);
         if is_later {
             warn_of_override(&file, &request.handler);
         }
     }
     Ok(merged)
+}
+
+fn warn_of_deprecated(file: &Current, ours: &Handler) {
+    if ours.is_default && CrioConf::has_deprecated_default(file.text()) {
+        log::warn!(
+            "{} has the deprecated setting runtime, which old releases of CRI-O take for the default whatever default_runtime says: \
+             take it out",
+            file.path.display()
+        );
+    }
 }
 
 /// What a later file says counts.
