@@ -85,6 +85,13 @@ pub(super) fn best_of<'a>(
 /// Finds out which candidates in a directory of the driver are the driver's: its files, and links to these or to the SONAMEs that
 /// will be links to them.
 fn set_owners(owners: &Owners, listing: &Listing, candidates: &mut [Candidate<'_>]) {
+    if !owners.have_versions() {
+        // A folder of the command line need not hold a driver.
+        for candidate in candidates {
+            candidate.owner = Owner::Image;
+        }
+        return;
+    }
     let names = listing.names().iter().filter(|it| it.kind == Kind::File);
     let names = names.filter(|it| owners.is_drivers(&it.text));
     let files: HashSet<_> = names.filter_map(|it| Some(it.file?.id)).collect();

@@ -47,10 +47,14 @@ impl Owners {
     /// Looks for the versions of the drivers. The search finds out what cannot be read.
     pub(super) fn find_versions(&mut self, root: &Root) {
         let versions = self.drivers.iter().map(|(_, path)| {
-            let entries = root.directory(path)?.entries()?;
-            let files = entries.iter().filter(|entry| entry.kind == Kind::File);
-            let version = driver_names::driver_version(files.map(|file| file.name.as_os_str()));
-            Ok(version.map(OsStr::to_owned))
+            let mut witnesses = Vec::new();
+            root.directory(path)?.visit(|name, kind| {
+                if kind == Kind::File && driver_names::is_witness(name) {
+                    witnesses.push(name.to_owned());
+                }
+            })?;
+            let names = witnesses.iter().map(OsString::as_os_str);
+            Ok(driver_names::driver_version(names).map(OsStr::to_owned))
         });
         let versions: Vec<_> = versions.filter_map(io::Result::ok).flatten().collect();
         self.add_versions(versions);
@@ -69,6 +73,11 @@ impl Owners {
         } else {
             Owner::Image
         }
+    }
+
+    /// Whether a directory of the driver has libraries of one.
+    pub(super) fn have_versions(&self) -> bool {
+        !self.versions.is_empty()
     }
 
     /// Whether a file of this name in a directory of the driver belongs to the driver.

@@ -55,12 +55,21 @@ impl Directory {
 
     /// The names in the directory, in no order; `.` and `..` are left out. A directory whose names take more than 4 MiB is refused.
     pub fn entries(&self) -> io::Result<Vec<Entry>> {
+        let mut entries = Vec::new();
+        self.visit(|name, kind| {
+            let name = name.to_owned();
+            entries.push(Entry { name, kind });
+        })?;
+        Ok(entries)
+    }
+
+    /// The same, one after the other, for what keeps few of them.
+    pub(crate) fn visit(&self, mut visit: impl FnMut(&OsStr, Kind)) -> io::Result<()> {
         if self.is_listed.swap(true, Ordering::Relaxed) {
             lseek(&self.fd, 0, Whence::SeekSet)?;
         }
         let mut buffer = Vec::with_capacity(LISTING);
         let mut listing = RawDir::new(&self.fd, buffer.spare_capacity_mut());
-        let mut entries = Vec::new();
         let mut left = MAX_LISTING;
         while let Some(entry) = listing.next() {
             watchdog::progress();
@@ -83,10 +92,9 @@ impl Directory {
             left = left
                 .checked_sub(name.len() + size_of::<Entry>())
                 .ok_or_else(too_many_names)?;
-            let name = name.to_owned();
-            entries.push(Entry { name, kind });
+            visit(name, kind);
         }
-        Ok(entries)
+        Ok(())
     }
 
     /// What stands under `name`; a link is not followed.
