@@ -85,11 +85,9 @@ impl State {
         let named = variables
             .iter()
             .filter_map(|it| it.strip_prefix(LIBCUDA_DIR));
-        places.extend(
-            named
-                .flat_map(|directories| directories.split(':'))
-                .map(PathBuf::from),
-        );
+        // An image sets variables: it names no more places than mounts do.
+        let named = named.flat_map(|directories| directories.split(':'));
+        places.extend(named.map(PathBuf::from).take(mounts::MAX_PLACES));
         places.retain(|place| place.is_absolute());
         places
     }

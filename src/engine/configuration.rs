@@ -160,7 +160,7 @@ pub(super) fn copy_of(document: &Document, path: &[&str]) -> Result<Option<Table
     Ok(Some(copy(table, decor.map(Table::decor))))
 }
 
-/// If the default runtime is `name`, which is gone, makes it what it is in `backup`, unless that one is gone since, too.
+/// If the default runtime is `name`, which is gone, makes it what it is in `backup`, unless that one is gone as well.
 pub(super) fn restore_default(
     document: &mut Document,
     backup: Option<&str>,

@@ -11,7 +11,7 @@ use crate::ldcache::driver_names;
 use crate::rootfs::Root;
 
 /// Most directories in which a driver is looked for because of mounts.
-const MAX_PLACES: usize = 64;
+pub(super) const MAX_PLACES: usize = 64;
 /// How mounted directories with libraries are called.
 const LIBRARY_DIRECTORIES: [&str; 3] = ["lib", "lib64", "lib32"];
 const VENDOR: &str = "nvidia";

@@ -108,6 +108,8 @@ fn odd_mounts_harm_nobody() {
     many.insert(0, directory);
     let bundle = with_driver(directory, &many, &[]);
     assert!(cached(&bundle).contains("/srv/nvidia/libcuda.so.1"));
+    let far = format!("NVIDIA_CTK_LIBCUDA_DIR={}/srv/gpu", "/missing:".repeat(64));
+    assert_eq!(cached(&with_driver("/srv/gpu", &[], &[&far])), "");
     for mounts in [
         json!({"a": 1}),
         json!([{"destination": "relative/lib"}]),

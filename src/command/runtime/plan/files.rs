@@ -14,7 +14,7 @@ pub(super) struct Files {
     pub(super) main: Current,
     /// The file beside it that may hold our runtime.
     pub(super) drop_in: Option<Current>,
-    /// What writes the configuration file, if that is no person.
+    /// The program that writes the configuration file, if one does.
     pub(super) generator: Option<Generator>,
 }
 
