@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Deserializer};
 
 /// The devices of one vendor and class, and what a container gets with each.
-#[derive(Deserialize, Default, Debug)]
+#[derive(Deserialize, Default, Clone, PartialEq, Eq, Debug)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Spec {
     /// Version of the format.
@@ -24,7 +24,7 @@ pub struct Spec {
 }
 
 /// A device that containers can ask for.
-#[derive(Deserialize, Default, Debug)]
+#[derive(Deserialize, Default, Clone, PartialEq, Eq, Debug)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Device {
     /// Its name; with the spec's kind before it, `vendor/class=name`, it is qualified.
@@ -38,7 +38,7 @@ pub struct Device {
 }
 
 /// What a container gets.
-#[derive(Deserialize, Default, Debug)]
+#[derive(Deserialize, Default, Clone, PartialEq, Eq, Debug)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct ContainerEdits {
     /// Variables, as `NAME=VALUE`.
@@ -64,7 +64,7 @@ pub struct ContainerEdits {
 }
 
 /// A device node.
-#[derive(Deserialize, Default, Debug)]
+#[derive(Deserialize, Default, Clone, PartialEq, Eq, Debug)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct DeviceNode {
     /// Its path in the container.
@@ -89,7 +89,7 @@ pub struct DeviceNode {
 }
 
 /// A network interface that is moved into the container.
-#[derive(Deserialize, Default, Debug)]
+#[derive(Deserialize, Default, Clone, PartialEq, Eq, Debug)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct NetDevice {
     /// Its name on the host.
@@ -99,7 +99,7 @@ pub struct NetDevice {
 }
 
 /// A bind mount.
-#[derive(Deserialize, Default, Debug)]
+#[derive(Deserialize, Default, Clone, PartialEq, Eq, Debug)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Mount {
     /// What is mounted.
@@ -115,7 +115,7 @@ pub struct Mount {
 }
 
 /// An OCI hook.
-#[derive(Deserialize, Default, Debug)]
+#[derive(Deserialize, Default, Clone, PartialEq, Eq, Debug)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Hook {
     /// When it is called.
@@ -133,7 +133,7 @@ pub struct Hook {
 }
 
 /// A class of service of Intel's Resource Director Technology.
-#[derive(Deserialize, Default, Debug)]
+#[derive(Deserialize, Default, Clone, PartialEq, Eq, Debug)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct IntelRdt {
     /// The class.
