@@ -2,8 +2,10 @@
 //!
 //! Format: the Container Device Interface specification of the CNCF, versions 0.1.0 to 1.1.0.
 
+mod simplify;
 mod spec;
 mod validate;
+mod write;
 mod yaml;
 
 use std::ffi::OsStr;
@@ -12,7 +14,9 @@ use std::path::{Path, PathBuf};
 use crate::host::allowance::{Allowance, Unusable};
 use crate::rootfs::{FileId, Root};
 
-pub use validate::minimum_version;
+pub use simplify::simplify;
+pub use validate::{check, is_device_name, is_kind_part, minimum_version};
+pub use write::{Format, to_text};
 
 pub use spec::{ContainerEdits, Device, DeviceNode, Hook, IntelRdt, Mount, NetDevice, Spec};
 
@@ -114,7 +118,7 @@ impl Reader<'_> {
             let reason = format!("all specs together have more than {MAX_PARTS} devices and edits");
             Unusable::LeftOut(reason)
         })?;
-        validate::check(&spec)?;
+        check(&spec)?;
         Ok(spec)
     }
 }

@@ -20,8 +20,8 @@ const DEVICE_TYPES: [&str; 5] = ["", "b", "c", "u", "p"];
 /// Longest class of service: it is the name of a directory.
 const MAX_CLOS_ID: usize = 4095;
 
-/// Refuses what engines refuse: such a file counts for nothing.
-pub(super) fn check(spec: &Spec) -> Result<(), String> {
+/// Refuses what engines refuse: such a file counts for nothing. The error names the part that is wrong.
+pub fn check(spec: &Spec) -> Result<(), String> {
     let version = spec.cdi_version.trim_start_matches('v');
     let position = |version: &str| VERSIONS.iter().position(|it| *it == version);
     if position(version).is_none() {
@@ -198,11 +198,15 @@ fn check_rdt(rdt: &IntelRdt) -> Result<(), String> {
     Ok(())
 }
 
-fn is_kind_part(text: &str) -> bool {
+/// Whether a vendor or a class may have this name.
+#[must_use]
+pub fn is_kind_part(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_alphabetic()) && is_name(text, "_-.")
 }
 
-fn is_device_name(text: &str) -> bool {
+/// Whether a device may have this name.
+#[must_use]
+pub fn is_device_name(text: &str) -> bool {
     is_name(text, "_-.:")
 }
 

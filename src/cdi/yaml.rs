@@ -104,7 +104,9 @@ fn plain(text: &str) -> Value {
 fn integer(text: &str) -> Option<Number> {
     let based = |prefix, base| {
         let digits = text.strip_prefix(prefix)?;
-        i64::from_str_radix(digits, base).ok()
+        // Rust takes a sign as well.
+        let is_number = digits.starts_with(|c: char| c.is_digit(base));
+        is_number.then(|| i64::from_str_radix(digits, base).ok())?
     };
     let octal = || based("0o", 8).or_else(|| based("0", 8));
     let decimal = || text.parse().ok();
@@ -122,10 +124,10 @@ mod tests {
 
     #[test]
     fn values() {
-        let text = "---\n# c\na: 0.7.0\nb: [1, '1', \"0\", 0660, 0x1f, ~, true]\nc:\n    - d: x # c\n      e: |\n        l\n";
+        let text = "---\n# c\na: 0.7.0\nb: [1, '1', \"0\", 0660, 0x1f, 0-1, 0x+1, ~, true]\nc:\n    - d: x # c\n      e: |\n        l\n";
         assert_eq!(
             parse(text).unwrap(),
-            json!({"a": "0.7.0", "b": [1, "1", "0", 432, 31, null, true], "c": [{"d": "x", "e": "l\n"}]})
+            json!({"a": "0.7.0", "b": [1, "1", "0", 432, 31, "0-1", "0x+1", null, true], "c": [{"d": "x", "e": "l\n"}]})
         );
         assert_eq!(parse("").unwrap(), Value::Null);
     }
