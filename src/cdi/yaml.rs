@@ -1,18 +1,28 @@
-//! YAML as far as CDI specs go: one document without anchors, read into JSON's values.
+//! YAML as far as CDI specs go: one document without tags and merges, read into JSON's values.
+
+use std::collections::BTreeMap;
 
 use saphyr_parser::{Event, Parser, ScalarStyle, Span, StrInput};
 use serde_json::{Map, Number, Value};
 
 /// Deepest nesting that is followed; specs have seven levels.
 const MAX_DEPTH: usize = 64;
-/// Most values in one document: each may take 600 bytes of memory. A spec for eight GPUs has 6,000.
+/// Most values in one document, those of aliases counted each time: each may take 600 bytes of memory. A spec for eight GPUs has
+/// 6,000.
 const MAX_VALUES: usize = 1 << 16;
+/// So many bytes of text count as one value more.
+const TEXT_PER_VALUE: usize = 256;
+/// saphyr's number of no anchor.
+const NO_ANCHOR: usize = 0;
+/// The key that takes members from another object, in YAML 1.1.
+const MERGE: &str = "<<";
 
 /// Reads the first document of `text`. The error tells where it is.
 pub(super) fn parse(text: &str) -> Result<Value, String> {
     let mut reader = Reader {
         parser: Parser::new_from_str(text),
         left: MAX_VALUES,
+        anchors: BTreeMap::new(),
     };
     loop {
         match reader.next()? {
@@ -28,6 +38,8 @@ type Positioned<'t> = (Event<'t>, Span);
 struct Reader<'t> {
     parser: Parser<'t, StrInput<'t>>,
     left: usize,
+    /// What has an anchor, and how many values that is.
+    anchors: BTreeMap<usize, (Value, usize)>,
 }
 
 impl<'t> Reader<'t> {
@@ -41,17 +53,48 @@ impl<'t> Reader<'t> {
         if depth > MAX_DEPTH {
             return refuse("it is nested too deep");
         }
-        let Some(left) = self.left.checked_sub(1) else {
-            return refuse("it has more values than any spec");
+        let before = self.left;
+        self.count(1, &span)?;
+        let (anchor, value) = match event {
+            Event::Alias(anchor) => return self.alias(anchor, &span),
+            Event::Scalar(_, _, _, Some(_))
+            | Event::SequenceStart(_, Some(_))
+            | Event::MappingStart(_, Some(_)) => return refuse("tags are not understood"),
+            Event::Scalar(text, style, anchor, None) => {
+                self.count(text.len() / TEXT_PER_VALUE, &span)?;
+                (anchor, scalar(text.into_owned(), style))
+            }
+            Event::SequenceStart(anchor, None) => (anchor, self.sequence(depth)?),
+            Event::MappingStart(anchor, None) => (anchor, self.mapping(depth)?),
+            _ => return refuse("a value is missing"),
         };
-        self.left = left;
-        match event {
-            Event::Scalar(text, ScalarStyle::Plain, 0, None) => Ok(plain(&text)),
-            Event::Scalar(text, _, 0, _) => Ok(Value::String(text.into_owned())),
-            Event::SequenceStart(0, _) => self.sequence(depth),
-            Event::MappingStart(0, _) => self.mapping(depth),
-            _ => refuse("anchors and aliases are not understood"),
+        if anchor != NO_ANCHOR {
+            let values = before.saturating_sub(self.left);
+            self.count(values, &span)?;
+            self.anchors.insert(anchor, (value.clone(), values));
         }
+        Ok(value)
+    }
+
+    /// Refuses a document that goes beyond the bound.
+    fn count(&mut self, values: usize, span: &Span) -> Result<(), String> {
+        let left = self.left.checked_sub(values);
+        let refuse = || error_at(span.start.line(), "it has more values than any spec");
+        self.left = left.ok_or_else(refuse)?;
+        Ok(())
+    }
+
+    fn alias(&mut self, anchor: usize, span: &Span) -> Result<Value, String> {
+        let refuse = || {
+            error_at(
+                span.start.line(),
+                "an alias is of a value that it is a part of",
+            )
+        };
+        let (value, values) = self.anchors.get(&anchor).ok_or_else(refuse)?;
+        let (value, values) = (value.clone(), *values);
+        self.count(values, span)?;
+        Ok(value)
     }
 
     fn sequence(&mut self, depth: usize) -> Result<Value, String> {
@@ -70,19 +113,30 @@ impl<'t> Reader<'t> {
             let (event, span) = self.next()?;
             let key = match event {
                 Event::MappingEnd => return Ok(Value::Object(members)),
-                Event::Scalar(key, ..) => key.into_owned(),
-                _ => return Err(error_at(span.start.line(), "a key is no scalar")),
+                Event::Scalar(key, style, NO_ANCHOR, None) => {
+                    self.count(key.len() / TEXT_PER_VALUE, &span)?;
+                    if style == ScalarStyle::Plain && key == MERGE {
+                        return Err(error_at(span.start.line(), "merges are not understood"));
+                    }
+                    key.into_owned()
+                }
+                _ => return Err(error_at(span.start.line(), "a key is no plain text")),
             };
             let value = self.next()?;
             let value = self.value(value, depth + 1)?;
             if members.contains_key(&key) {
-                return Err(error_at(
-                    span.start.line(),
-                    &format!("'{key}' is there twice"),
-                ));
+                let twice = format!("'{key}' is there twice");
+                return Err(error_at(span.start.line(), &twice));
             }
             members.insert(key, value);
         }
+    }
+}
+
+fn scalar(text: String, style: ScalarStyle) -> Value {
+    match style {
+        ScalarStyle::Plain => plain(&text),
+        _ => Value::String(text),
     }
 }
 
@@ -133,11 +187,46 @@ mod tests {
     }
 
     #[test]
+    fn aliases() {
+        assert_eq!(
+            parse("a: &x [1, &y {b: '*'}]\nc: *x\nd: *y\n\"<<\": &y 2\ne: *y").unwrap(),
+            json!({"a": [1, {"b": "*"}], "c": [1, {"b": "*"}], "d": {"b": "*"}, "<<": 2, "e": 2})
+        );
+    }
+
+    #[test]
+    fn aliases_count() {
+        let laughs = (1..10).fold("l0: &l0 [x, x]\n".to_owned(), |text, i| {
+            let aliases = format!("*l{}, ", i - 1).repeat(10);
+            text + &format!("l{i}: &l{i} [{aliases}]\n")
+        });
+        let long = format!("a: &x {}\nb: [{}]", "x".repeat(1 << 19), "*x,".repeat(100));
+        let long_key = format!(
+            "a: &x {{? {}\n : 1}}\nb: [{}]",
+            "x".repeat(1 << 19),
+            "*x,".repeat(100)
+        );
+        let nested = (0..60).fold("x".repeat(1 << 18), |text, i| format!("&l{i} [{text}]"));
+        for text in [laughs, long, long_key, nested] {
+            let err = parse(&text).unwrap_err();
+            assert!(err.contains("more values than"), "{text:.20}: {err}");
+        }
+    }
+
+    #[test]
     fn what_is_refused() {
         for (text, message) in [
-            ("a: &x 1\nb: *x", "line 1: anchors"),
+            ("a: 1\nb: !!str 2", "line 2: tags"),
+            ("a: !x {}", "line 1: tags"),
+            ("a: &x {}\nb:\n  <<: *x", "line 3: merges"),
+            ("a: *x", "line 1: "),
+            (
+                "a: &x [*x]",
+                "line 1: an alias is of a value that it is a part of",
+            ),
+            ("&x a: 1", "a key is no plain text"),
             ("a: 1\nb: 2\na: 3", "line 3: 'a' is there twice"),
-            ("? [a]\n: 1", "a key is no scalar"),
+            ("? [a]\n: 1", "a key is no plain text"),
             ("a: [1", "line "),
             (&"[".repeat(100_000), ""),
             (&format!("a: {}", "[".repeat(100)), "nested too deep"),
