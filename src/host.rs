@@ -3,6 +3,7 @@
 pub mod allowance;
 pub mod file;
 pub mod packages;
+pub mod pause;
 pub mod place;
 pub mod process;
 pub mod program;

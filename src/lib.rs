@@ -47,6 +47,7 @@
 //! let link = Link {
 //!     target: "libcuda.so.1".into(),
 //!     path: "/usr/lib64/libcuda.so".into(),
+//!     needs_target: false,
 //! };
 //! create_symlinks::run(&root, &[link])?;
 //! chmod::run(&root, &chmod::Options {

@@ -3,7 +3,7 @@ function __fish_nvidia-cdi-hook_using_command
     set -e cmd[1]
     set -l target_cmd $argv
 
-    set -l known_value_flags 'chmod' 'container-spec' 'csv-filename' 'cuda-compat-container-root' 'folder' 'host-cuda-version' 'host-driver-version' 'host-root' 'ldconfig-path' 'link' 'mode' 'path' 
+    set -l known_value_flags 'chmod' 'container-spec' 'csv-filename' 'cuda-compat-container-root' 'folder' 'host-cuda-version' 'host-driver-version' 'host-root' 'ldconfig-path' 'link' 'link-if-target' 'mode' 'path' 
 
     set -l i 1
     set -l cleaned_cmd
@@ -83,6 +83,7 @@ complete -c nvidia-cdi-hook -n '__fish_nvidia-cdi-hook_using_command apply' -f -
 complete -c nvidia-cdi-hook -n '__fish_nvidia-cdi-hook_using_command apply' -f -l host-cuda-version -r -d 'version of CUDA that the host\'s driver supports, as for enable-cuda-compat'
 complete -c nvidia-cdi-hook -n '__fish_nvidia-cdi-hook_using_command apply' -f -l cuda-compat-container-root -r -d 'directory of the compatibility libraries in the container (default: /usr/local/cuda/compat)'
 complete -c nvidia-cdi-hook -n '__fish_nvidia-cdi-hook_using_command apply' -f -l link -r -d 'link to make, as `TARGET::LINK`; may be repeated'
+complete -c nvidia-cdi-hook -n '__fish_nvidia-cdi-hook_using_command apply' -f -l link-if-target -r -d 'link to make if its target exists in the container, as `TARGET::LINK`; may be repeated'
 complete -c nvidia-cdi-hook -n '__fish_nvidia-cdi-hook_using_command apply' -f -l chmod -r -d 'mode to set and the file in the container, as `OCTAL:PATH`; may be repeated'
 complete -c nvidia-cdi-hook -n '__fish_nvidia-cdi-hook_using_command apply' -f -l folder -r -d 'library directory in the container, as for update-ldcache; may be repeated'
 complete -c nvidia-cdi-hook -n '__fish_nvidia-cdi-hook_using_command apply' -f -l disable-device-node-modification -d 'do what the hook of this name does'

@@ -239,7 +239,7 @@ _nvidia-ctk() {
             esac
             ;;
         nvidia-ctk_hook_apply)
-            opts="--help --host-driver-version --host-cuda-version --cuda-compat-container-root --link --chmod --folder --disable-device-node-modification --update-application-profile --container-spec"
+            opts="--help --host-driver-version --host-cuda-version --cuda-compat-container-root --link --link-if-target --chmod --folder --disable-device-node-modification --update-application-profile --container-spec"
             case "${prev}" in
                 --host-driver-version)
                     COMPREPLY=()
@@ -254,6 +254,10 @@ _nvidia-ctk() {
                     return 0
                     ;;
                 --link)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                --link-if-target)
                     COMPREPLY=()
                     return 0
                     ;;

@@ -3,7 +3,7 @@ function __fish_nvidia-ctk_using_command
     set -e cmd[1]
     set -l target_cmd $argv
 
-    set -l known_value_flags 'bindir' 'c' 'chmod' 'config' 'config-file' 'config-mode' 'config-source' 'container-spec' 'csv-filename' 'cuda-compat-container-root' 'dev-root' 'driver-root' 'drop-in-config' 'executable-path' 'folder' 'hooksdir' 'host-cuda-version' 'host-driver-version' 'host-root' 'ldconfig-path' 'libexecdir' 'link' 'mode' 'nvidia-runtime-hook-path' 'nvidia-runtime-name' 'nvidia-runtime-path' 'o' 'oci-hook-path' 'output' 'path' 'root' 'runtime' 'set' 'set-list-separator' 
+    set -l known_value_flags 'bindir' 'c' 'chmod' 'config' 'config-file' 'config-mode' 'config-source' 'container-spec' 'csv-filename' 'cuda-compat-container-root' 'dev-root' 'driver-root' 'drop-in-config' 'executable-path' 'folder' 'hooksdir' 'host-cuda-version' 'host-driver-version' 'host-root' 'ldconfig-path' 'libexecdir' 'link' 'link-if-target' 'mode' 'nvidia-runtime-hook-path' 'nvidia-runtime-name' 'nvidia-runtime-path' 'o' 'oci-hook-path' 'output' 'path' 'root' 'runtime' 'set' 'set-list-separator' 
 
     set -l i 1
     set -l cleaned_cmd
@@ -96,6 +96,7 @@ complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command hook apply' -f -l hos
 complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command hook apply' -f -l host-cuda-version -r -d 'version of CUDA that the host\'s driver supports, as for enable-cuda-compat'
 complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command hook apply' -f -l cuda-compat-container-root -r -d 'directory of the compatibility libraries in the container (default: /usr/local/cuda/compat)'
 complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command hook apply' -f -l link -r -d 'link to make, as `TARGET::LINK`; may be repeated'
+complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command hook apply' -f -l link-if-target -r -d 'link to make if its target exists in the container, as `TARGET::LINK`; may be repeated'
 complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command hook apply' -f -l chmod -r -d 'mode to set and the file in the container, as `OCTAL:PATH`; may be repeated'
 complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command hook apply' -f -l folder -r -d 'library directory in the container, as for update-ldcache; may be repeated'
 complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command hook apply' -f -l disable-device-node-modification -d 'do what the hook of this name does'

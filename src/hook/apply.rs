@@ -39,6 +39,9 @@ pub struct Apply {
     /// link to make, as `TARGET::LINK`; may be repeated
     #[argh(option, arg_name = "target::link")]
     pub link: Vec<String>,
+    /// link to make if its target exists in the container, as `TARGET::LINK`; may be repeated
+    #[argh(option, arg_name = "target::link")]
+    pub link_if_target: Vec<String>,
     /// mode to set and the file in the container, as `OCTAL:PATH`; may be repeated
     #[argh(option, arg_name = "octal:path", from_str_fn(parse_chmod))]
     pub chmod: Vec<chmod::Options>,
@@ -81,8 +84,12 @@ impl InContainer for Apply {
     }
 
     fn options(&self, by_config: &Disabled) -> Result<Option<Options>> {
-        let (links, wrong) = create_symlinks::links(&self.link);
+        let (mut links, wrong) = create_symlinks::links("--link", &self.link, false);
+        let (more, more_wrong) =
+            create_symlinks::links("--link-if-target", &self.link_if_target, true);
+        let wrong = wrong + more_wrong;
         ensure!(wrong == 0, "{wrong} links are not of the form TARGET::LINK");
+        links.extend(more);
         let cuda_compat = enable_cuda_compat::Options {
             host_driver_version: self.host_driver_version.clone(),
             host_cuda_version: self.host_cuda_version.clone(),

@@ -54,10 +54,12 @@ const MAX_CHAIN: usize = 40;
 /// One link to make in the container.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Link {
-    /// What it points to; there need not be anything.
+    /// What it points to.
     pub target: OsString,
     /// Where it is, absolute or taken from the container's root.
     pub path: PathBuf,
+    /// Whether it is made only where its target exists.
+    pub needs_target: bool,
 }
 
 impl InContainer for CreateSymlinks {
@@ -90,7 +92,7 @@ impl InContainer for CreateSymlinks {
             link_driver_libraries(root, driver_places);
             return Ok(());
         }
-        let (mut links, wrong) = links(&self.link);
+        let (mut links, wrong) = links("--link", &self.link, false);
         links.extend(self.links_of_host()?);
         ensure_none_failed(wrong + make_all(root, &links, &OnceCell::new()))
     }
@@ -183,31 +185,37 @@ fn ensure_none_failed(failed: usize) -> Result<()> {
     Ok(())
 }
 
-/// The links that `--link` names, and how many of them an error message told of.
-pub(super) fn links(texts: &[String]) -> (Vec<Link>, usize) {
-    let links: Vec<_> = texts.iter().filter_map(|text| parse_link(text)).collect();
+/// The links that this option names, and how many of them an error message told of.
+pub(super) fn links(option: &str, texts: &[String], needs_target: bool) -> (Vec<Link>, usize) {
+    let parse = |text: &String| {
+        let link = parse_link(text, needs_target);
+        if link.is_none() {
+            log::error!("{option} {text}: not of the form TARGET::LINK");
+        }
+        link
+    };
+    let links: Vec<_> = texts.iter().filter_map(parse).collect();
     let wrong = texts.len() - links.len();
     (links, wrong)
 }
 
-/// Returns `None` after an error message.
-fn parse_link(text: &str) -> Option<Link> {
-    let mut parts = text.split(SEPARATOR);
-    match (parts.next(), parts.next(), parts.next()) {
-        (Some(target), Some(link), None) if !target.is_empty() && !link.is_empty() => Some(Link {
-            target: target.into(),
-            path: link.into(),
-        }),
-        _ => {
-            log::error!("--link {text}: not of the form TARGET::LINK");
-            None
-        }
-    }
+fn parse_link(text: &str, needs_target: bool) -> Option<Link> {
+    let (target, path) = text.split_once(SEPARATOR)?;
+    let is_link = !target.is_empty() && !path.is_empty() && !path.contains(SEPARATOR);
+    is_link.then(|| Link {
+        target: target.into(),
+        path: path.into(),
+        needs_target,
+    })
 }
 
 /// Makes one link. Returns false for a failure that an error message told of.
 fn make(root: &ContainerRoot, link: &Link) -> bool {
     let (path, target) = (link.path.display(), link.target.display());
+    if link.needs_target && !has_target(root, link) {
+        log::debug!("{path} -> {target}: not made, there is no target");
+        return true;
+    }
     match try_make(root, link) {
         Ok(true) => log::debug!("{path} -> {target}"),
         Ok(false) => log::debug!("{path} -> {target}: there already"),
@@ -233,6 +241,20 @@ fn try_make(root: &ContainerRoot, link: &Link) -> io::Result<bool> {
         return Err(io::ErrorKind::InvalidFilename.into());
     };
     root.create_directory(parent)?.symlink(&link.target, name)
+}
+
+/// Whether the container has what the link would lead to.
+fn has_target(root: &Root, link: &Link) -> bool {
+    let mut directory = link.path.parent().unwrap_or(Path::new("/"));
+    let mut target = Path::new(&link.target);
+    // Directories that are missing are made for the link, and `..` would lead out of them again.
+    while let Ok(above) = target.strip_prefix("..")
+        && root.stat(directory).is_err()
+        && let Some(parent) = directory.parent()
+    {
+        (directory, target) = (parent, above);
+    }
+    root.stat(&directory.join(target)).is_ok()
 }
 
 /// Whether `update-ldcache` gives the cache an entry of the link's name where the link cannot be made.
@@ -269,6 +291,7 @@ fn chain(root: &Root, path: &Path) -> Vec<Link> {
         links.push(Link {
             target: target.into_os_string(),
             path: std::mem::replace(&mut path, next),
+            needs_target: false,
         });
     }
     links
@@ -287,13 +310,13 @@ mod tests {
 
     #[test]
     fn links_have_two_parts() {
-        let link = parse_link("../a b::/c/d").unwrap();
+        let link = parse_link("../a b::/c/d", false).unwrap();
         assert_eq!(
             (link.target.as_os_str(), link.path.as_path()),
             (OsStr::new("../a b"), Path::new("/c/d"))
         );
         for text in ["", "a", "a:b", "::b", "a::", "::", "a::b::c", ":::b"] {
-            assert_eq!(parse_link(text), None, "{text}");
+            assert_eq!(parse_link(text, false), None, "{text}");
         }
     }
 

@@ -136,6 +136,11 @@ impl Spec {
         texts(&self.value["containerEdits"]["mounts"], "hostPath")
     }
 
+    /// Target and path of each link that its hooks make for all devices.
+    pub(crate) fn links(&self) -> impl Iterator<Item = (&str, &str)> {
+        links(&self.value["containerEdits"])
+    }
+
     /// The SONAME of a library that it mounts: the name of the link that leads to it, or what such libraries have.
     pub(crate) fn soname(&self, library: &str) -> String {
         let file = name(library);

@@ -60,7 +60,8 @@ fn make(tree: &Path) {
     }
 }
 
-fn make_node(tree: &Path, node: &Node) {
+/// Makes a device node below a folder, or another one in its place.
+pub(crate) fn make_node(tree: &Path, node: &Node) {
     let file = tree.join(node.path.trim_start_matches('/'));
     fs::create_dir_all(file.parent().expect("a parent")).expect("a folder");
     // Several specs name it.

@@ -11,7 +11,7 @@ use crate::common::bundle::Bundle;
 use crate::common::elf::library;
 use crate::common::machine::has;
 use crate::common::tree::{contents, snapshot};
-use crate::common::wrapper::{READ_ONLY, without};
+use crate::common::wrapper::{READ_ONLY, with_mounts, without, words};
 
 pub(super) const APPLY: &str = "apply --host-driver-version 570.211.01 --link libcuda.so.1::/usr/lib/nvidia/libcuda.so
     --chmod 755:/dev/nvidia-caps --chmod=0700:/missing --folder /usr/lib/nvidia --disable-device-node-modification
@@ -91,6 +91,10 @@ fn a_part_that_fails_does_not_keep_the_others_from_being_done() {
     assert!(!bundle.text(PROFILE).is_empty());
     for (option, part) in [
         ("--link a", "--link a: not of the form TARGET::LINK"),
+        (
+            "--link-if-target a::b::c",
+            "--link-if-target a::b::c: not of the form TARGET::LINK",
+        ),
         ("--folder a", "not an absolute path"),
         ("--chmod 755", "OCTAL:PATH"),
         ("--chmod 9:/a", "a mode is octal"),
@@ -208,6 +212,7 @@ fn a_part_of_apply_without_work_does_nothing() {
         ("--host-driver-version 570.1", true),
         ("--host-cuda-version 12.8", true),
         ("--link t::/l", false),
+        ("--link-if-target t::/l", false),
         ("--chmod 755:/opt", false),
     ] {
         let bundle = Bundle::new();
@@ -220,6 +225,7 @@ fn a_part_of_apply_without_work_does_nothing() {
     for (options, has_work) in [
         ("", false),
         ("--link t::/l", true),
+        ("--link-if-target t::/l", true),
         ("--chmod 755:/f", true),
         ("--folder /opt/lib", true),
         ("--host-driver-version 570.1", true),
@@ -239,8 +245,79 @@ fn the_parts_that_fail_are_counted() {
     bundle.directory("d").link("loop", "loop");
     for (options, message) in [
         ("--link t::/d", "msg=\"1 parts failed"),
+        ("--link-if-target d::/d", "msg=\"1 parts failed"),
         ("--link t::/d --chmod 755:/loop", "msg=\"2 parts failed"),
     ] {
         bundle.hook(&format!("apply {options}")).fails(&[message]);
+    }
+}
+
+const BY_PATH: &str = "--link-if-target ../card1::/dev/dri/by-path/pci-0000:01:00.0-card";
+
+/// A container that was given one GPU of two has no link to the other one.
+#[test]
+fn a_link_to_what_the_container_does_not_have_is_left_out() {
+    // Links that are there, a file, target and link, where the new one is found.
+    for (links, file, option, found) in [
+        (
+            &[][..],
+            "dev/dri/card1",
+            "../card1::/dev/dri/p/l",
+            Some("dev/dri/p/l"),
+        ),
+        (&[], "dev/dri/card1", "../card0::/dev/dri/p/l", None),
+        (&[], "dev/dri/p/card1", "../card1::/dev/dri/p/l", None),
+        (&[], "t", "../../t::/a/b/l", Some("a/b/l")),
+        (&[], "a/t", "../t::/a/../b/l", None),
+        (&[], "t", "/t::/a/l", Some("a/l")),
+        (&[], "a/t", "t::/a/l", Some("a/l")),
+        (&[], "t", "../../../../t::l", Some("l")),
+        (&[], "host", "../host::/l", Some("l")),
+        (&[("t", "../host")], "rel", "t::/l", None),
+        (&[("p", "/q/r")], "q/t", "../t::/p/l", None),
+        (&[("p", "/q/r")], "q/r/f", "../r/f::/p/l", Some("q/r/l")),
+        (&[("t", "t")], "f", "t::/l", None),
+        (&[("t", "f")], "f", "t::/l", Some("l")),
+    ] {
+        let bundle = Bundle::new();
+        bundle.file(file, "");
+        for (path, target) in links {
+            bundle.link(path, target);
+        }
+        let before = snapshot(&bundle.root());
+        let line = format!("apply --link-if-target {option}");
+        bundle.hook(&line).silent();
+        let after = snapshot(&bundle.root());
+        match found {
+            Some(link) => assert_eq!(bundle.target(link), option.split("::").next().unwrap()),
+            None => assert_eq!(after, before, "{option} with {links:?}"),
+        }
+        bundle.hook(&line).silent();
+        assert_eq!(snapshot(&bundle.root()), after, "{option}: changed twice");
+    }
+}
+
+/// A link that another one of the same call made is a target, and so is a node of the container's own /dev.
+#[test]
+fn a_link_is_made_in_a_dev_of_the_container() {
+    if !has(&["unshare", "mount", "mknod"]) {
+        return;
+    }
+    for (node, made) in [("card1", "../card1"), ("card0", "")] {
+        let bundle = Bundle::new();
+        bundle.directory("dev");
+        let mounts = format!(
+            "mount --bind \"$root\" \"$root\"; mount -t tmpfs tmpfs \"$root/dev\"; mkdir \"$root/dev/dri\";
+             mknod \"$root/dev/dri/{node}\" c 226 1"
+        );
+        let look = "\"$@\" && readlink \"$0/dev/dri/by-path/pci-0000:01:00.0-card\" || true";
+        let root = bundle.root();
+        let before = [
+            with_mounts(&bundle, &mounts),
+            words(&["sh", "-c", look, root.to_str().unwrap()]),
+            words(&["unshare", "--pid", "--fork"]),
+        ];
+        let ran = bundle.hook_in(&before.concat(), &format!("apply {BY_PATH}"));
+        assert_eq!((ran.stdout.trim(), ran.stderr.as_str()), (made, ""));
     }
 }

@@ -18,7 +18,7 @@ fn hooks_that_are_switched_off_do_nothing() {
         ("apply", "apply --chmod 644:/f", true),
         (
             "create-symlinks",
-            "apply --chmod 644:/f --link t::/l",
+            "apply --chmod 644:/f --link t::/l --link-if-target f::/m",
             false,
         ),
     ] {
@@ -28,7 +28,7 @@ fn hooks_that_are_switched_off_do_nothing() {
         let ran = bundle.hook_in(&words(&["env", &variable]), hook);
         assert_eq!(ran.code, 0, "{ran:?}");
         assert_eq!(bundle.mode("f") == 0o600, is_off, "{disabled}: {hook}");
-        assert_eq!(bundle.target("l"), "");
+        assert_eq!([bundle.target("l"), bundle.target("m")], ["", ""]);
         let told = ran
             .stderr
             .contains("is switched off by NVIDIA_CTK_DISABLE_HOOKS");
