@@ -8,6 +8,7 @@ use argh::{ArgsInfo, CommandInfoWithArgs, EarlyExit, FromArgs};
 use log::LevelFilter;
 
 use crate::cli::{NOOP, Normalised, normalise};
+use crate::command::cdi::Cdi;
 use crate::command::config::Config;
 use crate::command::doctor::Doctor;
 use crate::command::info::Info;
@@ -51,6 +52,7 @@ struct NvidiaCtk {
 enum Command {
     Hook(Hook),
     Runtime(Runtime),
+    Cdi(Cdi),
     Config(Config),
     Doctor(Doctor),
     Info(Info),
@@ -239,6 +241,7 @@ impl Command {
                 hook.run(read_again)
             }
             Self::Runtime(runtime) => runtime.run(),
+            Self::Cdi(cdi) => return cdi.run(),
             Self::Config(config) => config.run(),
             Self::Doctor(doctor) => return doctor.run(),
             Self::Info(info) => info.run(),

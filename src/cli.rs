@@ -210,6 +210,7 @@ impl<'a> Line<'a> {
                 })?
             }
             FlagInfoKind::Option { .. } => value
+                .or_else(|| toolkit::value_without(level.command.name, flag.long))
                 .or_else(|| rest.next())
                 .ok_or_else(|| Usage::new(format!("flag needs an argument: {}", flag.long)))?,
         };

@@ -1,5 +1,6 @@
 //! Commands for the host's admin.
 
+pub mod cdi;
 pub mod config;
 pub mod doctor;
 pub mod info;

@@ -8,6 +8,6 @@ mod host_values;
 mod key;
 mod setting;
 
-pub use edit::{check, disabled_hooks};
+pub use edit::{check, disabled_hooks, driver_root};
 pub use host_values::{HostValues, default_document};
 pub use setting::Setting;

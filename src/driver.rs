@@ -4,8 +4,10 @@
 //! driver's own root may be another one than the host's, and so may the one whose `/dev` has the nodes; `/proc` and `/sys` are
 //! always the host's. What cannot be read is told beside what can.
 
+pub mod dev;
 pub mod device;
 pub(crate) mod directories;
+pub mod files;
 pub mod gpu;
 pub mod kernel;
 pub mod library;
@@ -14,6 +16,8 @@ pub mod name;
 pub mod place;
 pub mod platform;
 pub mod root;
+pub mod smi;
+pub mod state;
 mod tree;
 mod windows;
 

@@ -75,6 +75,7 @@ pub mod document;
 pub mod driver;
 pub mod elf;
 pub mod engine;
+pub mod generate;
 pub mod glob;
 pub mod hook;
 pub mod hooks_dir;

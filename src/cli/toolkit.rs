@@ -3,6 +3,16 @@
 /// Flags under other names: the command, the name, argh's name. argh has one name for a flag, and no dots in it.
 const FLAGS: &[(&str, &str, &str)] = &[
     ("config", "config", "config-file"),
+    ("generate", "discovery-mode", "mode"),
+    ("generate", "nvidia-ctk-path", "nvidia-cdi-hook-path"),
+    ("generate", "cdi-vendor", "vendor"),
+    ("generate", "cdi-class", "class"),
+    ("generate", "disable-hooks", "disable-hook"),
+    ("generate", "enable-hooks", "enable-hook"),
+    ("generate", "feature-flags", "feature-flag"),
+    ("generate", "device-ids", "device-id"),
+    ("generate", "device", "device-id"),
+    ("generate", "devices", "device-id"),
     ("configure", "runtime-path", "nvidia-runtime-path"),
     ("configure", "set-as-default", "nvidia-set-as-default"),
     ("configure", "cdi.enable", "enable-cdi"),
@@ -17,6 +27,9 @@ const SUBCOMMANDS: &[(&str, &str, &str)] = &[
 
 /// Repeatable flags whose values may hold commas: the command, the flag.
 const TEXTS: &[(&str, &str)] = &[("config", "--set")];
+
+/// Options whose value may be left out: the command, the option, what it means then.
+const DEFAULTS: &[(&str, &str, &str)] = &[("generate", "--watch", "5")];
 
 /// Commands that have subcommands and do something without one.
 const ACTING_GROUPS: &[&str] = &["config"];
@@ -41,6 +54,13 @@ fn resolve<'a>(table: &[(&str, &str, &'static str)], command: &str, name: &'a st
 /// Whether the values of the flag `long` of `command` are lists with commas between the elements.
 pub(super) fn is_list(command: &str, long: &str) -> bool {
     !TEXTS.contains(&(command, long))
+}
+
+/// What the option `long` of `command` means without a value, if it may have none. With one it is written `--option=value`.
+pub(super) fn value_without(command: &str, long: &str) -> Option<&'static str> {
+    let mut defaults = DEFAULTS.iter();
+    let (_, _, value) = defaults.find(|(of, option, _)| (*of, *option) == (command, long))?;
+    Some(value)
 }
 
 /// Whether `command` does something without one of its subcommands.

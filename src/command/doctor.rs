@@ -89,6 +89,7 @@ impl Doctor {
         let asked = Asked {
             driver_root: self.driver_root.as_deref(),
             dev_root: self.dev_root.as_deref(),
+            ..Asked::default()
         };
         let host = Inventory::read(&self.root, asked)?;
         let findings: Vec<_> = CHECKS.iter().flat_map(|check| check(&host)).collect();

@@ -36,6 +36,7 @@ impl Info {
         let asked = Asked {
             driver_root: self.driver_root.as_deref(),
             dev_root: self.dev_root.as_deref(),
+            ..Asked::default()
         };
         let inventory = Inventory::read(&self.root, asked)?;
         Ok(if self.json {

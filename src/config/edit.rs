@@ -29,6 +29,13 @@ pub fn disabled_hooks(text: &str) -> Result<Vec<String>> {
         .collect())
 }
 
+/// The driver's root by the key of the toolkit's command-line tool.
+pub fn driver_root(text: &str) -> Result<Option<String>> {
+    let document = Document::parse(text)?;
+    let root = document.get(&["nvidia-container-cli", "root"])?;
+    Ok(root.and_then(Item::as_str).map(str::to_owned))
+}
+
 /// The text with the key set. Nothing changes where it has the value already, however it is written.
 pub(super) fn set(text: &str, key: &Key, value: &Value) -> Result<String> {
     let mut document = Document::parse(text)?;

@@ -27,6 +27,20 @@ pub struct Gpu {
     pub excluded: bool,
     /// The names of its nodes in /dev/dri.
     pub drm: Vec<String>,
+    /// Whether its memory is a part of the host's.
+    pub is_coherent: bool,
+}
+
+impl Gpu {
+    /// The parts of the PCI address, to sort by.
+    fn address(&self) -> [u64; 4] {
+        let mut parts = [u64::MAX; 4];
+        let texts = self.bus_id.split([':', '.']);
+        for (part, text) in parts.iter_mut().zip(texts) {
+            *part = u64::from_str_radix(text, 16).unwrap_or(u64::MAX);
+        }
+        parts
+    }
 }
 
 pub(super) fn read(host: &Tree<'_>) -> Vec<Gpu> {
@@ -36,13 +50,16 @@ pub(super) fn read(host: &Tree<'_>) -> Vec<Gpu> {
             let bus_id = entry.name.into_string().ok()?;
             let text = host.text(format!("{GPUS}/{bus_id}/information"))?;
             let drm = drm(host, &bus_id);
+            // The kernel module makes it for GPUs whose memory the host has as a NUMA node.
+            let is_coherent = host.stat(format!("{GPUS}/{bus_id}/numa_status")).is_some();
             Some(Gpu {
                 drm,
+                is_coherent,
                 ..parse(bus_id, &text)
             })
         })
         .collect();
-    gpus.sort_by(|a, b| a.bus_id.cmp(&b.bus_id));
+    gpus.sort_by_key(Gpu::address);
     gpus
 }
 
@@ -98,6 +115,31 @@ mod tests {
     use super::*;
 
     #[test]
+    fn gpus_are_sorted_by_the_numbers_of_their_addresses() {
+        let address = |bus_id: &str| parse(bus_id.into(), "").address();
+        let mut ids = [
+            "10000:01:00.0",
+            "0000:41:00.0",
+            "0000:0f:00.0",
+            "0000:07:00.1",
+            "0000:07:00.0",
+            "odd",
+        ];
+        ids.sort_by_key(|id| address(id));
+        assert_eq!(
+            ids,
+            [
+                "0000:07:00.0",
+                "0000:07:00.1",
+                "0000:0f:00.0",
+                "0000:41:00.0",
+                "10000:01:00.0",
+                "odd"
+            ]
+        );
+    }
+
+    #[test]
     fn information() {
         let text = "Model: \t\t NVIDIA GeForce RTX 3090\nIRQ:   \t\t 77\n\
             GPU UUID: \t GPU-eaf23aa1-4d3d-596c-da66-b86b0e5db584\nVideo BIOS: \t 94.02.26.40.81\n\
@@ -112,6 +154,7 @@ mod tests {
                 firmware: Some("590.48.01".into()),
                 excluded: false,
                 drm: Vec::new(),
+                is_coherent: false,
             }
         );
         let text = "Model: \t Tesla K80\nGPU UUID: \t GPU-????????-????-????-????-????????????\n\

@@ -1,6 +1,6 @@
 //! The driver's libraries, as the host's loader finds them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::name::{is_driver_name, version};
 use super::place::{self, DriverDirectory};
@@ -34,9 +34,9 @@ pub struct DriverLibrary {
 }
 
 impl Libraries {
-    /// Looks for them in a tree. Where there are several drivers, that of the `wanted` version counts.
-    pub(super) fn read(tree: &Tree<'_>, wanted: Option<&str>) -> Self {
-        let found = place::find(tree, wanted);
+    /// Looks for them in a tree, in these directories alone if there are any. Where there are several drivers, that of the `wanted` version counts.
+    pub(super) fn read(tree: &Tree<'_>, wanted: Option<&str>, paths: &[PathBuf]) -> Self {
+        let found = place::find(tree, wanted, paths);
         let (mut cached, mut dangling) = (Vec::<DriverLibrary>::new(), found.dangling);
         let paths = ldcache::cached_paths(&tree.root);
         for path in paths.into_iter().filter(|path| is_driver_name(path)) {
@@ -81,15 +81,22 @@ impl Libraries {
 }
 
 fn read_library(root: &Root, path: PathBuf) -> Option<DriverLibrary> {
-    let (file, metadata) = root.open_file(&path).ok()?;
-    let file = OpenFile::new(file, metadata.size);
-    let mut head = Head::default();
-    let object = Object::read(&file, &mut head).ok()?;
-    let soname = object.soname(&object.dynamic().ok()?).ok()??;
+    let (class, soname) = head(root, &path)?;
     Some(DriverLibrary {
-        soname: String::from_utf8_lossy(&soname).into_owned(),
-        class: object.class(),
+        soname: soname?,
+        class,
         version: path.file_name().and_then(version),
         path,
     })
+}
+
+/// The word size of a library, and the name that programs ask for; none if it is no library.
+pub(super) fn head(root: &Root, path: &Path) -> Option<(Class, Option<String>)> {
+    let (file, metadata) = root.open_file(path).ok()?;
+    let file = OpenFile::new(file, metadata.size);
+    let mut head = Head::default();
+    let object = Object::read(&file, &mut head).ok()?;
+    let soname = object.soname(&object.dynamic().ok()?).ok()?;
+    let soname = soname.map(|it| String::from_utf8_lossy(&it).into_owned());
+    Some((object.class(), soname))
 }

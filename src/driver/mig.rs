@@ -1,11 +1,15 @@
 //! Parts of GPUs: instances of MIG.
 //!
 //! Format: `/proc/driver/nvidia/capabilities/gpuM/mig/giI/ciC/access`, M being the minor number of the GPU's node, with lines such
-//! as `DeviceFileMinor: 13`.
+//! as `DeviceFileMinor: 13`. `/proc/driver/nvidia-caps/mig-minors` has the same numbers, as lines `gpuM/giI/ciC/access 13`.
+
+use std::io;
+use std::path::Path;
 
 use super::tree::Tree;
 
 const CAPABILITIES: &str = "/proc/driver/nvidia/capabilities";
+const MINORS: &str = "/proc/driver/nvidia-caps/mig-minors";
 
 /// A compute instance in a GPU instance.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,17 +27,19 @@ pub struct MigInstance {
 /// All of them, by GPU and number.
 pub(super) fn read(host: &Tree<'_>) -> Vec<MigInstance> {
     let mut instances = Vec::new();
+    let mut minors = None;
     for gpu in host.numbered(CAPABILITIES, "gpu") {
         let mig = format!("{CAPABILITIES}/gpu{gpu}/mig");
         for gpu_instance in host.numbered(&mig, "gi") {
-            let outer = format!("{mig}/gi{gpu_instance}");
-            for compute_instance in host.numbered(&outer, "ci") {
+            let outer = format!("gi{gpu_instance}");
+            for compute_instance in host.numbered(format!("{mig}/{outer}"), "ci") {
+                let minors = minors.get_or_insert_with(|| host.text(MINORS).unwrap_or_default());
                 let inner = format!("{outer}/ci{compute_instance}");
                 instances.push(MigInstance {
                     gpu,
                     gpu_instance,
                     compute_instance,
-                    capabilities: [outer.clone(), inner].map(|path| minor(host, &path)),
+                    capabilities: [&outer, &inner].map(|it| minor(host, minors, gpu, it)),
                 });
             }
         }
@@ -41,9 +47,26 @@ pub(super) fn read(host: &Tree<'_>) -> Vec<MigInstance> {
     instances
 }
 
-fn minor(host: &Tree<'_>, capability: &str) -> Option<u32> {
-    let text = host.text(format!("{capability}/access"))?;
-    let mut lines = text.lines();
-    let minor = lines.find_map(|line| line.strip_prefix("DeviceFileMinor:"))?;
+/// The number by the file that says it of one capability; the list of all is for what this file does not say.
+fn minor(host: &Tree<'_>, minors: &str, gpu: u32, capability: &str) -> Option<u32> {
+    let path = format!("{CAPABILITIES}/gpu{gpu}/mig/{capability}/access");
+    let text = host.text(&path).unwrap_or_default();
+    let own = text
+        .lines()
+        .find_map(|line| line.strip_prefix("DeviceFileMinor:"));
+    let own = own.and_then(|it| it.trim().parse().ok());
+    let listed = listed(minors, &format!("gpu{gpu}/{capability}/access"));
+    if let (Some(own), Some(listed)) = (own, listed)
+        && own != listed
+    {
+        let error = io::Error::other(format!("it has the number {own}, and {listed} in {MINORS}"));
+        host.note(Path::new(&path), error);
+    }
+    own.or(listed)
+}
+
+fn listed(minors: &str, capability: &str) -> Option<u32> {
+    let mut lines = minors.lines().filter_map(|line| line.split_once(' '));
+    let (_, minor) = lines.find(|(name, _)| *name == capability)?;
     minor.trim().parse().ok()
 }

@@ -70,11 +70,16 @@ pub(super) struct Found {
     pub(super) dangling: Vec<PathBuf>,
 }
 
-/// Looks at all places. Where files of several drivers lie in a directory, those of the `wanted` version count.
-pub(super) fn find(tree: &Tree<'_>, wanted: Option<&str>) -> Found {
+/// Looks at all places, or only at those that were asked for. Where files of several drivers lie in a directory, those of the
+/// `wanted` version count.
+pub(super) fn find(tree: &Tree<'_>, wanted: Option<&str>, asked: &[PathBuf]) -> Found {
     let mut found = Found::default();
     let mut seen = BTreeSet::new();
-    for place in places(tree) {
+    let places = match asked {
+        [] => places(tree),
+        asked => asked.iter().map(|path| tree.inside(path)).collect(),
+    };
+    for place in places {
         found.add(tree, &place, wanted, &mut seen);
     }
     let windows = windows::packages(tree).into_iter().next();

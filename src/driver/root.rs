@@ -1,7 +1,7 @@
 //! The directory below which a driver's files lie, and the one with its /dev.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
@@ -21,6 +21,10 @@ pub struct Asked<'a> {
     pub driver_root: Option<&'a Path>,
     /// The directory whose `dev` has the nodes.
     pub dev_root: Option<&'a Path>,
+    /// The only directories in which libraries are looked for; empty: the usual ones.
+    pub library_paths: &'a [PathBuf],
+    /// The only directories in which configurations are looked for; empty: the usual ones.
+    pub config_paths: &'a [PathBuf],
 }
 
 /// Finds the root of the driver of this version, and its libraries: the one that was asked for, or the host's own, or the GPU
@@ -33,7 +37,7 @@ pub(super) fn find<'p>(
 ) -> Result<(Tree<'p>, Libraries)> {
     let read = |path: &Path| {
         let tree = Tree::open(host, path, problems)?;
-        let libraries = Libraries::read(&tree, version);
+        let libraries = Libraries::read(&tree, version, asked.library_paths);
         io::Result::Ok((tree, libraries))
     };
     if let Some(path) = asked.driver_root {

@@ -58,6 +58,11 @@ impl<'p> Tree<'p> {
         self.path.join(path.strip_prefix("/").unwrap_or(path))
     }
 
+    /// The path in this tree of a path that may be one of the host.
+    pub(super) fn inside(&self, path: &Path) -> PathBuf {
+        Path::new("/").join(path.strip_prefix(&self.path).unwrap_or(path))
+    }
+
     /// The text of a file of /proc, /sys or /etc.
     pub(super) fn text(&self, path: impl AsRef<Path>) -> Option<String> {
         let path = path.as_ref();
@@ -94,10 +99,15 @@ impl<'p> Tree<'p> {
     pub(super) fn noted<T>(&self, path: &Path, result: io::Result<T>) -> Option<T> {
         let note = |error: io::Error| {
             if is_failure(&error) || error.kind() == io::ErrorKind::FileTooLarge {
-                let path = self.on_host(path);
-                self.problems.0.borrow_mut().push(Problem { path, error });
+                self.note(path, error);
             }
         };
         result.map_err(note).ok()
+    }
+
+    /// Notes what is wrong with a path.
+    pub(super) fn note(&self, path: &Path, error: io::Error) {
+        let path = self.on_host(path);
+        self.problems.0.borrow_mut().push(Problem { path, error });
     }
 }

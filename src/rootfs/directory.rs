@@ -123,6 +123,12 @@ impl Directory {
         super::open_file(&self.open(name, OFlag::O_PATH)?)
     }
 
+    /// Opens the character device `name` for reading and writing; a link or anything else is refused.
+    pub(crate) fn open_device(&self, name: &OsStr) -> io::Result<File> {
+        require_kind(Kind::CharacterDevice, self.stat(name)?.kind)?;
+        Ok(self.open(name, OFlag::O_RDWR | OFlag::O_NOCTTY)?.into())
+    }
+
     fn is_quiet(&self) -> bool {
         let ask = || {
             self.gate

@@ -18,6 +18,8 @@ pub struct Metadata {
     pub mode: Mode,
     /// The user whose file it is.
     pub owner: u32,
+    /// Its group.
+    pub group: u32,
     /// Its size in bytes.
     pub size: u64,
     /// Which file it is.
@@ -102,6 +104,7 @@ impl Metadata {
             kind,
             mode: Mode::from_bits_truncate(stat.st_mode),
             owner: stat.st_uid,
+            group: stat.st_gid,
             size: u64::try_from(stat.st_size).unwrap_or(0),
             id: FileId {
                 device: stat.st_dev,

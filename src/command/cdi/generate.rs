@@ -1,0 +1,144 @@
+//! `cdi generate`: writes a spec for the GPUs of this host.
+
+mod once;
+mod output;
+mod request;
+mod watch;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Result, bail, ensure};
+use argh::{ArgsInfo, FromArgs};
+
+use once::Generator;
+use output::{Output, Purpose};
+
+/// The name that stands for standard input.
+const STDIN: &str = "-";
+
+/// Generate a CDI spec for the GPUs of this host.
+#[derive(FromArgs, ArgsInfo)]
+#[argh(
+    subcommand,
+    name = "generate",
+    help_triggers("-h", "--help"),
+    example = "Once:\n  nvidia-ctk cdi generate --output /etc/cdi/nvidia.yaml\nAs long as the host runs:\n  nvidia-ctk cdi generate --watch --output /run/cdi/nvidia.yaml"
+)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "argh wants one for each switch"
+)]
+pub struct Generate {
+    /// file to write, *.yaml or *.json (default: standard output)
+    #[argh(option, arg_name = "file", default = "String::new()")]
+    pub output: String,
+    /// yaml or json (default: what the name of the file says, or yaml)
+    #[argh(option, arg_name = "format")]
+    pub format: Option<String>,
+    /// which devices: auto, nvml, management, gds, gdrcopy, mofed, nvswitch, imex, mig-caps, csv or wsl (default: auto)
+    #[argh(option, arg_name = "mode", default = "String::from(\"auto\")")]
+    pub mode: String,
+    /// how devices are named: index, uuid, type-index or pci; may be repeated (default: index and uuid)
+    #[argh(option, arg_name = "strategy")]
+    pub device_name_strategy: Vec<String>,
+    /// device to generate: all, none, an index (0, 0:1), a UUID or a PCI name; may be repeated (default: all)
+    #[argh(option, arg_name = "device")]
+    pub device_id: Vec<String>,
+    /// leave the device "all" out
+    #[argh(switch)]
+    pub no_all_device: bool,
+    /// first part of the names of devices (default: nvidia.com)
+    #[argh(option, arg_name = "vendor", default = "String::from(\"nvidia.com\")")]
+    pub vendor: String,
+    /// second part of the names of devices (default: gpu)
+    #[argh(option, arg_name = "class", default = "String::from(\"gpu\")")]
+    pub class: String,
+    /// apply, one hook for everything, or separate, those of the toolkit (default: apply)
+    #[argh(option, arg_name = "style", default = "String::from(\"apply\")")]
+    pub hooks: String,
+    /// program that the hooks call (default: nvidia-cdi-hook as it is installed)
+    #[argh(option, arg_name = "path", default = "String::new()")]
+    pub nvidia_cdi_hook_path: String,
+    /// hook to leave out, or all; may be repeated
+    #[argh(option, arg_name = "hook")]
+    pub disable_hook: Vec<String>,
+    /// hook to have in spite of that; may be repeated
+    #[argh(option, arg_name = "hook")]
+    pub enable_hook: Vec<String>,
+    /// ldconfig of the host, for --hooks separate with the toolkit's program
+    #[argh(option, arg_name = "path")]
+    pub ldconfig_path: Option<String>,
+    /// file with what "nvidia-smi -L" printed, "-" for standard input: it has the UUIDs of MIG devices
+    #[argh(option, arg_name = "file")]
+    pub nvidia_smi_list: Option<String>,
+    /// root directory of the host (default: /)
+    #[argh(option, arg_name = "dir", default = "PathBuf::from(\"/\")")]
+    pub root: PathBuf,
+    /// root directory of the driver on the host, as /run/nvidia/driver (default: where one is found)
+    #[argh(option, arg_name = "dir")]
+    pub driver_root: Option<PathBuf>,
+    /// directory on the host whose dev has the driver's nodes (default: that of the driver if it has them, or /)
+    #[argh(option, arg_name = "dir")]
+    pub dev_root: Option<PathBuf>,
+    /// directory of the driver's libraries, in place of the usual ones; may be repeated
+    #[argh(option, arg_name = "dir")]
+    pub library_search_path: Vec<PathBuf>,
+    /// directory of the driver's configurations, in place of the usual ones; may be repeated
+    #[argh(option, arg_name = "dir")]
+    pub config_search_path: Vec<PathBuf>,
+    /// list of files of a Jetson; may be repeated (default: those in /etc/nvidia-container-runtime/host-files-for-container.d)
+    #[argh(option, arg_name = "file")]
+    pub csv_file: Vec<PathBuf>,
+    /// pattern of links in these lists that are not made; may be repeated
+    #[argh(option, arg_name = "pattern")]
+    pub csv_ignore_pattern: Vec<String>,
+    /// taken for the toolkit's sake: the version of CUDA that it goes with is not known without NVML
+    #[argh(option, arg_name = "dir")]
+    pub csv_compat_container_root: Option<String>,
+    /// feature of the toolkit to switch on; may be repeated
+    #[argh(option, arg_name = "flag")]
+    pub feature_flag: Vec<String>,
+    /// make nodes that are missing
+    #[argh(switch)]
+    pub create_devices: bool,
+    /// open the node of each GPU once, so that the driver learns its UUID
+    #[argh(switch)]
+    pub init_devices: bool,
+    /// fail if anything is unknown or left out
+    #[argh(switch)]
+    pub strict: bool,
+    /// print what would be written
+    #[argh(switch)]
+    pub dry_run: bool,
+    /// print what would change in the file
+    #[argh(switch)]
+    pub diff: bool,
+    /// stay, and write the file anew when GPUs or driver change; looks every so many seconds (5)
+    #[argh(option, arg_name = "seconds")]
+    pub watch: Option<u64>,
+}
+
+impl Generate {
+    /// Writes or prints the spec, once or as long as nobody ends it.
+    pub fn run(&self) -> Result<ExitCode> {
+        let generator = Generator::new(self)?;
+        let output = Output::new(&self.output, self.format.as_deref())?;
+        let purpose = Purpose::new(self.dry_run, self.diff);
+        let Some(seconds) = self.watch else {
+            return once::run(&generator, &output, purpose);
+        };
+        let Some(path) = output.path().filter(|_| purpose == Purpose::Write) else {
+            bail!("--watch needs --output, and goes with neither --diff nor --dry-run");
+        };
+        ensure!(
+            seconds > 0,
+            "--watch {seconds}: the shortest time is one second"
+        );
+        ensure!(
+            self.nvidia_smi_list.as_deref() != Some(STDIN),
+            "--watch does not go with --nvidia-smi-list {STDIN}: give it a file"
+        );
+        watch::run(&generator, &output, path, seconds)
+    }
+}

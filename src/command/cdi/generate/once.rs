@@ -1,0 +1,176 @@
+//! One look at the host, and the specs for it.
+
+use std::fs::File;
+use std::io::{Read as _, stdin};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+
+use super::output::{Output, Purpose};
+use super::{Generate, request};
+use crate::config;
+use crate::driver::Driver;
+use crate::driver::root::Asked;
+use crate::driver::smi::List;
+use crate::generate::{Failure, Generated, Notes, Options, generate};
+use crate::host::file;
+use crate::rootfs::Root;
+
+const CONFIG: &str = "/etc/nvidia-container-runtime/config.toml";
+const MAX_CONFIG: u64 = 1 << 20;
+/// Largest list: one of 32 GPUs with 7 parts each has 20 KiB.
+const MAX_LIST: u64 = 1 << 20;
+
+/// What is generated, and from what.
+pub(super) struct Generator<'c> {
+    command: &'c Generate,
+    options: Options,
+    pub(super) host: Root,
+    driver_root: Option<PathBuf>,
+    list: List,
+}
+
+/// What is known of a host at one time, and the specs for it.
+pub(super) struct Seen {
+    pub(super) driver: Driver,
+    pub(super) generated: Result<Generated, Failure>,
+}
+
+/// Generates the specs, and writes or prints them.
+pub(super) fn run(
+    generator: &Generator<'_>,
+    output: &Output,
+    purpose: Purpose,
+) -> Result<ExitCode> {
+    let generated = match generator.look()?.generated {
+        Ok(generated) => generated,
+        Err(Failure::NotLoaded(err) | Failure::NoDevices(err) | Failure::Other(err)) => {
+            return Err(err);
+        }
+    };
+    report(&generated.notes);
+    if generator.command.strict && !generated.notes.0.is_empty() {
+        bail!("nothing is written, because of --strict and what is said above");
+    }
+    put(&generated, output, purpose)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Writes or prints all specs.
+pub(super) fn put(generated: &Generated, output: &Output, purpose: Purpose) -> Result<()> {
+    for (suffix, spec) in &generated.specs {
+        let is_new = output.put(suffix, spec, purpose)?;
+        if let (true, Some(path)) = (is_new, output.path()) {
+            log::info!(
+                "Wrote {}: {} devices, {} mounts, CDI {}",
+                path.display(),
+                spec.devices.len(),
+                spec.container_edits.mounts.len(),
+                spec.cdi_version
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Says what a person should know of the specs.
+pub(super) fn report(notes: &Notes) {
+    for (level, text) in &notes.0 {
+        log::log!(*level, "{text}");
+    }
+}
+
+impl<'c> Generator<'c> {
+    /// Reads what does not change: options, configuration, the list of nvidia-smi.
+    pub(super) fn new(command: &'c Generate) -> Result<Self> {
+        let options = request::options(command)?;
+        let root = &command.root;
+        let host = Root::open(root)
+            .with_context(|| format!("cannot open the root directory {}", root.display()))?;
+        let driver_root = match &command.driver_root {
+            Some(path) => Some(path.clone()),
+            None => configured_root(&host)?,
+        };
+        Ok(Self {
+            list: list(command.nvidia_smi_list.as_deref())?,
+            driver_root,
+            command,
+            options,
+            host,
+        })
+    }
+
+    /// Whether there is a list of nvidia-smi, in which new devices are missing.
+    pub(super) fn has_list(&self) -> bool {
+        !self.list.is_empty()
+    }
+
+    /// Looks at the host, and generates the specs for what is there.
+    pub(super) fn look(&self) -> Result<Seen> {
+        let asked = Asked {
+            driver_root: self.driver_root.as_deref(),
+            dev_root: self.command.dev_root.as_deref(),
+            library_paths: &self.command.library_search_path,
+            config_paths: &self.command.config_search_path,
+        };
+        let mut driver = Driver::read(&self.host, asked)?;
+        // The nodes stay open until the driver is asked again: by then it has learnt the UUIDs.
+        let open = self.initialise(&driver)?;
+        if !open.is_empty() {
+            driver = Driver::read(&self.host, asked)?;
+        }
+        let generated = generate(&self.host, asked, &driver, &self.list, &self.options);
+        Ok(Seen { driver, generated })
+    }
+
+    /// Opens the nodes of GPUs that have no UUID yet.
+    fn initialise(&self, driver: &Driver) -> Result<Vec<File>> {
+        let mut open = Vec::new();
+        if !self.command.init_devices {
+            return Ok(open);
+        }
+        let dev = driver
+            .dev(&self.host)
+            .context("cannot open the root of /dev")?;
+        let gpus = driver
+            .gpus
+            .iter()
+            .filter(|it| it.uuid.is_none() && !it.excluded);
+        for name in gpus.filter_map(|it| Some(format!("nvidia{}", it.minor?))) {
+            match dev.open(&name) {
+                Ok(file) => open.push(file),
+                Err(err) => log::warn!("cannot open /dev/{name}: {err}"),
+            }
+        }
+        Ok(open)
+    }
+}
+
+/// The driver's root by the toolkit's configuration.
+fn configured_root(host: &Root) -> Result<Option<PathBuf>> {
+    let Ok(bytes) = host.read(Path::new(CONFIG), MAX_CONFIG) else {
+        return Ok(None);
+    };
+    let root = config::driver_root(&String::from_utf8_lossy(&bytes));
+    let root = root.with_context(|| format!("{CONFIG} cannot be read"))?;
+    Ok(root.filter(|it| !it.is_empty()).map(PathBuf::from))
+}
+
+/// What `nvidia-smi -L` printed. A file that is missing is an empty list: the unit names one on hosts without nvidia-smi as well.
+fn list(path: Option<&str>) -> Result<List> {
+    let Some(path) = path else {
+        return Ok(List::default());
+    };
+    let text = if path == super::STDIN {
+        let mut text = String::new();
+        let read = stdin().take(MAX_LIST).read_to_string(&mut text);
+        read.context("cannot read the list of nvidia-smi from standard input")?;
+        text
+    } else {
+        let read = file::read(Path::new(path));
+        let read = read.with_context(|| format!("cannot read the list of nvidia-smi, {path}"))?;
+        read.unwrap_or_default()
+    };
+    Ok(List::parse(&text))
+}

@@ -1,0 +1,164 @@
+//! What the options ask for, as the generator takes it.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+
+use super::Generate;
+use crate::cdi::{is_device_name, is_kind_part};
+use crate::generate::Options;
+use crate::generate::hooks::{ALL, Hooks, NAMES, Style};
+use crate::generate::mode::{Csv, MODES};
+use crate::generate::names::{STRATEGIES, Strategy};
+use crate::host::program;
+
+const CDI_HOOK: &str = "nvidia-cdi-hook";
+/// Where the program is installed, if it is not found.
+const PROGRAMS: &str = "/usr/bin";
+const LISTS: &str = "/etc/nvidia-container-runtime/host-files-for-container.d";
+const LIST_NAMES: [&str; 3] = ["devices.csv", "drivers.csv", "l4t.csv"];
+/// The device that has nothing in it.
+const NONE: &str = "none";
+
+const EXPLICIT_LIBRARIES: &str = "enable-explicit-driver-libraries";
+const COHERENT: &str = "enable-coherent-annotations";
+const NO_GROUPS: &str = "no-additional-gids-for-device-nodes";
+const NO_IPC: &str = "disable-ipc-discoverer";
+const FEATURES: [&str; 4] = [EXPLICIT_LIBRARIES, COHERENT, NO_GROUPS, NO_IPC];
+/// Features about libraries that are not used here, and devices that are not told apart.
+const WITHOUT_EFFECT: [&str; 3] = [
+    "disable-nvsandboxutils",
+    "disable-nvsandbox-utils",
+    "disable-multiple-csv-devices",
+];
+const STYLES: [(&str, Style); 2] = [("apply", Style::Apply), ("separate", Style::Separate)];
+
+/// Reads the options. Refuses values that are not known; a hook or feature that is not known gives a warning.
+pub(super) fn options(command: &Generate) -> Result<Options> {
+    warn_of_unknown(command);
+    ensure!(
+        !command.enable_hook.iter().any(|it| it == ALL),
+        "--enable-hook all: name the hooks"
+    );
+    for (option, value) in [("vendor", &command.vendor), ("class", &command.class)] {
+        ensure!(
+            is_kind_part(value),
+            "--{option} {value}: it has to begin with a letter, end with a letter or digit, and have only '_', '-' and '.' beside these"
+        );
+    }
+    let has = |flag: &str| command.feature_flag.iter().any(|it| it == flag);
+    let ids = ids(command)?;
+    let is_none = ids.iter().any(|it| it == NONE);
+    if is_none && !command.no_all_device {
+        log::warn!("the device \"all\" is left out, since \"none\" is asked for");
+    }
+    Ok(Options {
+        mode: lookup("mode", &command.mode.to_ascii_lowercase(), &MODES)?,
+        strategies: strategies(&command.device_name_strategy)?,
+        ids,
+        hooks: Hooks {
+            style: lookup("hooks", &command.hooks, &STYLES)?,
+            program: hook_program(&command.nvidia_cdi_hook_path)?,
+            ldconfig: command.ldconfig_path.clone(),
+            disabled: command.disable_hook.clone(),
+            enabled: command.enable_hook.clone(),
+        },
+        vendor: command.vendor.clone(),
+        class: command.class.clone(),
+        makes_all: !command.no_all_device && !is_none,
+        adds_groups: !has(NO_GROUPS),
+        explicit_libraries: has(EXPLICIT_LIBRARIES),
+        ipc: !has(NO_IPC),
+        splits_coherent: has(COHERENT),
+        csv: Csv {
+            files: csv_files(&command.csv_file),
+            ignored: command.csv_ignore_pattern.clone(),
+        },
+    })
+}
+
+fn warn_of_unknown(command: &Generate) {
+    let hooks = command.disable_hook.iter().chain(&command.enable_hook);
+    for hook in hooks.filter(|it| *it != ALL && !NAMES.contains(&it.as_str())) {
+        log::warn!(
+            "the hook \"{hook}\" is not known: known are {}",
+            NAMES.join(", ")
+        );
+    }
+    for flag in command.feature_flag.iter().map(String::as_str) {
+        if WITHOUT_EFFECT.contains(&flag) {
+            log::debug!("--feature-flag {flag} has no effect here");
+        } else if !FEATURES.contains(&flag) {
+            log::warn!(
+                "the feature \"{flag}\" is not known: known are {}",
+                FEATURES.join(", ")
+            );
+        }
+    }
+    if command.csv_compat_container_root.is_some() {
+        log::warn!(
+            "--csv.compat-container-root has no effect: the version of CUDA that it goes with is not known without NVML"
+        );
+    }
+}
+
+fn ids(command: &Generate) -> Result<Vec<String>> {
+    if command.device_id.is_empty() {
+        return Ok(vec![ALL.to_owned()]);
+    }
+    let mut ids = command.device_id.iter();
+    if let Some(id) = ids.find(|it| !is_device_name(&it.replace('/', ":"))) {
+        bail!("device \"{id}\" is neither an index, a UUID nor a PCI name");
+    }
+    Ok(command.device_id.clone())
+}
+
+fn strategies(names: &[String]) -> Result<Vec<Strategy>> {
+    if names.is_empty() {
+        return Ok(vec![Strategy::Index, Strategy::Uuid]);
+    }
+    let names = names.iter();
+    let strategies = names.map(|name| lookup("device-name-strategy", name, &STRATEGIES));
+    strategies.collect()
+}
+
+/// What a name stands for; the error names all.
+pub(super) fn lookup<T: Copy>(option: &str, name: &str, values: &[(&str, T)]) -> Result<T> {
+    let found = values.iter().find(|(it, _)| *it == name);
+    let (_, value) = found.ok_or_else(|| {
+        let names: Vec<_> = values.iter().map(|(name, _)| *name).collect();
+        anyhow!(
+            "--{option} {name}: it has to be one of {}",
+            names.join(", ")
+        )
+    })?;
+    Ok(*value)
+}
+
+/// The program that engines call, by its absolute path.
+fn hook_program(asked: &str) -> Result<PathBuf> {
+    let path = Path::new(asked);
+    if path.is_absolute() {
+        return Ok(path.to_owned());
+    }
+    let name = if asked.is_empty() {
+        Path::new(CDI_HOOK)
+    } else {
+        path
+    };
+    match program::find_here(name) {
+        Some(found) => std::path::absolute(found).context("the current directory is gone"),
+        None if asked.is_empty() => Ok(Path::new(PROGRAMS).join(CDI_HOOK)),
+        None => bail!("--nvidia-cdi-hook-path {asked}: there is no such program"),
+    }
+}
+
+fn csv_files(asked: &[PathBuf]) -> Vec<PathBuf> {
+    if asked.is_empty() {
+        return LIST_NAMES
+            .iter()
+            .map(|it| Path::new(LISTS).join(it))
+            .collect();
+    }
+    asked.to_vec()
+}

@@ -1,0 +1,102 @@
+//! The `/dev` in which the driver's nodes are.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::Driver;
+use crate::rootfs::{Kind, Root};
+
+const DEV: &str = "/dev";
+
+/// The directory, opened.
+pub struct Dev {
+    root: Root,
+    path: PathBuf,
+}
+
+/// A character device in it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Node {
+    /// Its path in a container: `/dev/nvidia0`.
+    pub inside: PathBuf,
+    /// Its path on the host.
+    pub on_host: PathBuf,
+    /// Its major and its minor number.
+    pub number: (u64, u64),
+    /// Its mode bits.
+    pub mode: u32,
+    /// Its group.
+    pub group: u32,
+}
+
+impl Driver {
+    /// Opens the directory of nodes. Fails if its root is gone.
+    pub fn dev(&self, host: &Root) -> io::Result<Dev> {
+        Ok(Dev {
+            root: host.open_root(&self.dev_root)?,
+            path: self.dev_root.clone(),
+        })
+    }
+}
+
+impl Dev {
+    /// The node of this name below /dev; none where there is none, or something else.
+    #[must_use]
+    pub fn node(&self, name: impl AsRef<Path>) -> Option<Node> {
+        let inside = Path::new(DEV).join(name);
+        let directory = self.root.directory(inside.parent()?).ok()?;
+        let found = directory.stat(inside.file_name()?).ok()?;
+        Some(Node {
+            number: found.device_number?,
+            mode: found.mode.bits(),
+            group: found.group,
+            on_host: self.on_host(&inside),
+            inside,
+        })
+    }
+
+    /// The nodes in a directory below /dev whose names begin so, sorted: numbers by their value.
+    #[must_use]
+    pub fn nodes(&self, directory: &str, start: &str) -> Vec<Node> {
+        let path = Path::new(DEV).join(directory);
+        let entries = self.root.directory(&path).and_then(|it| it.entries());
+        let names = entries.unwrap_or_default().into_iter();
+        let names = names.filter(|it| it.kind == Kind::CharacterDevice);
+        let mut names: Vec<_> = names.filter_map(|it| it.name.into_string().ok()).collect();
+        names.retain(|name| name.starts_with(start));
+        names.sort_by(|a, b| (a.len(), a).cmp(&(b.len(), b)));
+        let names = names.iter().map(|name| Path::new(directory).join(name));
+        names.filter_map(|name| self.node(name)).collect()
+    }
+
+    /// The target of a link below /dev.
+    #[must_use]
+    pub fn link(&self, name: impl AsRef<Path>) -> Option<PathBuf> {
+        let path = Path::new(DEV).join(name);
+        let directory = self.root.directory(path.parent()?).ok()?;
+        directory.read_link(path.file_name()?).ok()
+    }
+
+    /// Opens the node of this name below /dev, as a program does that uses the device.
+    pub fn open(&self, name: &str) -> io::Result<File> {
+        let directory = self.root.directory(Path::new(DEV))?;
+        directory.open_device(OsStr::new(name))
+    }
+
+    /// The path on the host of what is at `path` in this root.
+    #[must_use]
+    pub fn on_host(&self, path: &Path) -> PathBuf {
+        self.path.join(path.strip_prefix("/").unwrap_or(path))
+    }
+}
+
+impl Node {
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        let name = self.inside.file_name().and_then(OsStr::to_str);
+        name.unwrap_or_default()
+    }
+}

@@ -1,0 +1,186 @@
+//! The files of the driver that containers get: where they are on the host, and where a container has them.
+//!
+//! What a name leads to is found as the driver's root sees it, so that no link leaves it; only the sockets of daemons may be the
+//! host's. Containers have configurations and programs at the standard paths, wherever the host keeps them, and libraries at their
+//! own.
+
+mod graphics;
+mod libraries;
+mod system;
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::Driver;
+use super::root::Asked;
+use super::tree::{Problem, Problems, Tree};
+use crate::rootfs::{Kind, Root};
+
+pub use libraries::Library;
+
+/// The directories in which distributions have libraries.
+pub const USUAL_LIBRARY_DIRECTORIES: [&str; 4] = [
+    "/usr/lib/x86_64-linux-gnu",
+    "/usr/lib/aarch64-linux-gnu",
+    "/usr/lib64",
+    "/usr/lib",
+];
+
+/// A file, directory or socket of the host that containers get.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DriverFile {
+    /// Its path on the host, without links below the driver's root.
+    pub on_host: PathBuf,
+    /// Its path in the container.
+    pub inside: PathBuf,
+}
+
+/// All of them.
+#[derive(Default, Debug)]
+pub struct Files {
+    /// The directories with the libraries of this driver, as the driver's root has them.
+    pub directories: Vec<PathBuf>,
+    /// The driver's libraries.
+    pub libraries: Vec<Library>,
+    /// Libraries for graphics that have versions of their own.
+    pub graphics: Vec<Library>,
+    /// Modules of the X server.
+    pub xorg: Vec<DriverFile>,
+    /// Configurations of graphics libraries.
+    pub configs: Vec<DriverFile>,
+    /// Programs.
+    pub programs: Vec<DriverFile>,
+    /// Firmware.
+    pub firmware: Vec<DriverFile>,
+    /// Sockets and directories of the driver's daemons.
+    pub ipc: Vec<DriverFile>,
+}
+
+/// What is searched.
+pub(super) struct Places<'t, 'p> {
+    host: &'t Tree<'p>,
+    tree: &'t Tree<'p>,
+    version: &'t str,
+    /// The directories of this driver, without links.
+    directories: Vec<PathBuf>,
+    /// The same, and those with links to their files.
+    all_directories: Vec<PathBuf>,
+    config_paths: Vec<PathBuf>,
+}
+
+impl Driver {
+    /// Finds the files of the driver of this version, and with `explicit` the libraries of glvnd and others that are no part of the
+    /// driver. Fails if a root cannot be opened.
+    pub fn files(
+        &self,
+        host: &Root,
+        asked: Asked<'_>,
+        version: &str,
+        explicit: bool,
+    ) -> io::Result<(Files, Vec<Problem>)> {
+        let problems = Problems::default();
+        let host = Tree::open(host, Path::new("/"), &problems)?;
+        let tree = Tree::open(&host.root, &self.root, &problems)?;
+        let of_version = self.libraries.directories.iter();
+        let of_version = of_version.filter(|it| it.version.as_deref() == Some(version));
+        let directories: Vec<_> = of_version.clone().map(|it| it.path.clone()).collect();
+        let mut all_directories = directories.clone();
+        for place in of_version.map(|it| &it.place) {
+            if !all_directories.contains(place) {
+                all_directories.push(place.clone());
+            }
+        }
+        let places = Places {
+            host: &host,
+            tree: &tree,
+            version,
+            directories,
+            all_directories,
+            config_paths: asked
+                .config_paths
+                .iter()
+                .map(|it| tree.inside(it))
+                .collect(),
+        };
+        let files = Files {
+            libraries: libraries::of_driver(&places, explicit),
+            graphics: graphics::libraries(&places),
+            xorg: graphics::xorg(&places),
+            configs: graphics::configs(&places),
+            programs: system::programs(&places),
+            firmware: system::firmware(&places),
+            ipc: system::ipc(&places),
+            directories: places.directories,
+        };
+        Ok((files, problems.into_inner()))
+    }
+}
+
+impl Places<'_, '_> {
+    /// The directories P of which the driver's library directories are `P/lib`, `P/usr/lib64` or the like; `/` for the usual ones.
+    fn prefixes(&self) -> Vec<PathBuf> {
+        let mut prefixes = Vec::new();
+        for prefix in self.all_directories.iter().filter_map(|it| prefix(it)) {
+            if !prefixes.contains(&prefix) {
+                prefixes.push(prefix);
+            }
+        }
+        prefixes
+    }
+
+    /// The regular file at `path` of the driver's root, for this path in the container.
+    fn file(&self, path: &Path, inside: impl Into<PathBuf>) -> Option<DriverFile> {
+        self.existing(path, inside, |kind| kind == Kind::File)
+    }
+
+    fn library(&self, path: &Path) -> Option<Library> {
+        Library::read(&self.tree.root, self.tree.path(), path)
+    }
+
+    fn existing(
+        &self,
+        path: &Path,
+        inside: impl Into<PathBuf>,
+        is_meant: impl Fn(Kind) -> bool,
+    ) -> Option<DriverFile> {
+        let found = self.tree.stat(path)?;
+        let real = self.tree.noted(path, self.tree.root.real_path(path))?;
+        is_meant(found.kind).then(|| DriverFile {
+            on_host: self.tree.on_host(&real),
+            inside: inside.into(),
+        })
+    }
+}
+
+fn prefix(directory: &Path) -> Option<PathBuf> {
+    let mut ancestors = directory.ancestors();
+    let libraries = ancestors.find(|it| it.ends_with("lib") || it.ends_with("lib64"))?;
+    let prefix = libraries.parent()?;
+    let prefix = if prefix.ends_with("usr") {
+        prefix.parent()?
+    } else {
+        prefix
+    };
+    Some(prefix.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prefixes_of_library_directories() {
+        for (directory, expected) in [
+            ("/usr/lib/x86_64-linux-gnu/nvidia/current", Some("/")),
+            ("/usr/lib64", Some("/")),
+            ("/lib64", Some("/")),
+            ("/nix/store/x-nvidia/lib", Some("/nix/store/x-nvidia")),
+            ("/usr/local/glibc/usr/lib", Some("/usr/local/glibc")),
+            ("/var/lib/nvidia/lib64", Some("/var/lib/nvidia")),
+            ("/opt/driver", None),
+        ] {
+            let found = prefix(Path::new(directory));
+            assert_eq!(found.as_deref(), expected.map(Path::new), "{directory}");
+        }
+    }
+}

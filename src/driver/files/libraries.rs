@@ -1,0 +1,158 @@
+//! The driver's libraries, and the links that belong to them.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+use super::{DriverFile, Places, USUAL_LIBRARY_DIRECTORIES};
+use crate::driver::library;
+use crate::elf::Class;
+use crate::rootfs::{Kind, Root};
+
+/// The sub-directory of a library directory that has the driver's libraries for VDPAU.
+const VDPAU: &str = "vdpau";
+/// A part of the compiler that has a version of its own.
+const NVVM70: &str = "libnvidia-nvvm70.so.";
+/// Libraries that a container may want from the host, though they are no part of the driver.
+const EXPLICIT: [&str; 11] = [
+    "libEGL.so",
+    "libGL.so",
+    "libGLESv1_CM.so",
+    "libGLESv2.so",
+    "libGLX.so",
+    "libGLdispatch.so",
+    "libOpenCL.so",
+    "libOpenGL.so",
+    "libnvidia-api.so",
+    "libnvidia-egl-xcb.so",
+    "libnvidia-egl-xlib.so",
+];
+/// A library of the toolkit, which has the driver's prefix.
+const TOOLKIT: &str = "libnvidia-container";
+
+/// A library that containers get.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Library {
+    /// The file; the container has it at its path in the driver's root.
+    pub file: DriverFile,
+    /// The name that programs ask for.
+    pub soname: Option<String>,
+    /// The name for the linker, `libcuda.so`, if the host has such a link.
+    pub development_link: Option<String>,
+}
+
+impl Library {
+    /// The library at a path of the driver's root, which is at `root_path` of the host; none where there is none, or one for
+    /// programs of 32 bits.
+    #[must_use]
+    pub fn read(root: &Root, root_path: &Path, path: &Path) -> Option<Self> {
+        let inside = root.real_path(path).ok()?;
+        if root.stat(&inside).ok()?.kind != Kind::File {
+            return None;
+        }
+        let (class, soname) = library::head(root, &inside).unwrap_or((Class::Bits64, None));
+        if class != Class::Bits64 {
+            return None;
+        }
+        let has_link = |name: &str| {
+            let directory = root.directory(inside.parent()?).ok()?;
+            Some(directory.stat(OsStr::new(name)).ok()?.kind == Kind::Link)
+        };
+        let link = soname.as_deref().map(link_name);
+        let link = link.filter(|it| Some(*it) != soname.as_deref() && has_link(it) == Some(true));
+        Some(Self {
+            file: DriverFile {
+                on_host: root_path.join(inside.strip_prefix("/").unwrap_or(&inside)),
+                inside: inside.clone(),
+            },
+            development_link: link.map(str::to_owned),
+            soname,
+        })
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        let name = self.file.inside.file_name().and_then(OsStr::to_str);
+        name.unwrap_or_default()
+    }
+
+    /// The directory in which the container has it.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        self.file.inside.parent().unwrap_or(Path::new("/"))
+    }
+}
+
+/// The libraries of the driver's version, those without one, and with `explicit` some of others.
+pub(super) fn of_driver(places: &Places<'_, '_>, explicit: bool) -> Vec<Library> {
+    let of_version = format!(".so.{}", places.version);
+    let is_ours = |name: &str| name.ends_with(&of_version) || name.starts_with(NVVM70);
+    let mut found = Vec::new();
+    for directory in &places.directories {
+        add(places, directory, is_ours, &mut found);
+        let vdpau = directory.join(VDPAU);
+        add(
+            places,
+            &vdpau,
+            |name| name.ends_with(&of_version),
+            &mut found,
+        );
+    }
+    for directory in &places.directories {
+        add_unversioned(places, directory, &mut found);
+    }
+    if explicit {
+        for name in EXPLICIT {
+            let usual = USUAL_LIBRARY_DIRECTORIES.map(PathBuf::from);
+            let mut directories = places.all_directories.iter().chain(&usual);
+            let library = directories.find_map(|it| places.library(&it.join(name)));
+            found.extend(library.filter(|it| !found.contains(it)));
+        }
+    }
+    found
+}
+
+/// Adds the libraries in a directory whose names are meant, sorted by name.
+pub(super) fn add(
+    places: &Places<'_, '_>,
+    directory: &Path,
+    is_meant: impl Fn(&str) -> bool,
+    found: &mut Vec<Library>,
+) {
+    for name in names(places, directory) {
+        if is_meant(&name)
+            && let Some(library) = places.library(&directory.join(name))
+            && !found.contains(&library)
+        {
+            found.push(library);
+        }
+    }
+}
+
+/// Adds `libnvidia-api.so.1` and the like: the file has the name that programs ask for.
+fn add_unversioned(places: &Places<'_, '_>, directory: &Path, found: &mut Vec<Library>) {
+    let is_meant = |name: &str| {
+        let is_major = |text: &str| text.bytes().all(|it| it.is_ascii_digit());
+        let major = name.split_once(".so.").map(|(_, major)| major);
+        name.starts_with("libnvidia-") && !name.starts_with(TOOLKIT) && major.is_some_and(is_major)
+    };
+    let mut others = Vec::new();
+    add(places, directory, is_meant, &mut others);
+    others.retain(|it| it.soname.as_deref() == Some(it.name()) && !found.contains(it));
+    found.append(&mut others);
+}
+
+fn names(places: &Places<'_, '_>, directory: &Path) -> Vec<String> {
+    let entries = places.tree.entries(directory).into_iter();
+    let is_file = |kind| matches!(kind, Kind::File | Kind::Link);
+    let names = entries.filter(|it| is_file(it.kind));
+    let mut names: Vec<_> = names.filter_map(|it| it.name.into_string().ok()).collect();
+    names.sort_unstable();
+    names
+}
+
+/// `libcuda.so` of `libcuda.so.1`.
+fn link_name(soname: &str) -> &str {
+    let end = soname.find(".so.").map(|at| at + ".so".len());
+    end.and_then(|end| soname.get(..end)).unwrap_or(soname)
+}

@@ -1,0 +1,129 @@
+//! Files that are neither libraries nor for graphics: programs, firmware, what daemons listen at.
+
+use std::path::{Path, PathBuf};
+
+use nix::sys::stat::Mode;
+
+use super::{DriverFile, Places};
+use crate::rootfs::Kind;
+
+const PROGRAMS: [&str; 8] = [
+    "nvidia-smi",
+    "nvidia-debugdump",
+    "nvidia-persistenced",
+    "nvidia-cuda-mps-control",
+    "nvidia-cuda-mps-server",
+    "nvidia-imex",
+    "nvidia-imex-ctl",
+    "nvidia-xconfig",
+];
+/// Where programs are on distributions, on NixOS last.
+const PROGRAM_DIRECTORIES: [&str; 8] = [
+    "/usr/local/sbin",
+    "/usr/local/bin",
+    "/usr/sbin",
+    "/usr/bin",
+    "/sbin",
+    "/bin",
+    "/opt/bin",
+    "/run/current-system/sw/bin",
+];
+/// Where containers have them: the directories that every image has in PATH.
+const STANDARD: [&str; 2] = ["/usr/bin", "/usr/sbin"];
+const EXECUTABLE: Mode = Mode::from_bits_truncate(0o111);
+
+/// Where the kernel is told to look for firmware before the usual directories.
+const FIRMWARE_PATH: &str = "/sys/module/firmware_class/parameters/path";
+const KERNEL_RELEASE: &str = "/proc/sys/kernel/osrelease";
+const FIRMWARE: &str = "/lib/firmware";
+
+const SOCKETS: [&str; 2] = [
+    "/run/nvidia-persistenced/socket",
+    "/run/nvidia-fabricmanager/socket",
+];
+/// The directory of pipes of the Multi-Process Service.
+const MPS: &str = "/tmp/nvidia-mps";
+const ROOT: u32 = 0;
+
+/// The programs, each of them once.
+pub(super) fn programs(places: &Places<'_, '_>) -> Vec<DriverFile> {
+    let mut directories = Vec::new();
+    for prefix in places.prefixes() {
+        if prefix != Path::new("/") {
+            directories.extend(["bin", "sbin", "usr/bin", "usr/sbin"].map(|it| prefix.join(it)));
+        }
+    }
+    directories.extend(PROGRAM_DIRECTORIES.map(PathBuf::from));
+    let find = |name: &str| directories.iter().find_map(|it| program(places, it, name));
+    PROGRAMS.into_iter().filter_map(find).collect()
+}
+
+fn program(places: &Places<'_, '_>, directory: &Path, name: &str) -> Option<DriverFile> {
+    let path = directory.join(name);
+    if !places.tree.stat(&path)?.mode.intersects(EXECUTABLE) {
+        return None;
+    }
+    let standard = STANDARD.iter().find(|it| directory == Path::new(it));
+    let inside = Path::new(standard.unwrap_or(&STANDARD[0])).join(name);
+    places.file(&path, inside)
+}
+
+/// The firmware for the processor on the GPU that manages it.
+pub(super) fn firmware(places: &Places<'_, '_>) -> Vec<DriverFile> {
+    let text = |path| places.host.text(path).map(|text| text.trim().to_owned());
+    let mut directories = Vec::new();
+    if let Some(path) = text(FIRMWARE_PATH).filter(|it| !it.is_empty()) {
+        directories.push(places.tree.inside(Path::new(&path)));
+    }
+    let release = text(KERNEL_RELEASE).unwrap_or_default();
+    let usual = ["updates", &release, ""].into_iter();
+    directories.push(Path::new(FIRMWARE).join("updates").join(&release));
+    directories.extend(usual.map(|it| Path::new(FIRMWARE).join(it)));
+    let below = Path::new("nvidia").join(places.version);
+    let mut found = Vec::<DriverFile>::new();
+    for directory in directories.iter().map(|it| it.join(&below)) {
+        let entries = places.tree.entries(&directory).into_iter();
+        let mut names: Vec<_> = entries
+            .filter_map(|it| it.name.into_string().ok())
+            .filter(|name| name.starts_with("gsp") && name.ends_with(".bin"))
+            .collect();
+        names.sort_unstable();
+        for name in names {
+            let inside = Path::new(FIRMWARE).join(&below).join(&name);
+            // The kernel takes the first.
+            if !found.iter().any(|it| it.inside == inside) {
+                found.extend(places.file(&directory.join(name), inside));
+            }
+        }
+    }
+    found
+}
+
+/// What daemons listen at.
+pub(super) fn ipc(places: &Places<'_, '_>) -> Vec<DriverFile> {
+    let sockets = SOCKETS.iter().filter_map(|path| {
+        let path = Path::new(path);
+        let in_root = places.existing(path, path, |kind| kind == Kind::Other);
+        in_root.or_else(|| {
+            // A daemon of the host, for a driver whose root is elsewhere.
+            let real = places.host.root.real_path(path).ok()?;
+            let found = places.host.stat(&real)?;
+            (found.kind == Kind::Other).then(|| DriverFile {
+                on_host: real,
+                inside: path.into(),
+            })
+        })
+    });
+    sockets.chain(mps(places)).collect()
+}
+
+/// The directory of the Multi-Process Service, unless another user than root has put something in its place.
+fn mps(places: &Places<'_, '_>) -> Option<DriverFile> {
+    let path = Path::new(MPS);
+    let directory = places.host.root.directory(path.parent()?).ok()?;
+    let found = directory.stat(path.file_name()?).ok()?;
+    (found.kind == Kind::Directory && found.owner == ROOT).then(|| DriverFile {
+        on_host: path.into(),
+        inside: path.into(),
+    })
+}

@@ -1,0 +1,113 @@
+//! What `nvidia-smi -L` prints: the order in which NVML counts GPUs, and the UUIDs of MIG devices, which nothing else shows.
+//!
+//! Format: `GPU 0: NVIDIA A100-SXM4-40GB (UUID: GPU-…)`, and below it for each MIG device `  MIG 1g.5gb     Device  0: (UUID: MIG-…)`.
+
+/// The GPUs.
+#[derive(Default, PartialEq, Eq, Debug)]
+pub struct List(Vec<ListedGpu>);
+
+/// A GPU, and its MIG devices.
+#[derive(PartialEq, Eq, Debug)]
+pub struct ListedGpu {
+    /// Its index.
+    pub index: u32,
+    /// Its UUID.
+    pub uuid: String,
+    /// The UUIDs of its MIG devices, by their index.
+    pub mig: Vec<String>,
+}
+
+impl List {
+    /// Reads the list. Lines of another form are left out: it may have warnings in it.
+    #[must_use]
+    pub fn parse(text: &str) -> Self {
+        let mut gpus = Vec::<ListedGpu>::new();
+        for line in text.lines() {
+            let line = line.trim();
+            if let Some((index, uuid)) = gpu(line) {
+                gpus.push(ListedGpu {
+                    index,
+                    uuid: uuid.to_owned(),
+                    mig: Vec::new(),
+                });
+            } else if let Some((index, uuid)) = mig(line)
+                && let Some(gpu) = gpus.last_mut()
+                && usize::try_from(index).ok() == Some(gpu.mig.len())
+            {
+                gpu.mig.push(uuid.to_owned());
+            }
+        }
+        Self(gpus)
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The GPU with this UUID.
+    #[must_use]
+    pub fn find(&self, uuid: &str) -> Option<&ListedGpu> {
+        self.0.iter().find(|it| it.uuid == uuid)
+    }
+}
+
+fn gpu(line: &str) -> Option<(u32, &str)> {
+    let (index, rest) = line.strip_prefix("GPU ")?.split_once(": ")?;
+    // The name may have parentheses as well.
+    let (_, rest) = rest.rsplit_once("(UUID: ")?;
+    Some((index.parse().ok()?, uuid(rest, "GPU-")?))
+}
+
+fn mig(line: &str) -> Option<(u32, &str)> {
+    let (_, rest) = line.strip_prefix("MIG ")?.split_once("Device ")?;
+    let (index, rest) = rest.split_once(": (UUID: ")?;
+    Some((index.trim().parse().ok()?, uuid(rest, "MIG-")?))
+}
+
+/// It is a part of names: nothing but what UUIDs have. Drivers before 470 give MIG devices names with slashes, which tell nothing new.
+fn uuid<'t>(text: &'t str, start: &str) -> Option<&'t str> {
+    let uuid = text.strip_suffix(')')?;
+    let digits = uuid.strip_prefix(start)?;
+    let is_digit = |c: char| c.is_ascii_hexdigit() || c == '-';
+    (digits.len() == 36 && digits.chars().all(is_digit)).then_some(uuid)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_printed_is_read() {
+        let text = "warning: infoROM is corrupted\n\
+            GPU 0: NVIDIA A100 (SXM4) (UUID: GPU-5d5ba0d6-d33d-2b2c-524d-9e3d8d2b8a77)\n\
+            \x20 MIG 1g.5gb      Device  0: (UUID: MIG-c6d4f1ef-42e4-5de3-91c7-45d71c87eb3f)\n\
+            \x20 MIG 3g.20gb     Device  1: (UUID: MIG-cba663e8-9bed-5b25-b243-5985ef7c9beb)\n\
+            \x20 MIG 3g.20gb     Device  3: (UUID: MIG-cba663e8-9bed-5b25-b243-5985ef7c9bec)\n\
+            GPU 1: NVIDIA A100 (UUID: GPU-????????-????-????-????-????????????)\n\
+            GPU 12: NVIDIA A100 (UUID: GPU-6d5ba0d6-d33d-2b2c-524d-9e3d8d2b8a77)\n\
+            \x20 MIG 1g.5gb      Device  0: (UUID: MIG-GPU-6d5ba0d6-d33d-2b2c-524d-9e3d8d2b8a77/1/0)\n";
+        let list = List::parse(text);
+        let of = |index, uuid: &str, mig: &[&str]| ListedGpu {
+            index,
+            uuid: uuid.to_owned(),
+            mig: mig.iter().map(|&it| it.to_owned()).collect(),
+        };
+        assert_eq!(
+            list.0,
+            [
+                of(
+                    0,
+                    "GPU-5d5ba0d6-d33d-2b2c-524d-9e3d8d2b8a77",
+                    &[
+                        "MIG-c6d4f1ef-42e4-5de3-91c7-45d71c87eb3f",
+                        "MIG-cba663e8-9bed-5b25-b243-5985ef7c9beb"
+                    ]
+                ),
+                of(12, "GPU-6d5ba0d6-d33d-2b2c-524d-9e3d8d2b8a77", &[])
+            ]
+        );
+        assert!(List::parse("").is_empty() && List::parse("GPU x\nMIG\nGPU : (UUID: )").is_empty());
+    }
+}

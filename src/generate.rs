@@ -1,0 +1,276 @@
+//! CDI specs from what is known of the driver.
+//!
+//! What a container gets is, as far as the host has it, what NVIDIA's generator gives; the rules of that generator that fail on
+//! some distributions are not followed. No library of the driver is loaded.
+
+mod csv;
+mod gpu;
+pub mod hooks;
+mod imex;
+mod links;
+pub mod mode;
+pub mod names;
+mod nodes;
+mod notes;
+mod part;
+mod select;
+mod wsl;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, anyhow};
+
+use crate::cdi::{self, Spec};
+use crate::driver::Driver;
+use crate::driver::dev::Dev;
+use crate::driver::files::Files;
+use crate::driver::root::Asked;
+use crate::driver::smi::List;
+use crate::rootfs::Root;
+use hooks::Hooks;
+use mode::Mode;
+use names::{Names, Strategy};
+use part::Part;
+
+pub use notes::{Note, Notes};
+
+/// Keeps the toolkit's runtime from giving a container devices that its image names.
+const VOID: &str = "NVIDIA_VISIBLE_DEVICES=void";
+/// The device that stands for all others.
+const ALL: &str = "all";
+
+/// What a spec is to have in it.
+pub struct Options {
+    /// Which devices it is for.
+    pub mode: Mode,
+    /// How they are named.
+    pub strategies: Vec<Strategy>,
+    /// The identifiers of the devices: `all`, `none`, or such as [`names::Strategy`] gives.
+    pub ids: Vec<String>,
+    /// The hooks.
+    pub hooks: Hooks,
+    /// The part of the kind before the slash.
+    pub vendor: String,
+    /// The part behind it.
+    pub class: String,
+    /// Whether there is a device for all others.
+    pub makes_all: bool,
+    /// Whether a container's process gets the groups of nodes that not everybody may use.
+    pub adds_groups: bool,
+    /// Whether libraries of others are mounted that programs for GPUs need.
+    pub explicit_libraries: bool,
+    /// Whether sockets of daemons are mounted.
+    pub ipc: bool,
+    /// Whether there is a spec for each kind of GPU as well: with memory of its own, or not.
+    pub splits_coherent: bool,
+    /// Jetson's lists of files.
+    pub csv: mode::Csv,
+}
+
+/// What was generated.
+pub struct Generated {
+    /// The spec, and what is generated beside it, with what stands before the extension in their file names.
+    pub specs: Vec<(&'static str, Spec)>,
+    /// What a person should know of it.
+    pub notes: Notes,
+}
+
+/// Why there is no spec.
+pub enum Failure {
+    /// The kernel module is not loaded.
+    NotLoaded(anyhow::Error),
+    /// There is no device.
+    NoDevices(anyhow::Error),
+    /// Something else.
+    Other(anyhow::Error),
+}
+
+/// What specs are made of.
+struct Source<'s> {
+    host: &'s Root,
+    asked: Asked<'s>,
+    driver: &'s Driver,
+    dev: &'s Dev,
+    list: &'s List,
+    options: &'s Options,
+}
+
+/// A device, and what a container gets with it.
+struct Device {
+    names: Names,
+    part: Part,
+    /// Whether its memory is a part of the host's, if that is known.
+    is_coherent: Option<bool>,
+}
+
+/// What a mode gives: the common part, and the devices.
+struct Parts {
+    common: Part,
+    devices: Vec<Device>,
+}
+
+/// Generates the specs of the options' mode for the host whose driver this is. `list` is what `nvidia-smi -L` printed there.
+pub fn generate(
+    host: &Root,
+    asked: Asked<'_>,
+    driver: &Driver,
+    list: &List,
+    options: &Options,
+) -> Result<Generated, Failure> {
+    let dev = driver.dev(host).context("cannot open the root of /dev")?;
+    let source = Source {
+        host,
+        asked,
+        driver,
+        dev: &dev,
+        list,
+        options,
+    };
+    let mut notes = Notes::default();
+    for problem in &driver.problems {
+        notes.warn(format!("{}: {}", problem.path.display(), problem.error));
+    }
+    let parts = mode::parts(&source, &mut notes)?;
+    if parts.devices.is_empty() {
+        let nothing = anyhow!("no device is left that containers could get");
+        return Err(Failure::NoDevices(nothing));
+    }
+    let mut specs = vec![("", source.spec(&options.class, &parts, |_| true)?)];
+    if options.splits_coherent {
+        for (suffix, wanted) in [("coherent", true), ("noncoherent", false)] {
+            let is_wanted = |device: &Device| device.is_coherent == Some(wanted);
+            if parts.devices.iter().any(is_wanted) {
+                let class = format!("{}.{suffix}", options.class);
+                specs.push((suffix, source.spec(&class, &parts, is_wanted)?));
+            }
+        }
+    }
+    Ok(Generated { specs, notes })
+}
+
+impl Source<'_> {
+    /// Opens the driver's root.
+    fn root(&self) -> Result<Root> {
+        let path = &self.driver.root;
+        let root = self.host.open_root(path);
+        root.with_context(|| format!("cannot open the driver's root {}", path.display()))
+    }
+
+    /// The driver's version. Fails where it is not known, or where there are no libraries of it.
+    fn version(&self) -> Result<&str> {
+        let libraries = &self.driver.libraries;
+        let of_kernel = self.driver.version();
+        let version = of_kernel.or_else(|| libraries.version());
+        let version = version.context(
+            "the driver's version is not known: neither the kernel module nor a libcuda says it",
+        )?;
+        if libraries.has_version(version) {
+            return Ok(version);
+        }
+        let others = libraries.directories.iter();
+        let others = others.filter_map(|it| {
+            let path = self.driver.on_host(&it.path);
+            Some(format!("{} ({})", it.version.as_deref()?, path.display()))
+        });
+        let others: Vec<_> = others.collect();
+        Err(if others.is_empty() {
+            anyhow!(
+                "the kernel module is {version}, but the driver's libraries are in no known place: install them, or name their \
+                 directory with --library-search-path"
+            )
+        } else {
+            anyhow!(
+                "the kernel module is {version}, but the libraries are {}: after an update of the driver reboot, or load its modules \
+                 anew",
+                others.join(", ")
+            )
+        })
+    }
+
+    /// The driver's files of this version.
+    fn files(&self, version: &str, notes: &mut Notes) -> Result<Files> {
+        let explicit = self.options.explicit_libraries;
+        let files = self.driver.files(self.host, self.asked, version, explicit);
+        let (files, problems) = files.context("cannot open the driver's root")?;
+        for problem in problems {
+            notes.warn(format!("{}: {}", problem.path.display(), problem.error));
+        }
+        Ok(files)
+    }
+
+    /// Puts the parts together, of the devices those that are wanted.
+    fn spec(
+        &self,
+        class: &str,
+        parts: &Parts,
+        is_wanted: impl Fn(&Device) -> bool,
+    ) -> Result<Spec> {
+        let options = self.options;
+        let devices: Vec<_> = parts.devices.iter().filter(|it| is_wanted(it)).collect();
+        let mut common = parts.common.edits.clone();
+        common.env.push(VOID.to_owned());
+        let work = devices.iter().map(|it| &it.part.work);
+        common.hooks = options.hooks.common(&parts.common.work, work);
+        let mut spec = Spec {
+            kind: format!("{}/{class}", options.vendor),
+            container_edits: common,
+            ..Spec::default()
+        };
+        for device in &devices {
+            let mut edits = device.part.edits.clone();
+            edits.hooks = options.hooks.of_device(&device.part.work);
+            let named = |name: &String| cdi::Device {
+                name: name.clone(),
+                container_edits: edits.clone(),
+                ..cdi::Device::default()
+            };
+            spec.devices.extend(device.names.iter().map(named));
+        }
+        cdi::simplify(&mut spec);
+        if options.makes_all && !spec.devices.iter().any(|it| it.name == ALL) {
+            spec.devices.push(all(&spec));
+            cdi::simplify(&mut spec);
+        }
+        cdi::minimum_version(&spec).clone_into(&mut spec.cdi_version);
+        cdi::check(&spec).map_err(|err| anyhow!("the spec would be invalid: {err}"))?;
+        Ok(spec)
+    }
+}
+
+/// The device with what all others have.
+fn all(spec: &Spec) -> cdi::Device {
+    let mut all = cdi::Device {
+        name: ALL.to_owned(),
+        ..cdi::Device::default()
+    };
+    let edits = &mut all.container_edits;
+    for device in spec.devices.iter().map(|it| &it.container_edits) {
+        edits.env.extend(device.env.iter().cloned());
+        edits
+            .device_nodes
+            .extend(device.device_nodes.iter().cloned());
+        edits.hooks.extend(device.hooks.iter().cloned());
+        edits.mounts.extend(device.mounts.iter().cloned());
+        edits.additional_gids.extend(&device.additional_gids);
+    }
+    all
+}
+
+/// The directories of libraries, as the variable of the toolkit's hooks has them.
+fn libcuda_directories(directories: &[PathBuf]) -> String {
+    let directories: Vec<_> = directories
+        .iter()
+        .map(|it| it.display().to_string())
+        .collect();
+    format!("NVIDIA_CTK_LIBCUDA_DIR={}", directories.join(":"))
+}
+
+fn path_text(path: &Path) -> String {
+    path.display().to_string()
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(err: anyhow::Error) -> Self {
+        Self::Other(err)
+    }
+}

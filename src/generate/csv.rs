@@ -1,0 +1,298 @@
+//! Jetson: what containers get is in lists of files, which its packages bring.
+//!
+//! Format: lines `TYPE, PATH`; the type is `dev`, `dir`, `lib` or `sym`, the path may have patterns in it. Other lines say nothing.
+
+use std::ffi::OsStr;
+use std::path::{Component, Path, PathBuf};
+
+use anyhow::{Result, bail, ensure};
+
+use super::hooks::Link;
+use super::names::Strategy;
+use super::part::Part;
+use super::{ALL, Device, Notes, Parts, Source, links};
+use crate::driver::files::{DriverFile, Library};
+use crate::glob;
+use crate::rootfs::{Kind, Root, is_not_there};
+
+/// Largest list.
+const MAX_LIST: u64 = 1 << 20;
+/// Most paths that one pattern, and most links that one path may lead to.
+const MAX_PATHS: usize = 4096;
+const MAX_CHAIN: usize = 40;
+/// What tells programs in the container which release it is.
+const RELEASE: &str = "/etc/nv_tegra_release";
+/// A pattern for names in any directory.
+const ANYWHERE: &str = "**/";
+
+/// What a line names.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Entry<'t> {
+    Node(&'t str),
+    Directory(&'t str),
+    File(&'t str),
+    Link(&'t str),
+}
+
+/// What the lists name, with all nodes in the one device there is.
+pub(super) fn parts(source: &Source<'_>, notes: &mut Notes) -> Result<Parts> {
+    for id in &source.options.ids {
+        ensure!(
+            id == ALL || id == "0",
+            "device {id} is not there: a Jetson has the device 0"
+        );
+    }
+    let texts = lists(source, notes)?;
+    let lines = texts.iter().flat_map(|text| text.lines());
+    let entries: Vec<_> = lines.filter_map(entry).collect();
+    let root = source.root()?;
+    let mut lists = Lists {
+        source,
+        root: &root,
+        common: Part::default(),
+        device: Part::default(),
+        libraries: Vec::new(),
+        chains: Vec::new(),
+    };
+    for entry in entries {
+        lists.add(entry);
+    }
+    lists.add(Entry::File(RELEASE));
+    Ok(lists.finish())
+}
+
+/// The texts of the lists that are there. Fails if there is none.
+fn lists(source: &Source<'_>, notes: &mut Notes) -> Result<Vec<String>> {
+    let files = &source.options.csv.files;
+    let mut texts = Vec::new();
+    for path in files {
+        match source.host.read(path, MAX_LIST) {
+            Ok(bytes) => texts.push(String::from_utf8_lossy(&bytes).into_owned()),
+            Err(err) if is_not_there(&err) => {}
+            Err(err) => notes.warn(format!("{}: {err}", path.display())),
+        }
+    }
+    if texts.is_empty() {
+        let names: Vec<_> = files.iter().map(|it| it.display().to_string()).collect();
+        bail!(
+            "none of the lists {} can be read: install the package nvidia-l4t-init, or name lists with --csv.file",
+            names.join(", ")
+        );
+    }
+    Ok(texts)
+}
+
+fn entry(line: &str) -> Option<Entry<'_>> {
+    let (kind, path) = line.split_once(',')?;
+    let path = path.trim();
+    if !path.starts_with('/') {
+        return None;
+    }
+    match kind.trim() {
+        "dev" => Some(Entry::Node(path)),
+        "dir" => Some(Entry::Directory(path)),
+        "lib" => Some(Entry::File(path)),
+        "sym" => Some(Entry::Link(path)),
+        _ => None,
+    }
+}
+
+/// What is found of the lists.
+struct Lists<'l, 's> {
+    source: &'l Source<'s>,
+    root: &'l Root,
+    common: Part,
+    device: Part,
+    libraries: Vec<Library>,
+    chains: Vec<Link>,
+}
+
+impl Lists<'_, '_> {
+    fn add(&mut self, entry: Entry<'_>) {
+        match entry {
+            Entry::Node(path) => {
+                for path in self.expand(path) {
+                    let name = path.strip_prefix("/dev").unwrap_or(&path);
+                    if let Some(node) = self.source.dev.node(name) {
+                        self.device.node(&node, self.source.options.adds_groups);
+                    }
+                }
+            }
+            Entry::Directory(path) => {
+                for path in self.expand(path) {
+                    self.mount(&path, Kind::Directory);
+                }
+            }
+            Entry::File(path) => {
+                for path in self.expand(path) {
+                    self.mount(&path, Kind::File);
+                }
+            }
+            Entry::Link(path) => {
+                for path in self.expand(path) {
+                    self.mount(&path, Kind::File);
+                    self.chain(path);
+                }
+            }
+        }
+    }
+
+    /// Mounts what the path leads to.
+    fn mount(&mut self, path: &Path, kind: Kind) {
+        let Ok(real) = self.root.real_path(path) else {
+            return;
+        };
+        if !self.root.stat(&real).is_ok_and(|it| it.kind == kind) {
+            return;
+        }
+        let driver = self.source.driver;
+        if let Some(library) =
+            Library::read(self.root, &driver.root, &real).filter(|_| is_library(&real))
+        {
+            if !self.libraries.contains(&library) {
+                self.libraries.push(library);
+            }
+            return;
+        }
+        self.common.files([&DriverFile {
+            on_host: driver.on_host(&real),
+            inside: real,
+        }]);
+    }
+
+    /// The link, and those that it leads to, as the host has them.
+    fn chain(&mut self, mut path: PathBuf) {
+        for _ in 0..MAX_CHAIN {
+            let Some(target) = read_link(self.root, &path) else {
+                return;
+            };
+            if !self.is_ignored(&path) {
+                self.chains.push(Link::new(target.to_string_lossy(), &path));
+            }
+            path = path.parent().unwrap_or(Path::new("/")).join(target);
+        }
+    }
+
+    fn is_ignored(&self, path: &Path) -> bool {
+        let mut patterns = self.source.options.csv.ignored.iter();
+        patterns.any(|pattern| match pattern.strip_prefix(ANYWHERE) {
+            Some(name) => glob::matches(OsStr::new(name), path.file_name().unwrap_or_default()),
+            None => {
+                let (pattern, path) = (Path::new(pattern).iter(), path.iter());
+                pattern.clone().count() == path.clone().count()
+                    && pattern
+                        .zip(path)
+                        .all(|(pattern, name)| glob::matches(pattern, name))
+            }
+        })
+    }
+
+    /// The paths that match, sorted. Nodes may be below another root.
+    fn expand(&self, pattern: &str) -> Vec<PathBuf> {
+        let is_node = pattern.starts_with("/dev/");
+        let dev = is_node.then(|| {
+            self.source
+                .host
+                .open_root(&self.source.driver.dev_root)
+                .ok()
+        });
+        let root = dev.as_ref().and_then(Option::as_ref).unwrap_or(self.root);
+        expand(root, Path::new(pattern))
+    }
+
+    fn finish(mut self) -> Parts {
+        self.common.files(self.libraries.iter().map(|it| &it.file));
+        self.common.work.links = vec![self.chains, links::of_libraries(&self.libraries)];
+        self.common.work.folders = links::folders(&self.libraries);
+        let names = self
+            .source
+            .options
+            .strategies
+            .iter()
+            .filter_map(|it| match it {
+                Strategy::TypeIndex => Some("gpu0"),
+                Strategy::Index => Some("0"),
+                Strategy::Uuid | Strategy::Pci => None,
+            });
+        let mut names: Vec<_> = names.map(str::to_owned).collect();
+        if names.is_empty() {
+            names.push("0".to_owned());
+        }
+        let has_nodes = !self.device.edits.device_nodes.is_empty();
+        let device = has_nodes.then_some(Device {
+            names,
+            part: self.device,
+            is_coherent: None,
+        });
+        Parts {
+            common: self.common,
+            devices: device.into_iter().collect(),
+        }
+    }
+}
+
+fn is_library(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    name.starts_with("lib") && name.contains(".so")
+}
+
+fn read_link(root: &Root, path: &Path) -> Option<PathBuf> {
+    let directory = root.directory(path.parent()?).ok()?;
+    directory.read_link(path.file_name()?).ok()
+}
+
+fn expand(root: &Root, pattern: &Path) -> Vec<PathBuf> {
+    let mut paths = vec![PathBuf::from("/")];
+    for component in pattern.components() {
+        let Component::Normal(component) = component else {
+            continue;
+        };
+        if !glob::is_pattern(component) {
+            for path in &mut paths {
+                path.push(component);
+            }
+            continue;
+        }
+        let entries = |path: &PathBuf| {
+            let entries = root.directory(path).and_then(|it| it.entries());
+            let names = entries.unwrap_or_default().into_iter().map(|it| it.name);
+            let mut names: Vec<_> = names.filter(|it| glob::matches(component, it)).collect();
+            names.sort_unstable();
+            names
+                .into_iter()
+                .map(|name| path.join(name))
+                .collect::<Vec<_>>()
+        };
+        paths = paths.iter().flat_map(entries).take(MAX_PATHS).collect();
+    }
+    paths
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_lists() {
+        for (line, expected) in [
+            ("dev, /dev/nvhost-*", Some(Entry::Node("/dev/nvhost-*"))),
+            (
+                "dir,/dev/dri/by-path",
+                Some(Entry::Directory("/dev/dri/by-path")),
+            ),
+            (" lib , /a,b ", Some(Entry::File("/a,b"))),
+            (
+                "sym, /usr/lib/libcuda.so",
+                Some(Entry::Link("/usr/lib/libcuda.so")),
+            ),
+            ("# dev, /dev/x", None),
+            ("dev ,", None),
+            ("dev, relative", None),
+            (",", None),
+            ("\t", None),
+            ("other, /x", None),
+        ] {
+            assert_eq!(entry(line), expected, "{line}");
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! Devices of the mode that gives containers GPUs: whole ones, and instances of MIG.
+
+use std::path::PathBuf;
+
+use super::hooks::Link;
+use super::names::Naming;
+use super::part::Part;
+use super::{Device, Notes, Source};
+use crate::driver::dev::Node;
+use crate::driver::gpu::Gpu;
+use crate::driver::mig::MigInstance;
+use crate::driver::smi::ListedGpu;
+
+const DRI: &str = "/dev/dri";
+const CAPABILITIES: &str = "/dev/nvidia-caps";
+
+/// A GPU that containers may get, with its index.
+#[derive(Clone, Copy)]
+pub(super) struct Indexed<'d> {
+    pub(super) index: u32,
+    pub(super) gpu: &'d Gpu,
+    listed: Option<&'d ListedGpu>,
+}
+
+/// The GPUs in the order of `nvidia-smi -L`, if that is known, or else by PCI address.
+pub(super) fn indexed<'d>(source: &Source<'d>, notes: &mut Notes) -> Vec<Indexed<'d>> {
+    let gpus = source.driver.gpus.iter().filter(|it| !it.excluded);
+    let by_address = (0..).zip(gpus).map(|(index, gpu)| Indexed {
+        index,
+        gpu,
+        listed: None,
+    });
+    let by_address: Vec<_> = by_address.collect();
+    if source.list.is_empty() {
+        return by_address;
+    }
+    let listed = by_address.iter().map(|it| {
+        let listed = source.list.find(it.gpu.uuid.as_deref()?)?;
+        Some(Indexed {
+            index: listed.index,
+            gpu: it.gpu,
+            listed: Some(listed),
+        })
+    });
+    let Some(mut listed) = listed.collect::<Option<Vec<_>>>() else {
+        notes.warn("the list of nvidia-smi does not name all GPUs of the kernel module: GPUs are counted by PCI address");
+        return by_address;
+    };
+    listed.sort_by_key(|it| it.index);
+    listed
+}
+
+impl<'d> Indexed<'d> {
+    /// The instances of MIG into which it is divided.
+    pub(super) fn instances(&self, source: &Source<'d>) -> Vec<&'d MigInstance> {
+        let all = source.driver.mig.iter();
+        all.filter(|it| Some(it.gpu) == self.gpu.minor).collect()
+    }
+
+    /// The whole GPU; none, and a note, if a container could not use it.
+    pub(super) fn whole(
+        &self,
+        source: &Source<'_>,
+        naming: &Naming,
+        notes: &mut Notes,
+    ) -> Option<Device> {
+        let node = self.node(source, notes)?;
+        let drm = drm(source, self.gpu);
+        let mut part = Part::default();
+        for node in [&node].into_iter().chain(&drm) {
+            part.node(node, source.options.adds_groups);
+        }
+        part.work.device_links = by_path_links(source, self.gpu, &drm);
+        if !drm.is_empty() {
+            part.work.device_directories.push(DRI.into());
+        }
+        Some(Device {
+            names: naming.of_gpu(self.index, self.gpu, notes),
+            part,
+            is_coherent: Some(self.gpu.is_coherent),
+        })
+    }
+
+    /// One instance; `position` is its index on this GPU.
+    pub(super) fn instance(
+        &self,
+        position: usize,
+        source: &Source<'_>,
+        naming: &Naming,
+        notes: &mut Notes,
+    ) -> Option<Device> {
+        let instances = self.instances(source);
+        let instance = instances.get(position)?;
+        let mut part = Part::default();
+        part.node(&self.node(source, notes)?, source.options.adds_groups);
+        for minor in instance.capabilities {
+            part.node(
+                &capability(source, instance, minor, notes)?,
+                source.options.adds_groups,
+            );
+        }
+        part.work.device_directories.push(CAPABILITIES.into());
+        Some(Device {
+            names: naming.of_instance(self, position, instance, self.mig_uuid(source, position)),
+            part,
+            is_coherent: None,
+        })
+    }
+
+    /// The UUID of an instance, if it is certain which one it is: a wrong one would be another tenant's.
+    pub(super) fn mig_uuid(&self, source: &Source<'_>, position: usize) -> Option<&'d str> {
+        let uuids = &self.listed?.mig;
+        if uuids.len() != self.instances(source).len() {
+            return None;
+        }
+        uuids.get(position).map(String::as_str)
+    }
+
+    fn node(&self, source: &Source<'_>, notes: &mut Notes) -> Option<Node> {
+        let address = &self.gpu.bus_id;
+        let Some(minor) = self.gpu.minor else {
+            notes.error(format!("GPU {address}: the kernel module does not tell the number of its node; it is left out"));
+            return None;
+        };
+        let node = source.dev.node(format!("nvidia{minor}"));
+        if node.is_none() {
+            notes.error(format!(
+                "GPU {address}: there is no {}, so it is left out; --create-devices makes the node",
+                source
+                    .dev
+                    .on_host(&PathBuf::from(format!("/dev/nvidia{minor}")))
+                    .display()
+            ));
+        }
+        node
+    }
+}
+
+/// The nodes by which the GPU draws.
+fn drm(source: &Source<'_>, gpu: &Gpu) -> Vec<Node> {
+    gpu.drm
+        .iter()
+        .filter_map(|name| source.dev.node(format!("dri/{name}")))
+        .collect()
+}
+
+/// The links in /dev/dri/by-path that lead to these nodes.
+fn by_path_links(source: &Source<'_>, gpu: &Gpu, drm: &[Node]) -> Vec<Link> {
+    let links = ["card", "render"].into_iter().filter_map(|kind| {
+        let name = format!("dri/by-path/pci-{}-{kind}", gpu.bus_id);
+        let target = source.dev.link(&name)?;
+        let is_ours = |node: &Node| target.file_name() == node.inside.file_name();
+        let path = PathBuf::from("/dev").join(name);
+        drm.iter()
+            .any(is_ours)
+            .then(|| Link::new(target.to_string_lossy(), path))
+    });
+    links.collect()
+}
+
+fn capability(
+    source: &Source<'_>,
+    instance: &MigInstance,
+    minor: Option<u32>,
+    notes: &mut Notes,
+) -> Option<Node> {
+    let name = minor.map(|minor| format!("nvidia-caps/nvidia-cap{minor}"));
+    let node = name.as_ref().and_then(|name| source.dev.node(name));
+    if node.is_none() {
+        let (gpu, gi, ci) = (
+            instance.gpu,
+            instance.gpu_instance,
+            instance.compute_instance,
+        );
+        let missing = match name {
+            Some(name) => format!(
+                "there is no {}",
+                source
+                    .dev
+                    .on_host(&PathBuf::from("/dev").join(name))
+                    .display()
+            ),
+            None => "the kernel module does not tell the number of its node".to_owned(),
+        };
+        notes.error(format!(
+            "MIG instance {gi}, {ci} of /dev/nvidia{gpu}: {missing}, so it is left out; --create-devices makes the node"
+        ));
+    }
+    node
+}

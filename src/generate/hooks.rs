@@ -1,0 +1,234 @@
+//! The hooks of a spec: what has to be done in a container, and who does it.
+
+use std::path::{Path, PathBuf};
+
+use crate::cdi;
+
+/// The hooks of the toolkit, by the names under which they are switched on and off.
+pub const NAMES: [&str; 6] = [
+    CREATE_SYMLINKS,
+    CHMOD,
+    ENABLE_CUDA_COMPAT,
+    UPDATE_LDCACHE,
+    DISABLE_DEVICE_NODE_MODIFICATION,
+    UPDATE_APPLICATION_PROFILE,
+];
+const CREATE_SYMLINKS: &str = "create-symlinks";
+const CHMOD: &str = "chmod";
+const ENABLE_CUDA_COMPAT: &str = "enable-cuda-compat";
+const UPDATE_LDCACHE: &str = "update-ldcache";
+pub(super) const DISABLE_DEVICE_NODE_MODIFICATION: &str = "disable-device-node-modification";
+const UPDATE_APPLICATION_PROFILE: &str = "update-application-profile";
+const APPLY: &str = "apply";
+/// All hooks.
+pub const ALL: &str = "all";
+/// The program whose hooks are subcommands of `hook`.
+const NVIDIA_CTK: &str = "nvidia-ctk";
+const STAGE: &str = "createContainer";
+/// Without it the toolkit's hooks would take the value of the runtime's environment.
+const ENVIRONMENT: &str = "NVIDIA_CTK_DEBUG=false";
+const DIRECTORY_MODE: &str = "755";
+
+/// How many hooks a container gets.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Style {
+    /// One, which does all.
+    Apply,
+    /// Those of the toolkit.
+    Separate,
+}
+
+/// Who is called, and for what.
+#[derive(Clone, Debug)]
+pub struct Hooks {
+    /// How many hooks there are.
+    pub style: Style,
+    /// The program.
+    pub program: PathBuf,
+    /// The host's ldconfig, for hooks of the toolkit; ours needs none.
+    pub ldconfig: Option<String>,
+    /// Hooks that are left out.
+    pub disabled: Vec<String>,
+    /// Hooks that are there in spite of that.
+    pub enabled: Vec<String>,
+}
+
+/// A symbolic link for the container.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Link {
+    pub(super) target: String,
+    pub(super) path: PathBuf,
+}
+
+/// What has to be done in a container.
+#[derive(Clone, Default, Debug)]
+pub(super) struct Work {
+    /// Links, in groups that one call of the toolkit's hook makes.
+    pub(super) links: Vec<Vec<Link>>,
+    /// Links of device nodes, which only a container with these nodes needs.
+    pub(super) device_links: Vec<Link>,
+    /// Directories of device nodes, which are to be open for all.
+    pub(super) device_directories: Vec<PathBuf>,
+    /// What is told to the hook that compares the container's libcuda with the host's.
+    pub(super) compat: Vec<String>,
+    /// Directories for the cache of the loader.
+    pub(super) folders: Vec<PathBuf>,
+    /// Whether programs in the container are kept from making device nodes.
+    pub(super) fixes_params: bool,
+    /// Whether EGL is told which GPUs there are.
+    pub(super) writes_profile: bool,
+}
+
+impl Link {
+    pub(super) fn new(target: impl Into<String>, path: impl Into<PathBuf>) -> Self {
+        Self {
+            target: target.into(),
+            path: path.into(),
+        }
+    }
+
+    fn argument(&self) -> String {
+        format!("{}::{}", self.target, self.path.display())
+    }
+}
+
+impl Hooks {
+    /// The hooks that every container gets. `devices` is what the devices need: one call does that, too.
+    pub(super) fn common<'w>(
+        &self,
+        work: &Work,
+        devices: impl Iterator<Item = &'w Work>,
+    ) -> Vec<cdi::Hook> {
+        match self.style {
+            Style::Separate => self.separate(work),
+            Style::Apply => {
+                let mut all = work.clone();
+                for device in devices {
+                    let links = device.device_links.iter();
+                    all.device_links.extend(links.cloned());
+                    let directories = device.device_directories.iter();
+                    all.device_directories.extend(directories.cloned());
+                }
+                self.apply(&all).into_iter().collect()
+            }
+        }
+    }
+
+    /// The hooks that a container gets with one device.
+    pub(super) fn of_device(&self, work: &Work) -> Vec<cdi::Hook> {
+        match self.style {
+            Style::Separate => self.separate(work),
+            Style::Apply => Vec::new(),
+        }
+    }
+
+    fn separate(&self, work: &Work) -> Vec<cdi::Hook> {
+        let mut hooks = Vec::new();
+        for links in work.links.iter().chain([&work.device_links]) {
+            let links = pairs("--link", links.iter().map(Link::argument));
+            hooks.extend(self.named(CREATE_SYMLINKS, links));
+        }
+        let directories = paths("--path", &work.device_directories);
+        if !directories.is_empty() {
+            let mode = ["--mode", DIRECTORY_MODE].map(str::to_owned).to_vec();
+            hooks.extend(self.named(CHMOD, [mode, directories].concat()));
+        }
+        hooks.extend(self.named(ENABLE_CUDA_COMPAT, work.compat.clone()));
+        let folders = paths("--folder", &work.folders);
+        if !folders.is_empty() {
+            let ldconfig = pairs("--ldconfig-path", self.ldconfig.iter().cloned());
+            hooks.extend(self.named(UPDATE_LDCACHE, [ldconfig, folders].concat()));
+        }
+        for (name, is_wanted) in [
+            (DISABLE_DEVICE_NODE_MODIFICATION, work.fixes_params),
+            (UPDATE_APPLICATION_PROFILE, work.writes_profile),
+        ] {
+            if is_wanted && self.allows(name) {
+                hooks.push(self.hook(name, Vec::new()));
+            }
+        }
+        hooks
+    }
+
+    /// The hook, unless it has nothing to do or is switched off.
+    fn named(&self, name: &str, arguments: Vec<String>) -> Option<cdi::Hook> {
+        (!arguments.is_empty() && self.allows(name)).then(|| self.hook(name, arguments))
+    }
+
+    fn apply(&self, work: &Work) -> Option<cdi::Hook> {
+        let mut arguments = Vec::new();
+        if self.allows(ENABLE_CUDA_COMPAT) {
+            arguments.extend(work.compat.iter().cloned());
+        }
+        if self.allows(CREATE_SYMLINKS) {
+            let links = work.links.iter().flatten().map(Link::argument);
+            arguments.extend(pairs("--link", links));
+            let links = work.device_links.iter().map(Link::argument);
+            arguments.extend(pairs("--link-if-target", unique(links)));
+        }
+        if self.allows(CHMOD) {
+            let directories = work.device_directories.iter();
+            let modes = directories.map(|it| format!("{DIRECTORY_MODE}:{}", it.display()));
+            arguments.extend(pairs("--chmod", unique(modes)));
+        }
+        if self.allows(UPDATE_LDCACHE) {
+            arguments.extend(paths("--folder", &work.folders));
+        }
+        for (name, is_wanted) in [
+            (DISABLE_DEVICE_NODE_MODIFICATION, work.fixes_params),
+            (UPDATE_APPLICATION_PROFILE, work.writes_profile),
+        ] {
+            if is_wanted && self.allows(name) {
+                arguments.push(format!("--{name}"));
+            }
+        }
+        (!arguments.is_empty()).then(|| self.hook(APPLY, arguments))
+    }
+
+    /// The mode of directories is left alone unless that is asked for.
+    fn allows(&self, name: &str) -> bool {
+        let has = |names: &[String], name| names.iter().any(|it| it == name);
+        has(&self.enabled, name)
+            || !has(&self.disabled, ALL) && !has(&self.disabled, name) && name != CHMOD
+    }
+
+    fn hook(&self, name: &str, arguments: Vec<String>) -> cdi::Hook {
+        let program = self.program.file_name().unwrap_or_default();
+        let program = program.to_string_lossy().into_owned();
+        let group = (program == NVIDIA_CTK).then(|| "hook".to_owned());
+        let words = [program].into_iter().chain(group).chain([name.to_owned()]);
+        cdi::Hook {
+            hook_name: STAGE.to_owned(),
+            path: self.program.display().to_string(),
+            args: words.chain(arguments).collect(),
+            env: vec![ENVIRONMENT.to_owned()],
+            timeout: None,
+        }
+    }
+}
+
+/// The option before each value.
+fn pairs(option: &str, values: impl Iterator<Item = String>) -> Vec<String> {
+    values
+        .flat_map(|value| [option.to_owned(), value])
+        .collect()
+}
+
+fn paths(option: &str, paths: &[PathBuf]) -> Vec<String> {
+    pairs(option, paths.iter().map(|it| path(it)))
+}
+
+fn path(path: &Path) -> String {
+    path.display().to_string()
+}
+
+fn unique(values: impl Iterator<Item = String>) -> impl Iterator<Item = String> {
+    let mut seen = Vec::new();
+    values.filter(move |value| {
+        let is_new = !seen.contains(value);
+        if is_new {
+            seen.push(value.clone());
+        }
+        is_new
+    })
+}

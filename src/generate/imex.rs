@@ -1,0 +1,67 @@
+//! Channels of IMEX, by which the GPUs of several nodes share memory.
+
+use anyhow::{Result, anyhow, ensure};
+
+use super::part::Part;
+use super::{Device, Parts, Source, path_text};
+use crate::cdi::DeviceNode;
+
+const DIRECTORY: &str = "nvidia-caps-imex-channels";
+/// The highest number of a channel.
+const MAX_CHANNEL: u32 = 0xf_ffff;
+
+/// The channels that were asked for, or those that there are.
+pub(super) fn parts(source: &Source<'_>) -> Result<Parts> {
+    let mut channels = Vec::new();
+    for id in &source.options.ids {
+        if id == super::ALL {
+            let nodes = source.dev.nodes(DIRECTORY, "channel");
+            let numbers = nodes.iter().filter_map(|it| channel(it.name()).ok());
+            channels.extend(numbers);
+        } else {
+            channels.push(channel(id)?);
+        }
+    }
+    channels.sort_unstable();
+    channels.dedup();
+    let devices = channels.into_iter().map(|channel| device(source, channel));
+    Ok(Parts {
+        common: Part::default(),
+        devices: devices.collect::<Result<_>>()?,
+    })
+}
+
+fn channel(text: &str) -> Result<u32> {
+    let number = text.strip_prefix("channel").unwrap_or(text);
+    let number: u32 = number
+        .parse()
+        .map_err(|_| anyhow!("\"{text}\" is neither a channel of IMEX nor its number"))?;
+    ensure!(
+        number <= MAX_CHANNEL,
+        "channel {number} of IMEX: channels have numbers from 0 to {MAX_CHANNEL}"
+    );
+    Ok(number)
+}
+
+/// The numbers are left out: the runtime takes those of the node.
+fn device(source: &Source<'_>, channel: u32) -> Result<Device> {
+    let node = source.dev.node(format!("{DIRECTORY}/channel{channel}"));
+    let path = format!("/dev/{DIRECTORY}/channel{channel}");
+    let on_host = source.dev.on_host(path.as_ref());
+    ensure!(
+        node.is_some(),
+        "channel {channel} of IMEX: there is no {}",
+        on_host.display()
+    );
+    let mut part = Part::default();
+    part.edits.device_nodes.push(DeviceNode {
+        path,
+        host_path: Some(path_text(&on_host)),
+        ..DeviceNode::default()
+    });
+    Ok(Device {
+        names: vec![channel.to_string()],
+        part,
+        is_coherent: None,
+    })
+}

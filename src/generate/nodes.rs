@@ -1,0 +1,126 @@
+//! Modes whose devices are nodes and nothing else.
+
+use std::path::{Path, PathBuf};
+
+use super::part::Part;
+use super::{ALL, Device, Parts, Source};
+use crate::driver::dev::Node;
+use crate::driver::files::DriverFile;
+use crate::rootfs::Kind;
+
+/// The nodes that every program needs, whichever GPU it uses.
+const CONTROL: [&str; 4] = [
+    "nvidia-modeset",
+    "nvidia-uvm-tools",
+    "nvidia-uvm",
+    "nvidiactl",
+];
+/// Nodes that other modes give.
+const NOT_FOR_MANAGEMENT: [&str; 3] = ["nvidia-fs", "nvidia-nvswitch", "nvidia-nvlink"];
+/// Directories of nodes that only root may enter.
+const DIRECTORIES: [&str; 2] = ["/dev/dri", "/dev/nvidia-caps"];
+/// The nodes that give the right to divide GPUs, and to watch their parts.
+const MIG: [(&str, &str); 2] = [("config", "nvidia-cap1"), ("monitor", "nvidia-cap2")];
+
+pub(super) fn control(source: &Source<'_>) -> Vec<Node> {
+    CONTROL
+        .iter()
+        .filter_map(|it| source.dev.node(it))
+        .collect()
+}
+
+pub(super) fn management(source: &Source<'_>) -> Vec<Node> {
+    let mut nodes = source.dev.nodes("", "nvidia");
+    nodes.retain(|node| {
+        !NOT_FOR_MANAGEMENT
+            .iter()
+            .any(|it| node.name().starts_with(it))
+    });
+    nodes.extend(source.dev.nodes("nvidia-caps", "nvidia-cap"));
+    nodes.extend(source.dev.nodes("nvidia-caps-imex-channels", "channel"));
+    nodes
+}
+
+pub(super) fn gds(source: &Source<'_>) -> Parts {
+    let nodes = source.dev.nodes("", "nvidia-fs");
+    let mut part = part(source, &nodes);
+    if !nodes.is_empty() {
+        let wanted = [
+            ("/run/udev", Kind::Directory),
+            ("/etc/cufile.json", Kind::File),
+        ];
+        let files = wanted.iter().filter_map(|(path, kind)| {
+            let path = Path::new(path);
+            let found = source.root().ok()?.stat(path).ok()?;
+            (found.kind == *kind).then(|| DriverFile {
+                on_host: source.driver.on_host(path),
+                inside: path.into(),
+            })
+        });
+        part.files(&files.collect::<Vec<_>>());
+    }
+    of(part)
+}
+
+pub(super) fn gdrcopy(source: &Source<'_>) -> Parts {
+    of(part(
+        source,
+        &source.dev.node("gdrdrv").into_iter().collect::<Vec<_>>(),
+    ))
+}
+
+pub(super) fn mofed(source: &Source<'_>) -> Parts {
+    let mut nodes = source.dev.nodes("infiniband", "uverbs");
+    nodes.extend(source.dev.node("infiniband/rdma_cm"));
+    of(part(source, &nodes))
+}
+
+pub(super) fn nvswitch(source: &Source<'_>) -> Parts {
+    of(part(source, &source.dev.nodes("", "nvidia-nvswitch")))
+}
+
+pub(super) fn mig_capabilities(source: &Source<'_>) -> Parts {
+    let device = |(name, node): &(&str, &str)| {
+        let node = source.dev.node(Path::new("nvidia-caps").join(node))?;
+        Some(Device {
+            names: vec![(*name).to_owned()],
+            ..all(part(source, &[node]))
+        })
+    };
+    Parts {
+        common: Part::default(),
+        devices: MIG.iter().filter_map(device).collect(),
+    }
+}
+
+fn part(source: &Source<'_>, nodes: &[Node]) -> Part {
+    let mut part = Part::default();
+    for node in nodes {
+        part.node(node, source.options.adds_groups);
+    }
+    part
+}
+
+/// One device with all of it; none if there are no nodes.
+fn of(part: Part) -> Parts {
+    let has_nodes = !part.edits.device_nodes.is_empty();
+    Parts {
+        common: Part::default(),
+        devices: has_nodes.then(|| all(part)).into_iter().collect(),
+    }
+}
+
+/// The device `all` with this part.
+pub(super) fn all(part: Part) -> Device {
+    Device {
+        names: vec![ALL.to_owned()],
+        part,
+        is_coherent: None,
+    }
+}
+
+/// The directories in which the nodes are and that only root may enter.
+pub(super) fn directories(nodes: &[Node]) -> Vec<PathBuf> {
+    let has = |directory: &&&str| nodes.iter().any(|it| it.inside.starts_with(**directory));
+    DIRECTORIES.iter().filter(has).map(PathBuf::from).collect()
+}
