@@ -1,6 +1,8 @@
 //! Commands for the host's admin.
 
 pub mod config;
+pub mod create_dev_char_symlinks;
+pub mod create_device_nodes;
 pub mod doctor;
 pub mod info;
 pub mod install;

@@ -25,7 +25,36 @@ const CTK: &[Variables] = &[
         flag: "config-file",
         names: &["NVIDIA_CTK_CONFIG_FILE_PATH"],
     },
+    of(
+        NODES,
+        "driver-root",
+        &["ROOT", "NVIDIA_DRIVER_ROOT", "DRIVER_ROOT"],
+    ),
+    of(NODES, "dev-root", &["NVIDIA_DEV_ROOT", "DEV_ROOT"]),
+    of(NODES, "dry-run", &["DRY_RUN"]),
+    of(LINKS, "dev-char-path", &["DEV_CHAR_PATH"]),
+    of(LINKS, "driver-root", &["NVIDIA_DRIVER_ROOT", "DRIVER_ROOT"]),
+    of(LINKS, "create-all", &["CREATE_ALL"]),
+    of(LINKS, "load-kernel-modules", &["LOAD_KERNEL_MODULES"]),
+    of(LINKS, "create-device-nodes", &["CREATE_DEVICE_NODES"]),
+    of(LINKS, "watch", &["WATCH"]),
+    of(LINKS, "dry-run", &["DRY_RUN"]),
 ];
+
+const NODES: &str = "create-device-nodes";
+const LINKS: &str = "create-dev-char-symlinks";
+
+const fn of(
+    command: &'static str,
+    flag: &'static str,
+    names: &'static [&'static str],
+) -> Variables {
+    Variables {
+        command: Some(command),
+        flag,
+        names,
+    }
+}
 
 const CDI_HOOK: &[Variables] = &[
     Variables {

@@ -3,6 +3,7 @@
 /// Flags under other names: the command, the name, argh's name. argh has one name for a flag, and no dots in it.
 const FLAGS: &[(&str, &str, &str)] = &[
     ("config", "config", "config-file"),
+    ("create-device-nodes", "root", "driver-root"),
     ("configure", "runtime-path", "nvidia-runtime-path"),
     ("configure", "set-as-default", "nvidia-set-as-default"),
     ("configure", "cdi.enable", "enable-cdi"),

@@ -41,6 +41,7 @@ mod shared_directories;
 mod soname_links;
 mod state;
 mod syslog;
+mod system;
 mod trace;
 mod unread;
 mod watchdog;
