@@ -488,7 +488,7 @@ _nvidia-ctk() {
             esac
             ;;
         nvidia-ctk_uninstall)
-            opts="--help --root --bindir --libexecdir --hooksdir --dry-run"
+            opts="--help --root --bindir --libexecdir --hooksdir --only-specs --dry-run"
             case "${prev}" in
                 --root)
                     COMPREPLY=()
