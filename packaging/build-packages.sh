@@ -7,7 +7,8 @@
 #     nvidia-ctk-hooks   stands beside it: no name in PATH, only the hooks and their hooks.d files
 #
 # BINARY is by default made by build-release.sh; it must be able to run here. DIRECTORY is target/dist by default. The packages
-# hold what the binary's own `install` puts in place, and no scripts. The same binary and commit give the same bytes.
+# hold what the binary's own `install` puts in place, and one script, for their removal. The same binary and commit give the same
+# bytes.
 # Needs dpkg-deb and rpmbuild.
 set -eu
 export LC_ALL=C
@@ -100,6 +101,19 @@ completions() {
 	done
 }
 
+# before_removal NAME: a script. What stays enabled would be started again, and a CDI spec whose hook is gone keeps containers from
+# starting. Nothing that fails here keeps a package from being removed.
+before_removal() {
+	case $1 in
+	nvidia-ctk)
+		echo "systemctl --no-reload disable --now $(cd packaging/systemd && echo -- *) >/dev/null 2>&1 || :"
+		bin=/usr/bin
+		;;
+	*) bin=/usr/libexec/nvidia-ctk ;;
+	esac
+	echo "$bin/nvidia-ctk uninstall --bindir $bin --only-specs || :"
+}
+
 # package NAME: packs what is staged. The other one of the two has the same files.
 package() {
 	case $1 in
@@ -131,6 +145,11 @@ package() {
 		Description: $summary
 		$(about "$1" | sed 's/^/ /')
 	CONTROL
+	{
+		printf '#!/bin/sh\n[ "$1" = remove ] || exit 0\n'
+		before_removal "$1"
+	} >"$tmp/deb/DEBIAN/prerm"
+	chmod 755 "$tmp/deb/DEBIAN/prerm"
 	dpkg-deb --root-owner-group --build "$tmp/deb" "$dist" >&2
 
 	{
@@ -144,6 +163,9 @@ package() {
 			$(printf 'Conflicts: %s\n' "$conflicts")
 			%description
 			$(about "$1")
+			%preun
+			[ "\$1" = 0 ] || exit 0
+			$(before_removal "$1")
 			%install
 			cp -a '$stage/.' '%{buildroot}'
 			cd '%{buildroot}/usr/share'

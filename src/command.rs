@@ -2,6 +2,8 @@
 
 pub mod cdi;
 pub mod config;
+pub mod create_dev_char_symlinks;
+pub mod create_device_nodes;
 pub mod doctor;
 pub mod info;
 pub mod install;

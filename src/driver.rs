@@ -13,6 +13,7 @@ pub mod kernel;
 pub mod library;
 pub mod mig;
 pub mod name;
+pub mod node;
 pub mod place;
 pub mod platform;
 pub mod root;

@@ -13,6 +13,7 @@ mod gate;
 mod lookup;
 mod metadata;
 mod mount_table;
+mod node;
 mod replace;
 mod walk;
 

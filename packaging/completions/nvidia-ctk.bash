@@ -72,6 +72,12 @@ _nvidia-ctk() {
             system)
                 cmd="nvidia-ctk_system"
                 ;;
+            create-device-nodes)
+                cmd="nvidia-ctk_system_create-device-nodes"
+                ;;
+            create-dev-char-symlinks)
+                cmd="nvidia-ctk_system_create-dev-char-symlinks"
+                ;;
             print-ldcache)
                 cmd="nvidia-ctk_system_print-ldcache"
                 ;;
@@ -482,7 +488,7 @@ _nvidia-ctk() {
             esac
             ;;
         nvidia-ctk_uninstall)
-            opts="--help --root --bindir --libexecdir --hooksdir --dry-run"
+            opts="--help --root --bindir --libexecdir --hooksdir --only-specs --dry-run"
             case "${prev}" in
                 --root)
                     COMPREPLY=()
@@ -508,8 +514,42 @@ _nvidia-ctk() {
             ;;
         nvidia-ctk_system)
             opts="--help"
-            cmds="print-ldcache"
+            cmds="create-device-nodes create-dev-char-symlinks print-ldcache"
             case "${prev}" in
+                *)
+                    COMPREPLY=( $(compgen -W "${opts} ${cmds}" -- "${cur}") )
+                    return 0
+                    ;;
+            esac
+            ;;
+        nvidia-ctk_system_create-device-nodes)
+            opts="--help --control-devices --load-kernel-modules --driver-root --dev-root --dry-run"
+            case "${prev}" in
+                --driver-root)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                --dev-root)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=( $(compgen -W "${opts} ${cmds}" -- "${cur}") )
+                    return 0
+                    ;;
+            esac
+            ;;
+        nvidia-ctk_system_create-dev-char-symlinks)
+            opts="--help --dev-char-path --driver-root --create-all --load-kernel-modules --create-device-nodes --watch --dry-run"
+            case "${prev}" in
+                --dev-char-path)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                --driver-root)
+                    COMPREPLY=()
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=( $(compgen -W "${opts} ${cmds}" -- "${cur}") )
                     return 0

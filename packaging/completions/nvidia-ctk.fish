@@ -3,7 +3,7 @@ function __fish_nvidia-ctk_using_command
     set -e cmd[1]
     set -l target_cmd $argv
 
-    set -l known_value_flags 'bindir' 'c' 'chmod' 'config' 'config-file' 'config-mode' 'config-source' 'container-spec' 'csv-filename' 'cuda-compat-container-root' 'dev-root' 'driver-root' 'drop-in-config' 'executable-path' 'folder' 'hooksdir' 'host-cuda-version' 'host-driver-version' 'host-root' 'ldconfig-path' 'libexecdir' 'link' 'link-if-target' 'mode' 'nvidia-runtime-hook-path' 'nvidia-runtime-name' 'nvidia-runtime-path' 'o' 'oci-hook-path' 'output' 'path' 'root' 'runtime' 'set' 'set-list-separator' 
+    set -l known_value_flags 'bindir' 'c' 'chmod' 'config' 'config-file' 'config-mode' 'config-source' 'container-spec' 'csv-filename' 'cuda-compat-container-root' 'dev-char-path' 'dev-root' 'driver-root' 'drop-in-config' 'executable-path' 'folder' 'hooksdir' 'host-cuda-version' 'host-driver-version' 'host-root' 'ldconfig-path' 'libexecdir' 'link' 'link-if-target' 'mode' 'nvidia-runtime-hook-path' 'nvidia-runtime-name' 'nvidia-runtime-path' 'o' 'oci-hook-path' 'output' 'path' 'root' 'runtime' 'set' 'set-list-separator' 
 
     set -l i 1
     set -l cleaned_cmd
@@ -52,8 +52,8 @@ complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command' -f -a 'config' -d 'P
 complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command' -f -a 'doctor' -d 'Tell what is wrong on this host, why, and what helps. The exit code is 0 if all is well, 1 for warnings, 2 for errors.'
 complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command' -f -a 'info' -d 'Tell what there is on this host: driver, GPUs, device nodes, libraries, container engines, CDI specs, hooks.'
 complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command' -f -a 'install' -d 'Put this program, its links and the hooks.d files in place. A second run changes nothing.'
-complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command' -f -a 'uninstall' -d 'Remove what install put in place, and nothing else.'
-complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command' -f -a 'system' -d 'Look at the libraries that a system\'s loader knows of.'
+complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command' -f -a 'uninstall' -d 'Remove what install put in place, CDI specs whose hook apply would be missing then, and nothing else.'
+complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command' -f -a 'system' -d 'Make the driver\'s device nodes and links to them, or look at the libraries that a system\'s loader knows of.'
 complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command hook' -f -l help -d 'display usage information'
 complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command hook' -f -l strict -d 'fail where a warning is given'
 complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command hook' -f -a 'update-ldcache' -d 'Update the container\'s ld.so.cache and SONAME links, as its own ldconfig would. The driver\'s libraries come before others of the same name.'
@@ -163,9 +163,26 @@ complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command uninstall' -f -l root
 complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command uninstall' -f -l bindir -r -d 'directory of the program (default: /usr/bin)'
 complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command uninstall' -f -l libexecdir -r -d 'directory of the hooks\' names (default: /usr/libexec)'
 complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command uninstall' -f -l hooksdir -r -d 'directory of the hooks.d files (default: /usr/share/containers/oci/hooks.d)'
+complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command uninstall' -f -l only-specs -d 'remove the CDI specs only: for package managers, which remove the rest themselves'
 complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command uninstall' -f -l dry-run -d 'tell what would be done, and do nothing'
 complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command system' -f -l help -d 'display usage information'
+complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command system' -f -a 'create-device-nodes' -d 'Make the device nodes that all GPUs share, and those of capabilities (MIG), with the numbers of the loaded driver.'
+complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command system' -f -a 'create-dev-char-symlinks' -d 'Make links in /dev/char to the driver\'s device nodes, as systemd needs them where it manages containers\' cgroups.'
 complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command system' -f -a 'print-ldcache' -d 'Print the libraries in /etc/ld.so.cache as ldconfig -p does, from any architecture and version of glibc.'
+complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command system create-device-nodes' -f -l help -d 'display usage information'
+complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command system create-device-nodes' -f -l control-devices -d 'make nvidiactl, nvidia-modeset, nvidia-uvm, nvidia-uvm-tools, and nvidia-caps/*'
+complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command system create-device-nodes' -f -l load-kernel-modules -d 'load the modules nvidia, nvidia-uvm and nvidia-modeset first'
+complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command system create-device-nodes' -f -l driver-root -r -d 'root directory of the driver, in which modprobe runs (default: /); --root is the same'
+complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command system create-device-nodes' -f -l dev-root -r -d 'directory whose dev gets the nodes (default: that of the driver)'
+complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command system create-device-nodes' -f -l dry-run -d 'print what would be done'
+complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command system create-dev-char-symlinks' -f -l help -d 'display usage information'
+complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command system create-dev-char-symlinks' -f -l dev-char-path -r -d 'directory of the links (default: /dev/char)'
+complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command system create-dev-char-symlinks' -f -l driver-root -r -d 'directory whose dev has the nodes, and in which modprobe runs (default: /)'
+complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command system create-dev-char-symlinks' -f -l create-all -d 'make links to all nodes that the GPUs of this host may get, whether they are there or not'
+complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command system create-dev-char-symlinks' -f -l load-kernel-modules -d 'with --create-all: load the modules nvidia, nvidia-uvm and nvidia-modeset first'
+complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command system create-dev-char-symlinks' -f -l create-device-nodes -d 'with --create-all: make nodes as create-device-nodes --control-devices does'
+complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command system create-dev-char-symlinks' -f -l watch -d 'stay, and make links to nodes that appear, within 5 seconds'
+complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command system create-dev-char-symlinks' -f -l dry-run -d 'print what would be done'
 complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command system print-ldcache' -f -l help -d 'display usage information'
 complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command system print-ldcache' -f -l root -r -d 'root directory of the system or container (default: /)'
 complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command system print-ldcache' -f -l json -d 'print JSON'

@@ -191,6 +191,16 @@ impl Spec {
     }
 }
 
+impl Hook {
+    /// Whether it is the hook `apply`, which this program has and the toolkit has not.
+    #[must_use]
+    pub fn calls_apply(&self) -> bool {
+        let mut words = self.args.iter().skip(1).map(String::as_str);
+        let first = words.find(|word| *word != "hook");
+        first == Some("apply")
+    }
+}
+
 impl DeviceNode {
     /// Its path on the host.
     #[must_use]

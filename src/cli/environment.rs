@@ -25,58 +25,111 @@ const CTK: &[Variables] = &[
         flag: "config-file",
         names: &["NVIDIA_CTK_CONFIG_FILE_PATH"],
     },
-];
-
-/// Those of `cdi generate`.
-const GENERATE: &[Variables] = &[
-    generate("output", &["NVIDIA_CTK_CDI_OUTPUT_FILE_PATH"]),
-    generate("format", &["NVIDIA_CTK_CDI_GENERATE_OUTPUT_FORMAT"]),
-    generate("mode", &["NVIDIA_CTK_CDI_GENERATE_MODE"]),
-    generate("dev-root", &["NVIDIA_CTK_DEV_ROOT"]),
-    generate("driver-root", &["NVIDIA_CTK_DRIVER_ROOT"]),
-    generate(
+    of(GENERATE, "output", &["NVIDIA_CTK_CDI_OUTPUT_FILE_PATH"]),
+    of(
+        GENERATE,
+        "format",
+        &["NVIDIA_CTK_CDI_GENERATE_OUTPUT_FORMAT"],
+    ),
+    of(GENERATE, "mode", &["NVIDIA_CTK_CDI_GENERATE_MODE"]),
+    of(GENERATE, "dev-root", &["NVIDIA_CTK_DEV_ROOT"]),
+    of(GENERATE, "driver-root", &["NVIDIA_CTK_DRIVER_ROOT"]),
+    of(
+        GENERATE,
         "device-name-strategy",
         &["NVIDIA_CTK_CDI_GENERATE_DEVICE_NAME_STRATEGIES"],
     ),
-    generate(
+    of(
+        GENERATE,
         "library-search-path",
         &["NVIDIA_CTK_CDI_GENERATE_LIBRARY_SEARCH_PATHS"],
     ),
-    generate(
+    of(
+        GENERATE,
         "config-search-path",
-        &["NVIDIA_CTK_CDI_GENERATE_CONFINVIDIA_CTK_CDI_GENERATE_SEARCH_PATHS"],
+        &["NVIDIA_CTK_CDI_GENERATE_CONFIG_SEARCH_PATHS"],
     ),
-    generate("nvidia-cdi-hook-path", &["NVIDIA_CTK_CDI_HOOK_PATH"]),
-    generate(
+    of(
+        GENERATE,
+        "nvidia-cdi-hook-path",
+        &["NVIDIA_CTK_CDI_HOOK_PATH"],
+    ),
+    of(
+        GENERATE,
         "ldconfig-path",
-        &["NVIDIA_CTK_CDI_GENERATE_LDCONFINVIDIA_CTK_CDI_GENERATE_PATH"],
+        &["NVIDIA_CTK_CDI_GENERATE_LDCONFIG_PATH"],
     ),
-    generate("vendor", &["NVIDIA_CTK_CDI_GENERATE_VENDOR"]),
-    generate("class", &["NVIDIA_CTK_CDI_GENERATE_CLASS"]),
-    generate("csv-file", &["NVIDIA_CTK_CDI_GENERATE_CSV_FILES"]),
-    generate(
+    of(GENERATE, "vendor", &["NVIDIA_CTK_CDI_GENERATE_VENDOR"]),
+    of(GENERATE, "class", &["NVIDIA_CTK_CDI_GENERATE_CLASS"]),
+    of(GENERATE, "csv-file", &["NVIDIA_CTK_CDI_GENERATE_CSV_FILES"]),
+    of(
+        GENERATE,
         "csv-ignore-pattern",
         &["NVIDIA_CTK_CDI_GENERATE_CSV_IGNORE_PATTERNS"],
     ),
-    generate(
+    of(
+        GENERATE,
         "csv-compat-container-root",
         &["NVIDIA_CTK_CDI_GENERATE_CSV_CONTAINER_COMPAT_ROOT"],
     ),
-    generate("disable-hook", &["NVIDIA_CTK_CDI_GENERATE_DISABLED_HOOKS"]),
-    generate("enable-hook", &["NVIDIA_CTK_CDI_GENERATE_ENABLED_HOOKS"]),
-    generate("feature-flag", &["NVIDIA_CTK_CDI_GENERATE_FEATURE_FLAGS"]),
-    generate("no-all-device", &["NVIDIA_CTK_CDI_GENERATE_NO_ALL_DEVICE"]),
-    generate("device-id", &["NVIDIA_CTK_CDI_GENERATE_DEVICE_IDS"]),
-    generate("hooks", &["NVIDIA_CTK_CDI_GENERATE_HOOKS"]),
-    generate(
+    of(
+        GENERATE,
+        "disable-hook",
+        &["NVIDIA_CTK_CDI_GENERATE_DISABLED_HOOKS"],
+    ),
+    of(
+        GENERATE,
+        "enable-hook",
+        &["NVIDIA_CTK_CDI_GENERATE_ENABLED_HOOKS"],
+    ),
+    of(
+        GENERATE,
+        "feature-flag",
+        &["NVIDIA_CTK_CDI_GENERATE_FEATURE_FLAGS"],
+    ),
+    of(
+        GENERATE,
+        "no-all-device",
+        &["NVIDIA_CTK_CDI_GENERATE_NO_ALL_DEVICE"],
+    ),
+    of(
+        GENERATE,
+        "device-id",
+        &["NVIDIA_CTK_CDI_GENERATE_DEVICE_IDS"],
+    ),
+    of(GENERATE, "hooks", &["NVIDIA_CTK_CDI_GENERATE_HOOKS"]),
+    of(
+        GENERATE,
         "nvidia-smi-list",
         &["NVIDIA_CTK_CDI_GENERATE_NVIDIA_SMI_LIST"],
     ),
+    of(
+        NODES,
+        "driver-root",
+        &["ROOT", "NVIDIA_DRIVER_ROOT", "DRIVER_ROOT"],
+    ),
+    of(NODES, "dev-root", &["NVIDIA_DEV_ROOT", "DEV_ROOT"]),
+    of(NODES, "dry-run", &["DRY_RUN"]),
+    of(LINKS, "dev-char-path", &["DEV_CHAR_PATH"]),
+    of(LINKS, "driver-root", &["NVIDIA_DRIVER_ROOT", "DRIVER_ROOT"]),
+    of(LINKS, "create-all", &["CREATE_ALL"]),
+    of(LINKS, "load-kernel-modules", &["LOAD_KERNEL_MODULES"]),
+    of(LINKS, "create-device-nodes", &["CREATE_DEVICE_NODES"]),
+    of(LINKS, "watch", &["WATCH"]),
+    of(LINKS, "dry-run", &["DRY_RUN"]),
 ];
 
-const fn generate(flag: &'static str, names: &'static [&'static str]) -> Variables {
+const GENERATE: &str = "generate";
+const NODES: &str = "create-device-nodes";
+const LINKS: &str = "create-dev-char-symlinks";
+
+const fn of(
+    command: &'static str,
+    flag: &'static str,
+    names: &'static [&'static str],
+) -> Variables {
     Variables {
-        command: Some("generate"),
+        command: Some(command),
         flag,
         names,
     }
@@ -113,11 +166,7 @@ pub(super) struct Setting {
 
 /// What the environment says, for `nvidia-cdi-hook` or for `nvidia-ctk`.
 pub(super) fn settings(cdi_hook: bool, env: impl Fn(&str) -> Option<String>) -> Vec<Setting> {
-    let (table, more) = if cdi_hook {
-        (CDI_HOOK, &[][..])
-    } else {
-        (CTK, GENERATE)
-    };
+    let table = if cdi_hook { CDI_HOOK } else { CTK };
     let setting = |entry: &Variables| {
         entry.names.iter().find_map(|&variable| {
             Some(Setting {
@@ -128,5 +177,5 @@ pub(super) fn settings(cdi_hook: bool, env: impl Fn(&str) -> Option<String>) -> 
             })
         })
     };
-    table.iter().chain(more).filter_map(setting).collect()
+    table.iter().filter_map(setting).collect()
 }

@@ -13,6 +13,7 @@ const FLAGS: &[(&str, &str, &str)] = &[
     ("generate", "device-ids", "device-id"),
     ("generate", "device", "device-id"),
     ("generate", "devices", "device-id"),
+    ("create-device-nodes", "root", "driver-root"),
     ("configure", "runtime-path", "nvidia-runtime-path"),
     ("configure", "set-as-default", "nvidia-set-as-default"),
     ("configure", "cdi.enable", "enable-cdi"),

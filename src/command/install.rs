@@ -3,6 +3,8 @@
 mod layout;
 mod system;
 
+use std::path::Path;
+
 use anyhow::{Context, Result, ensure};
 use argh::{ArgsInfo, FromArgs};
 use nix::sys::signal::{SigSet, Signal};
@@ -43,7 +45,7 @@ pub struct Install {
     pub uninstall_at_exit: bool,
 }
 
-/// Remove what install put in place, and nothing else.
+/// Remove what install put in place, CDI specs whose hook apply would be missing then, and nothing else.
 #[derive(FromArgs, ArgsInfo)]
 #[argh(subcommand, name = "uninstall", help_triggers("-h", "--help"))]
 pub struct Uninstall {
@@ -59,6 +61,9 @@ pub struct Uninstall {
     /// directory of the hooks.d files (default: /usr/share/containers/oci/hooks.d)
     #[argh(option, arg_name = "dir", default = "String::from(HOOKS_DIRECTORY)")]
     pub hooksdir: String,
+    /// remove the CDI specs only: for package managers, which remove the rest themselves
+    #[argh(switch)]
+    pub only_specs: bool,
     /// tell what would be done, and do nothing
     #[argh(switch)]
     pub dry_run: bool,
@@ -113,6 +118,7 @@ impl Install {
             bindir: self.bindir.clone(),
             libexecdir: self.libexecdir.clone(),
             hooksdir: self.hooksdir.clone(),
+            only_specs: false,
             dry_run: false,
         }
     }
@@ -123,6 +129,10 @@ impl Uninstall {
     pub fn run(&self) -> Result<()> {
         let system = System::open(&self.root, self.dry_run)?;
         let layout = Layout::new(&system.root, &self.bindir, &self.libexecdir, &self.hooksdir)?;
+        system.remove_specs(|hook| layout.has_hook(Path::new(&hook.path)) && hook.calls_apply())?;
+        if self.only_specs {
+            return Ok(());
+        }
         for (path, text) in layout.hooks() {
             system.remove_hook(&path, &text)?;
         }

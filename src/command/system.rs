@@ -1,11 +1,13 @@
-//! The commands that look at a system.
+//! The commands for a system: its devices, and what its loader knows.
 
 use anyhow::Result;
 use argh::{ArgsInfo, FromArgs};
 
+use super::create_dev_char_symlinks::CreateDevCharSymlinks;
+use super::create_device_nodes::CreateDeviceNodes;
 use super::print_ldcache::PrintLdcache;
 
-/// Look at the libraries that a system's loader knows of.
+/// Make the driver's device nodes and links to them, or look at the libraries that a system's loader knows of.
 #[derive(FromArgs, ArgsInfo)]
 #[argh(subcommand, name = "system", help_triggers("-h", "--help"))]
 pub struct System {
@@ -18,6 +20,10 @@ pub struct System {
 #[derive(FromArgs, ArgsInfo)]
 #[argh(subcommand)]
 pub enum SystemCommand {
+    /// `create-device-nodes`
+    CreateDeviceNodes(CreateDeviceNodes),
+    /// `create-dev-char-symlinks`
+    CreateDevCharSymlinks(CreateDevCharSymlinks),
     /// `print-ldcache`
     PrintLdcache(PrintLdcache),
 }
@@ -26,6 +32,8 @@ impl System {
     /// Runs the command.
     pub fn run(&self) -> Result<()> {
         match &self.command {
+            SystemCommand::CreateDeviceNodes(command) => command.run(),
+            SystemCommand::CreateDevCharSymlinks(command) => command.run(),
             SystemCommand::PrintLdcache(command) => command.run(),
         }
     }

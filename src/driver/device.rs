@@ -1,9 +1,10 @@
 //! Device nodes, and the numbers that they have to have.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
-use super::tree::Tree;
-use crate::rootfs::Kind;
+use super::tree::{Problems, Tree};
+use crate::rootfs::{Kind, Root};
 
 const PROC_DEVICES: &str = "/proc/devices";
 const DEV: &str = "/dev";
@@ -56,6 +57,13 @@ impl Majors {
         self.0.iter().map(|(name, major)| (name.as_str(), *major))
     }
 
+    /// Whether the driver of the GPUs is loaded: before version 545 it has another name.
+    pub(super) fn has_driver(&self) -> bool {
+        ["nvidia", "nvidia-frontend", "nvidiactl"]
+            .iter()
+            .any(|name| self.of(name) == Some(MAJOR))
+    }
+
     fn of(&self, name: &str) -> Option<u64> {
         self.iter()
             .find(|(it, _)| *it == name)
@@ -63,7 +71,7 @@ impl Majors {
     }
 
     /// The numbers of the node at this path below /dev.
-    fn expected(&self, path: &Path) -> (Option<u64>, Option<u64>) {
+    pub(super) fn expected(&self, path: &Path) -> (Option<u64>, Option<u64>) {
         let text = path.to_str().unwrap_or_default();
         let number = |prefix| text.strip_prefix(prefix)?.parse().ok();
         match text {
@@ -95,6 +103,17 @@ impl DriverNode {
             expected_major.is_none_or(|it| it == major)
                 && expected_minor.is_none_or(|it| it == minor)
         })
+    }
+}
+
+/// The nodes in the `/dev` below a directory of the host. Fails where that cannot be read.
+pub fn read_nodes(host: &Root, dev_root: &Path) -> io::Result<Vec<DriverNode>> {
+    let problems = Problems::default();
+    let majors = Majors::read(&Tree::open(host, Path::new("/"), &problems)?);
+    let nodes = nodes(&Tree::open(host, dev_root, &problems)?, &majors);
+    match problems.into_inner().pop() {
+        Some(problem) => Err(problem.error),
+        None => Ok(nodes),
     }
 }
 

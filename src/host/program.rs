@@ -22,7 +22,7 @@ const DIRECTORIES: [&str; 7] = [
     "/bin",
     "/usr/libexec/crio",
 ];
-/// How long a program may take.
+/// How long a program may usually take.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How often is looked whether it ended.
 const PAUSE: Duration = Duration::from_millis(5);
@@ -70,7 +70,8 @@ pub fn ask(program: &str, args: &[&str]) -> Result<String> {
     ask_within(PATIENCE, program, args)
 }
 
-fn ask_within(patience: Duration, program: &str, args: &[&str]) -> Result<String> {
+/// The same for a program that may take another time.
+pub fn ask_within(patience: Duration, program: &str, args: &[&str]) -> Result<String> {
     let line = [&[program], args].concat().join(" ");
     let mut child = Command::new(program)
         .args(args)

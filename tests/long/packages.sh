@@ -43,15 +43,17 @@ else
 	echo 'SKIPPED units: no systemd-analyze'
 fi
 
-step 'no scripts'
+step 'no script but that before the removal'
 for package in "$tmp/packages"/*.deb; do
 	dpkg-deb -e "$package" "$tmp/control"
-	[ "$(ls "$tmp/control")" = control ] || die "$package: $(ls "$tmp/control")"
+	[ "$(echo $(ls "$tmp/control"))" = 'control prerm' ] || die "$package: $(ls "$tmp/control")"
+	sh -n "$tmp/control/prerm"
 	rm -r "$tmp/control"
 done
 for package in "$tmp/packages"/*.rpm; do
-	[ -z "$(rpm -qp --scripts --triggers "$package")" ] || die "$package has scripts"
-	[ "$(rpm -qp --requires "$package" | grep -vc '^rpmlib(')" = 0 ] || die "$package needs others"
+	[ "$(rpm -qp --scripts --triggers "$package" | grep -c scriptlet)" = 1 ] || die "$package has other scripts"
+	needs=$(rpm -qp --requires "$package" | grep -v '^rpmlib(' | sort -u)
+	[ "$needs" = /bin/sh ] || die "$package needs $needs"
 done
 
 step 'a Debian with the essential packages'
@@ -64,6 +66,15 @@ done
 mkdir -p "$root/etc/docker" "$root/etc/containerd" "$root/etc/cdi"
 echo '{ "runtimes": {} }' >"$root/etc/docker/daemon.json"
 echo 'version = 3' >"$root/etc/containerd/config.toml"
+# spec NAME HOOK ARGUMENT: a CDI spec there.
+spec() {
+	printf '%s\n' 'cdiVersion: 0.6.0' 'kind: nvidia.com/gpu' 'devices:' '- name: "0"' '  containerEdits:' '    hooks:' \
+		'    - hookName: createContainer' "      path: $2" "      args: [nvidia-cdi-hook, $3]" >"$root/$1"
+}
+spec etc/cdi/toolkit.yaml /usr/bin/nvidia-cdi-hook update-ldcache
+# It says what it is called with.
+printf '#!/bin/sh\necho "$@" >>/tmp/systemctl\n' >"$root/usr/bin/systemctl"
+chmod 755 "$root/usr/bin/systemctl"
 
 inside() {
 	# shellcheck disable=SC2016 # the arguments are the inner shell's
@@ -73,7 +84,7 @@ inside() {
 }
 # All files but dpkg's own lists and logs.
 files() {
-	(cd "$root" && find . \( -path ./var/lib/dpkg -o -path ./var/log -o -path ./tmp \) -prune -o ! -type d -printf '%P %l %i %s\n' \
+	(cd "$root" && find . \( -path ./var/lib/dpkg -o -path ./var/lib/rpm -o -path ./var/log -o -path ./tmp \) -prune -o ! -type d -printf '%P %l %i %s\n' \
 		-o -name '*nvidia*' -print | sort)
 }
 dpkg_() { inside dpkg "$@" >"$tmp/dpkg.log" 2>&1; }
@@ -104,8 +115,12 @@ must -i /tmp/next.deb
 inside nvidia-ctk --version >/dev/null
 
 step 'remove'
+spec etc/cdi/nvidia.yaml /usr/bin/nvidia-cdi-hook apply
+must -i /tmp/nvidia-ctk.deb
+[ -e "$root/etc/cdi/nvidia.yaml" ] && [ ! -e "$root/tmp/systemctl" ] || die 'another version took what belongs to both'
 must -r nvidia-ctk
 files | diff "$tmp/before" - || die 'the removal left or changed files'
+grep -q '^--no-reload disable --now -- nvidia-ctk-' "$root/tmp/systemctl" || die 'the removal leaves units enabled'
 
 # A stand-in with the files that NVIDIA's package has.
 toolkit=$tmp/toolkit
@@ -129,6 +144,7 @@ for hook in "$root"/usr/share/containers/oci/hooks.d/*nvidia-ctk*; do
 	program=$(sed -n 's/.*"path": *"\([^"]*\)".*/\1/p' "$hook" | head -n 1)
 	inside "$program" --help | grep -q "Usage: ${program##*/}" || die "$hook calls $program"
 done
+spec etc/cdi/nvidia.yaml /usr/libexec/nvidia-ctk/nvidia-cdi-hook apply
 must -r nvidia-ctk-hooks
 files | diff "$tmp/with-toolkit" - || die 'the removal left or changed files'
 
@@ -142,15 +158,15 @@ files | diff "$tmp/before" - || die 'the removal left or changed files'
 step 'rpm'
 for name in nvidia-ctk nvidia-ctk-hooks; do
 	package=$(echo "$tmp/packages/$name"-[0-9]*.rpm)
-	mkdir "$tmp/rpm"
-	rpm --root "$tmp/rpm" --initdb
-	rpm --root "$tmp/rpm" --ignorearch -i "$package"
-	rpm --root "$tmp/rpm" -V "$name"
-	"$tmp/rpm/usr/libexec/nvidia-ctk-ldcache" --help >/dev/null
-	rpm --root "$tmp/rpm" -e "$name"
-	left=$(find "$tmp/rpm" ! -type d -path '*nvidia*' -o -type d -name '*nvidia*')
-	[ -z "$left" ] || die "rpm left: $left"
-	rm -r "$tmp/rpm"
+	rpm --root "$root" --initdb
+	# Its database does not know of the shell that dpkg installed.
+	rpm --root "$root" --ignorearch --nodeps -i "$package"
+	rpm --root "$root" --nodeps -V "$name"
+	inside /usr/libexec/nvidia-ctk-ldcache --help >/dev/null
+	case $name in nvidia-ctk) bin=/usr/bin ;; *) bin=/usr/libexec/nvidia-ctk ;; esac
+	spec etc/cdi/nvidia.yaml "$bin/nvidia-cdi-hook" apply
+	rpm --root "$root" -e "$name"
+	files | diff "$tmp/before" - || die 'rpm left or changed files'
 	# The other way to look into one.
 	mkdir "$tmp/unpacked"
 	(cd "$tmp/unpacked" && rpm2cpio "$package" | cpio -id --quiet)

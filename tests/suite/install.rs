@@ -407,6 +407,64 @@ fn uninstall_leaves_what_is_not_ours() {
     assert_eq!(files(&host).len(), 1);
 }
 
+/// A spec that calls a hook which is gone keeps containers from starting. Guard: `Layout::has_hook`, `Hook::calls_apply`.
+#[test]
+fn specs_that_call_apply_go_with_the_program() {
+    let spec = |path: &str, args: &str| {
+        format!(
+            "{{\"cdiVersion\":\"0.6.0\",\"kind\":\"nvidia.com/gpu\",\"devices\":[{{\"name\":\"0\",\"containerEdits\":{{\"hooks\":[
+             {{\"hookName\":\"createContainer\",\"path\":\"{path}\",\"args\":[{args}]}}]}}}}]}}"
+        )
+    };
+    let cdi_hook = "/usr/bin/nvidia-cdi-hook";
+    let specs = [
+        (
+            true,
+            cdi_hook,
+            r#""nvidia-cdi-hook","apply","--link","a::/b""#,
+        ),
+        (
+            true,
+            "/usr/bin/nvidia-ctk",
+            r#""nvidia-ctk","hook","apply""#,
+        ),
+        (
+            false,
+            cdi_hook,
+            r#""nvidia-cdi-hook","update-ldcache","--folder","apply""#,
+        ),
+        (false, cdi_hook, r#""apply""#),
+        (
+            false,
+            "/opt/bin/nvidia-cdi-hook",
+            r#""nvidia-cdi-hook","apply""#,
+        ),
+    ];
+    for line in ["uninstall", "uninstall --only-specs"] {
+        let host = Host::new();
+        host.directory("run").link("var/run", "../run");
+        does(&host, "install");
+        let installed = files(&host).len();
+        for (number, (_, path, args)) in specs.iter().enumerate() {
+            let directory = ["etc", "run"][number % 2];
+            host.file(format!("{directory}/cdi/{number}.json"), spec(path, args));
+        }
+        host.file("etc/cdi/broken.yaml", "- apply\n");
+        let dry = does(&host, &format!("{line} --dry-run"));
+        let done = does(&host, line);
+        assert_eq!(dry.len(), done.len());
+        assert_eq!(
+            done[..2],
+            ["remove /etc/cdi/0.json", "remove /var/run/cdi/1.json"]
+        );
+        assert_eq!(host.names("etc/cdi"), ["2.json", "4.json", "broken.yaml"]);
+        assert_eq!(host.names("run/cdi"), ["3.json"]);
+        let left = files(&host).len() - 4;
+        assert_eq!(left, if line == "uninstall" { 1 } else { installed });
+        assert!(does(&host, line).is_empty());
+    }
+}
+
 /// The root is a whole host, whose links are its own.
 #[test]
 fn links_of_the_root_are_followed_inside() {

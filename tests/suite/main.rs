@@ -42,6 +42,7 @@ mod shared_directories;
 mod soname_links;
 mod state;
 mod syslog;
+mod system;
 mod trace;
 mod unread;
 mod watchdog;

@@ -89,27 +89,27 @@ pub(super) fn device_links_are_there(host: &Inventory) -> Vec<Finding> {
     let nodes = host.driver.nodes.iter();
     let numbers = nodes
         .filter(|node| node.name.to_string_lossy().starts_with("nvidia"))
-        .filter_map(|node| Some((node, node.number?)));
+        .filter_map(|node| node.number);
     let missing: Vec<_> = numbers
-        .filter(|(_, (major, minor))| {
-            let link = format!("/dev/char/{major}:{minor}");
-            let stat = host.root.stat(Path::new(&link));
-            stat.ok().and_then(|it| it.device_number) != Some((*major, *minor))
+        .map(|(major, minor)| ((major, minor), format!("/dev/char/{major}:{minor}")))
+        .filter(|(number, link)| {
+            let there = host.root.stat(Path::new(link)).ok();
+            there.and_then(|it| it.device_number) != Some(*number)
         })
-        .map(|(node, (major, minor))| (format!("/dev/char/{major}:{minor}"), node.path.display()))
+        .map(|(_, link)| link)
         .collect();
-    let Some((link, node)) = missing.first() else {
+    if missing.is_empty() {
         return Vec::new();
-    };
+    }
     vec![Finding::warning(
         "dev-char-links-missing",
         format!(
             "{} lets systemd manage cgroups, but there is no {}",
             engine.title(),
-            few(missing.iter().map(|(link, _)| link))
+            few(missing)
         ),
         "the driver's devices are not known to udev: containers lose them at 'systemctl daemon-reload'",
-        format!("at each start run 'ln -s {node} {link}', and so on, or use the cgroupfs driver"),
+        "at each start run 'nvidia-ctk system create-dev-char-symlinks', or use the cgroupfs driver",
     )]
 }
 

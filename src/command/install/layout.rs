@@ -69,6 +69,11 @@ impl Layout {
         once(in_bin).chain(names_in_libexec().map(in_libexec))
     }
 
+    /// Whether CDI specs call the program by this path.
+    pub(super) fn has_hook(&self, path: &Path) -> bool {
+        path == self.program() || path == self.bin.join(CDI_HOOK)
+    }
+
     /// Each hooks.d file and its text.
     pub(super) fn hooks(&self) -> impl Iterator<Item = (PathBuf, String)> {
         HOOKS.into_iter().map(|(name, text)| {

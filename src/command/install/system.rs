@@ -11,6 +11,7 @@ use nix::sys::stat::Mode;
 use oci_spec::runtime::Hook;
 
 use super::layout::{PROGRAM, names_in_libexec};
+use crate::cdi;
 use crate::host::place::{check_way, refuse_foreign};
 use crate::printable::escape;
 use crate::rootfs::{Directory, Kind, Metadata, Root};
@@ -127,6 +128,19 @@ impl System {
             let there = directory.read(name, MAX_HOOK);
             there.is_ok_and(|there| there == text.as_bytes())
         })
+    }
+
+    /// Removes CDI specs that have such a hook.
+    pub(super) fn remove_specs(&self, has: impl Fn(&cdi::Hook) -> bool) -> Result<()> {
+        let is_ours = |spec: &cdi::Spec| spec.edits().flat_map(|it| &it.hooks).any(&has);
+        let files = cdi::read_all(&self.root);
+        let files = files
+            .iter()
+            .filter(|it| it.spec.as_ref().is_ok_and(is_ours));
+        for file in files {
+            self.remove_if(&file.path, |_, _| true)?;
+        }
+        Ok(())
     }
 
     /// Removes what is under the path if it is ours.

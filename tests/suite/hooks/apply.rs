@@ -289,7 +289,7 @@ fn a_link_to_what_the_container_does_not_have_is_left_out() {
         bundle.hook(&line).silent();
         let after = snapshot(&bundle.root());
         match found {
-            Some(link) => assert_eq!(bundle.target(link), option.split("::").next().unwrap()),
+            Some(path) => assert_eq!(bundle.target(path), option.split("::").next().unwrap()),
             None => assert_eq!(after, before, "{option} with {links:?}"),
         }
         bundle.hook(&line).silent();
