@@ -31,6 +31,7 @@
 #![allow(
     clippy::disallowed_methods,
     clippy::expect_used,
+    clippy::indexing_slicing,
     clippy::unwrap_used,
     reason = "also outside of the test functions: they work on files that they made"
 )]
@@ -40,12 +41,19 @@
 #[allow(dead_code, reason = "all of it is used in the suite")]
 mod common {
     pub(crate) mod bundle;
+    pub(crate) mod cdi_spec;
+    pub(crate) mod container;
     pub(crate) mod elf;
+    pub(crate) mod gpu_host;
+    pub(crate) mod host;
     pub(crate) mod machine;
+    pub(crate) mod nvidia_host;
     pub(crate) mod outcome;
+    pub(crate) mod syslog;
     pub(crate) mod tree;
     pub(crate) mod wrapper;
 }
+mod cdi_generate;
 mod thing;
 
 use std::collections::BTreeMap;

@@ -19,7 +19,7 @@ use serde_json::Value;
 type Names = BTreeMap<String, String>;
 
 /// The tree of a fixture; none where no device nodes can be made.
-fn tree(name: &str) -> Option<Host> {
+pub(crate) fn tree(name: &str) -> Option<Host> {
     let host = Host::new();
     add(&host, &format!("{name}.txt"), &mut Names::new()).then_some(host)
 }
@@ -83,7 +83,7 @@ fn unescape(text: &str) -> String {
 }
 
 /// Makes a node; where none can be made, the test is skipped.
-fn has_node(host: &Host, path: &str, major: &str, minor: &str) -> bool {
+pub(crate) fn has_node(host: &Host, path: &str, major: &str, minor: &str) -> bool {
     let can_make = has(&["mknod"]);
     if can_make {
         host.node(path, &["c", major, minor]);

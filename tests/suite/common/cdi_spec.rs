@@ -18,10 +18,21 @@ pub(crate) struct Spec {
     pub(crate) name: String,
     /// Its bytes.
     pub(crate) text: String,
-    value: Value,
+    /// What it says.
+    pub(crate) value: Value,
 }
 
 impl Spec {
+    /// One that a generator printed, in YAML or in JSON.
+    #[track_caller]
+    pub(crate) fn printed(text: &str) -> Self {
+        Self {
+            name: "printed.yaml".to_owned(),
+            value: yaml::parse(text).expect("a spec"),
+            text: text.to_owned(),
+        }
+    }
+
     /// All of the fixtures, which the toolkit's generator wrote.
     pub(crate) fn all() -> Vec<Self> {
         let names = fs::read_dir(fixture("cdi")).expect("fixtures");

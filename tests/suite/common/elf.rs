@@ -1,11 +1,12 @@
 //! ELF files that are as much of a library as hooks look at.
 
-/// The bytes of a shared library of x86-64 with this SONAME, and nothing else.
+/// The bytes of a shared library of x86-64 with this SONAME, and nothing else. Loaders read segments, other readers sections.
 pub(crate) fn library(soname: impl AsRef<[u8]>) -> Vec<u8> {
     const HEADERS: u64 = 64 + 2 * 56;
     const DYNAMIC: u64 = 4 * 16;
     let strings = [b"\0", soname.as_ref(), b"\0"].concat();
     let length = strings.len() as u64;
+    let sections = (HEADERS + DYNAMIC + length).next_multiple_of(8);
     let mut file = Vec::from(*b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0");
     let mut put = |width: usize, values: &[u64]| {
         for value in values {
@@ -14,9 +15,9 @@ pub(crate) fn library(soname: impl AsRef<[u8]>) -> Vec<u8> {
     };
     put(2, &[3, 62]); // ET_DYN, EM_X86_64
     put(4, &[1]);
-    put(8, &[0, 64, 0]);
+    put(8, &[0, 64, sections]);
     put(4, &[0]);
-    put(2, &[64, 56, 2, 64, 0, 0]);
+    put(2, &[64, 56, 2, 64, 3, 2]);
     let size = HEADERS + DYNAMIC + length;
     put(4, &[1, 4]); // PT_LOAD of everything
     put(8, &[0, 0, 0, size, size, 4096]);
@@ -27,6 +28,21 @@ pub(crate) fn library(soname: impl AsRef<[u8]>) -> Vec<u8> {
     put(8, &[14, 1]); // DT_SONAME
     put(8, &[0, 0]);
     file.extend(strings);
+    file.resize(file.len().next_multiple_of(8) + 64, 0); // SHT_NULL
+    let mut put = |width: usize, values: &[u64]| {
+        for value in values {
+            file.extend(value.to_le_bytes().iter().take(width));
+        }
+    };
+    for (kind, at, size, link, each) in [
+        (6, HEADERS, DYNAMIC, 2, 16),         // SHT_DYNAMIC
+        (3, HEADERS + DYNAMIC, length, 0, 0), // SHT_STRTAB
+    ] {
+        put(4, &[0, kind]);
+        put(8, &[0, at, at, size]);
+        put(4, &[link, 0]);
+        put(8, &[8, each]);
+    }
     file
 }
 

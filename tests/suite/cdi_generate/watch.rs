@@ -1,0 +1,196 @@
+//! `--watch`: the spec is never older than the host. No test says how fast, only that it comes.
+
+use std::fs;
+use std::process::{Child, Command, Stdio};
+use std::slice;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::names;
+use crate::common::cdi_spec::Spec;
+use crate::common::gpu_host::{Gpu, GpuHost, VERSION};
+use crate::common::machine::{BACKTRACE, binary};
+use crate::common::outcome::Outcome;
+use crate::common::tree::snapshot;
+
+const FILE: &str = "/run/cdi/nvidia.yaml";
+/// Far longer than anything takes.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// A watcher; it ends with its value.
+struct Watcher(Option<Child>);
+
+impl Watcher {
+    fn start(host: &GpuHost, options: &str) -> Self {
+        let line = host.expand(&format!(
+            "cdi generate --root @ROOT@ --watch=1 --output @ROOT@{FILE} {options}"
+        ));
+        let child = Command::new(binary())
+            .args(line.split_whitespace())
+            .env_clear()
+            .envs([BACKTRACE])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn();
+        Self(Some(child.unwrap()))
+    }
+
+    fn has_ended(&mut self) -> bool {
+        self.0.as_mut().unwrap().try_wait().unwrap().is_some()
+    }
+
+    /// Asks it to end, and waits for it.
+    fn end(self, signal: Signal) -> Outcome {
+        let id = self.0.as_ref().unwrap().id().try_into().unwrap();
+        kill(Pid::from_raw(id), signal).unwrap();
+        self.outcome()
+    }
+
+    fn outcome(mut self) -> Outcome {
+        until("its end", || self.has_ended());
+        self.0.take().unwrap().wait_with_output().unwrap().into()
+    }
+}
+
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.0.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+#[track_caller]
+fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !is_so() {
+        assert!(start.elapsed() < LIMIT, "{what} does not come");
+        sleep(Duration::from_millis(20));
+    }
+}
+
+/// The names of the devices in the file; none while there is no file.
+fn written(host: &GpuHost) -> Vec<String> {
+    let text = host.text(FILE);
+    if text.is_empty() {
+        return Vec::new();
+    }
+    let spec = Spec::printed(&text);
+    names(&spec).into_iter().map(str::to_owned).collect()
+}
+
+#[test]
+fn changes_of_instances() {
+    let Some(host) = GpuHost::of("small-mig.yaml") else {
+        return;
+    };
+    let watcher = Watcher::start(&host, "--device-name-strategy index");
+    until("a spec", || {
+        written(&host) == ["0:0", "0:1", "0:2", "1", "all"]
+    });
+    host.remove_instance(0, (5, 1));
+    until("one instance less", || {
+        written(&host) == ["0:0", "0:1", "1", "all"]
+    });
+    host.instance(0, (7, 0));
+    host.instance(0, (8, 0));
+    until("two more", || {
+        written(&host) == ["0:0", "0:1", "0:2", "0:3", "1", "all"]
+    });
+    assert_eq!(host.mode(FILE), 0o644);
+    let outcome = watcher.end(Signal::SIGTERM);
+    assert_eq!(outcome.code, 0, "{outcome:?}");
+    assert!(host.at(FILE).exists(), "whoever stops it keeps the spec");
+}
+
+/// While nothing changes nothing is written.
+#[test]
+fn nothing_changes() {
+    let Some(host) = GpuHost::of("small-2gpu.yaml") else {
+        return;
+    };
+    let watcher = Watcher::start(&host, "");
+    until("a spec", || !written(&host).is_empty());
+    let before = snapshot(&host.at("/run/cdi"));
+    sleep(Duration::from_secs(3));
+    assert_eq!(snapshot(&host.at("/run/cdi")), before);
+    let outcome = watcher.end(Signal::SIGINT);
+    assert_eq!(outcome.code, 0, "{outcome:?}");
+    assert!(outcome.stderr.lines().count() <= 1, "{outcome:?}");
+}
+
+/// The last GPU takes the file with it: an engine finds no device rather than one that is gone.
+#[test]
+fn the_last_gpu_goes() {
+    let [first, _] = Gpu::two();
+    let Some(host) = GpuHost::new("small-2gpu.yaml", slice::from_ref(&first)) else {
+        return;
+    };
+    let watcher = Watcher::start(&host, "");
+    until("a spec", || !written(&host).is_empty());
+    let folder = host.at(format!("/proc/driver/nvidia/gpus/{}", first.bus_id));
+    fs::remove_dir_all(folder).unwrap();
+    host.remove("/dev/nvidia0");
+    until("the end of the file", || !host.at(FILE).exists());
+    host.gpu(&first);
+    until("the file again", || written(&host).len() == 3);
+    assert_eq!(watcher.end(Signal::SIGTERM).code, 0);
+}
+
+/// Units start before the driver is loaded: they wait, and say so once at most.
+#[test]
+fn the_module_comes_later() {
+    let Some(host) = GpuHost::of("small-2gpu.yaml") else {
+        return;
+    };
+    host.unload();
+    let mut watcher = Watcher::start(&host, "");
+    sleep(Duration::from_secs(3));
+    assert!(!watcher.has_ended());
+    assert!(!host.at(FILE).exists());
+    host.module(VERSION);
+    for gpu in Gpu::two() {
+        host.gpu(&gpu);
+    }
+    until("a spec", || written(&host).len() == 5);
+    let outcome = watcher.end(Signal::SIGTERM);
+    assert_eq!(outcome.code, 0, "{outcome:?}");
+    assert!(outcome.stderr.lines().count() <= 2, "{outcome:?}");
+}
+
+/// A list of nvidia-smi's is as old as the watcher: when the host changes it ends well, and its unit starts it with another list.
+#[test]
+fn a_list_is_outdated() {
+    let Some(host) = GpuHost::of("small-mig.yaml") else {
+        return;
+    };
+    host.file("/list", GpuHost::smi_list(&Gpu::mig()));
+    let mut watcher = Watcher::start(&host, "--nvidia-smi-list @ROOT@/list");
+    until("a spec", || !written(&host).is_empty());
+    assert!(host.text(FILE).contains("MIG-aaaaaaaa"));
+    assert!(!watcher.has_ended());
+    host.remove_instance(0, (5, 1));
+    let outcome = watcher.outcome();
+    assert_eq!(outcome.code, 0, "{outcome:?}");
+}
+
+#[test]
+fn what_cannot_be_watched() {
+    let Some(host) = GpuHost::of("small-2gpu.yaml") else {
+        return;
+    };
+    for options in ["--watch=0", "--watch=x", "--watch=-1"] {
+        let outcome = host.run(&format!(
+            "cdi generate --root @ROOT@ --output @ROOT@{FILE} {options}"
+        ));
+        assert_eq!(outcome.code, 1, "{options}: {outcome:?}");
+    }
+    // Without a file there is nothing to keep up to date.
+    let outcome = host.run("cdi generate --root @ROOT@ --watch=1");
+    assert_eq!(outcome.code, 1, "{outcome:?}");
+}
