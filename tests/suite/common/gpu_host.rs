@@ -230,6 +230,7 @@ impl GpuHost {
     pub(crate) fn socket(&self, path: &str) {
         let at = self.at(path);
         fs::create_dir_all(at.parent().expect("a parent")).expect("a folder");
+        let _ = fs::remove_file(&at);
         mknod(&at, SFlag::S_IFSOCK, Mode::from_bits_truncate(0o666), 0).expect("a socket");
     }
 
