@@ -4,17 +4,47 @@ use super::generate;
 use crate::common::cdi_spec::Spec;
 use crate::common::gpu_host::{Gpu, GpuHost};
 
+const HOOK: &str = "--nvidia-cdi-hook-path /usr/bin/nvidia-cdi-hook";
+
+/// Links that are made besides: programs load these libraries by their SONAMEs, so their links are made like others, not only by
+/// the hook for the loader's cache.
+pub(super) const MORE: [&str; 2] = [
+    "libnvidia-egl-gbm.so.1.1.2::/usr/lib/x86_64-linux-gnu/libnvidia-egl-gbm.so.1",
+    "libnvidia-egl-wayland.so.1.1.17::/usr/lib/x86_64-linux-gnu/libnvidia-egl-wayland.so.1",
+];
+
+/// A spec of the fixtures with the links that are made besides, behind the others.
+fn expected(spec: &Spec) -> String {
+    let yaml = spec.name.ends_with(".yaml");
+    let mut text = spec.text.clone();
+    let last = "::/usr/lib/x86_64-linux-gnu/vdpau/libvdpau_nvidia.so.1";
+    let more = MORE.into_iter().filter(|link| {
+        let (library, _) = link.split_once("::").expect("a link");
+        spec.text.contains(library)
+    });
+    let words = more.map(|link| {
+        if yaml {
+            format!("\n            - --link\n            - {link}")
+        } else {
+            format!(",\"--link\",\"{link}\"")
+        }
+    });
+    let quote = if yaml { "" } else { "\"" };
+    let end = format!("{last}{quote}");
+    text = text.replacen(&end, &format!("{end}{}", words.collect::<String>()), 1);
+    text
+}
+
 /// Compares what is printed for the host of a spec of the fixtures with the spec.
 #[track_caller]
 fn writes(spec: &str, options: &str) {
     let Some(host) = GpuHost::of(spec) else {
         return;
     };
-    let list = GpuHost::smi_list(&Gpu::mig());
-    host.file("/list", list);
+    host.file("/list", GpuHost::smi_list(&Gpu::mig()));
     let outcome = generate(&host, &format!("--hooks separate {options}"));
     assert_eq!(outcome.code, 0, "{}", outcome.stderr);
-    let expected = with_links(&Spec::named(spec).text);
+    let expected = expected(&Spec::named(spec));
     let lines = outcome.stdout.lines().zip(expected.lines()).enumerate();
     for (at, (line, expected)) in lines {
         assert_eq!(line, expected, "line {} of {spec}", at + 1);
@@ -22,52 +52,22 @@ fn writes(spec: &str, options: &str) {
     assert_eq!(outcome.stdout, expected, "{spec}");
 }
 
-/// The spec with what is ours: EGL's libraries get their SONAME links by the hook as well, since its loader asks for these names.
-fn with_links(text: &str) -> String {
-    const DIRECTORY: &str = "/usr/lib/x86_64-linux-gnu";
-    const LAST: &str =
-        "libvdpau_nvidia.so.570.124.06::/usr/lib/x86_64-linux-gnu/vdpau/libvdpau_nvidia.so.1";
-    let files = [
-        "libnvidia-egl-gbm.so.1.1.2",
-        "libnvidia-egl-wayland.so.1.1.17",
-    ];
-    let mut text = text.to_owned();
-    for file in files
-        .iter()
-        .rev()
-        .filter(|file| text.contains(**file))
-        .collect::<Vec<_>>()
-    {
-        let (stem, _) = file.split_once(".1.").unwrap();
-        let link = format!("{file}::{DIRECTORY}/{stem}.1");
-        let json = format!("{LAST}\",\"--link\",\"{link}");
-        let yaml = format!("{LAST}\n            - --link\n            - {link}");
-        let with = if text.starts_with('{') { json } else { yaml };
-        text = text.replacen(LAST, &with, 1);
-    }
-    text
-}
-
 #[test]
 fn small_2gpu() {
-    let hook = "--nvidia-cdi-hook-path /usr/bin/nvidia-cdi-hook";
-    writes("small-2gpu.yaml", hook);
-    writes("small-2gpu.json", &format!("{hook} --format json"));
+    writes("small-2gpu.yaml", HOOK);
+    writes("small-2gpu.json", &format!("{HOOK} --format json"));
 }
 
 #[test]
 fn small_mig() {
-    let options = "--nvidia-cdi-hook-path /usr/bin/nvidia-cdi-hook --nvidia-smi-list @ROOT@/list";
-    writes("small-mig.yaml", options);
+    let options = format!("{HOOK} --nvidia-smi-list @ROOT@/list");
+    writes("small-mig.yaml", &options);
     writes("small-mig.json", &format!("{options} --format json"));
 }
 
 #[test]
 fn full_2gpu() {
-    writes(
-        "full-2gpu.yaml",
-        "--nvidia-cdi-hook-path /usr/bin/nvidia-cdi-hook",
-    );
+    writes("full-2gpu.yaml", HOOK);
 }
 
 #[test]

@@ -243,6 +243,7 @@ fn absolute_links_stay_in_the_driver_s_root() {
 #[test]
 fn files_beside_the_libraries() {
     let Some(host) = tree("gke") else { return };
+    host.set_mode("/home/kubernetes/bin/nvidia/bin/nvidia-smi", 0o755);
     let printed = spec(&host, "");
     let mounted = mounts(common(&printed));
     let root = "/home/kubernetes/bin/nvidia";
