@@ -8,6 +8,7 @@ use argh::{ArgsInfo, CommandInfoWithArgs, EarlyExit, FromArgs};
 use log::LevelFilter;
 
 use crate::cli::{NOOP, Normalised, normalise};
+use crate::command::cdi::Cdi;
 use crate::command::config::Config;
 use crate::command::doctor::Doctor;
 use crate::command::info::Info;
@@ -52,6 +53,7 @@ enum Command {
     Hook(Hook),
     Runtime(Runtime),
     Config(Config),
+    Cdi(Cdi),
     Doctor(Doctor),
     Info(Info),
     Install(Install),
@@ -240,6 +242,7 @@ impl Command {
             }
             Self::Runtime(runtime) => runtime.run(),
             Self::Config(config) => config.run(),
+            Self::Cdi(cdi) => return cdi.run(),
             Self::Doctor(doctor) => return doctor.run(),
             Self::Info(info) => info.run(),
             Self::Install(install) => install.run(),

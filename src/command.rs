@@ -1,7 +1,9 @@
 //! Commands for the host's admin.
 
+pub mod cdi;
 pub mod config;
 pub mod doctor;
+mod finding;
 pub mod info;
 pub mod install;
 pub mod print_ldcache;

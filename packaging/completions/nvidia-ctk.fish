@@ -3,7 +3,7 @@ function __fish_nvidia-ctk_using_command
     set -e cmd[1]
     set -l target_cmd $argv
 
-    set -l known_value_flags 'bindir' 'c' 'chmod' 'config' 'config-file' 'config-mode' 'config-source' 'container-spec' 'csv-filename' 'cuda-compat-container-root' 'dev-root' 'driver-root' 'drop-in-config' 'executable-path' 'folder' 'hooksdir' 'host-cuda-version' 'host-driver-version' 'host-root' 'ldconfig-path' 'libexecdir' 'link' 'mode' 'nvidia-runtime-hook-path' 'nvidia-runtime-name' 'nvidia-runtime-path' 'o' 'oci-hook-path' 'output' 'path' 'root' 'runtime' 'set' 'set-list-separator' 
+    set -l known_value_flags 'bindir' 'c' 'chmod' 'config' 'config-file' 'config-mode' 'config-source' 'container-spec' 'csv-filename' 'cuda-compat-container-root' 'dev-root' 'driver-root' 'drop-in-config' 'executable-path' 'folder' 'from' 'hooksdir' 'host-cuda-version' 'host-driver-version' 'host-root' 'input' 'ldconfig-path' 'libexecdir' 'link' 'mode' 'nvidia-runtime-hook-path' 'nvidia-runtime-name' 'nvidia-runtime-path' 'o' 'oci-hook-path' 'output' 'path' 'relative-to' 'root' 'runtime' 'set' 'set-list-separator' 'spec-dir' 'to' 
 
     set -l i 1
     set -l cleaned_cmd
@@ -49,6 +49,7 @@ complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command' -f -l list -d 'print
 complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command' -f -a 'hook' -d 'Run one of the hooks that container runtimes call, with the OCI state on standard input.'
 complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command' -f -a 'runtime' -d 'Tell container engines of the NVIDIA runtime, or no longer.'
 complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command' -f -a 'config' -d 'Print the toolkit\'s configuration file, or set keys in it. Where the file does not exist, the default stands in for it.'
+complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command' -f -a 'cdi' -d 'Look at the CDI specs of this host, compare them with it, and change them.'
 complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command' -f -a 'doctor' -d 'Tell what is wrong on this host, why, and what helps. The exit code is 0 if all is well, 1 for warnings, 2 for errors.'
 complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command' -f -a 'info' -d 'Tell what there is on this host: driver, GPUs, device nodes, libraries, container engines, CDI specs, hooks.'
 complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command' -f -a 'install' -d 'Put this program, its links and the hooks.d files in place. A second run changes nothing.'
@@ -139,6 +140,28 @@ complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command config' -f -l output 
 complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command config' -f -a 'default' -d 'Print the default configuration for this host.'
 complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command config default' -f -l help -d 'display usage information'
 complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command config default' -f -l output -s o -r -d 'write to this file (default: standard output)'
+complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command cdi' -f -l help -d 'display usage information'
+complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command cdi' -f -a 'list' -d 'Print the qualified names of the devices that containers can ask for.'
+complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command cdi' -f -a 'check' -d 'Tell what is wrong with CDI specs and what in them does not fit this host, why, and what helps. The exit code is 0 if all is well, 1 for warnings, 2 for errors.'
+complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command cdi' -f -a 'transform' -d 'Write a CDI spec anew with other paths.'
+complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command cdi list' -f -l help -d 'display usage information'
+complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command cdi list' -f -l spec-dir -r -d 'directory with specs, of which a later one has precedence; may be repeated (default: /etc/cdi and /var/run/cdi; also: NVIDIA_CTK_CDI_SPEC_DIRS)'
+complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command cdi list' -f -l json -d 'print JSON, with the file of each device'
+complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command cdi list' -f -l root -r -d 'root directory of the host (default: /)'
+complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command cdi check' -l help -d 'display usage information'
+complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command cdi check' -l spec-dir -r -d 'directory with specs, of which a later one has precedence; may be repeated (default: /etc/cdi and /var/run/cdi; also: NVIDIA_CTK_CDI_SPEC_DIRS)'
+complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command cdi check' -l json -d 'print JSON'
+complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command cdi check' -l root -r -d 'root directory of the host (default: /)'
+complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command cdi check' -l driver-root -r -d 'root directory of the driver on the host, as /run/nvidia/driver (default: where one is found)'
+complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command cdi check' -l dev-root -r -d 'directory on the host whose dev has the driver\'s nodes (default: that of the driver if it has them, or /)'
+complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command cdi transform' -f -l help -d 'display usage information'
+complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command cdi transform' -f -a 'root' -d 'Write a CDI spec anew in which paths below one directory are below another one.'
+complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command cdi transform root' -f -l help -d 'display usage information'
+complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command cdi transform root' -f -l from -r -d 'directory that paths are below (default: /)'
+complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command cdi transform root' -f -l to -r -d 'directory that takes its place (default: /)'
+complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command cdi transform root' -f -l relative-to -r -d 'whose paths are meant: host or container (default: host)'
+complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command cdi transform root' -f -l input -r -d 'spec to read (default: -, which is standard input)'
+complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command cdi transform root' -f -l output -r -d 'file to write, as its name says: .yaml, which is added where none is, or .json (default: standard output, as YAML)'
 complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command doctor' -f -l help -d 'display usage information'
 complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command doctor' -f -l json -d 'print JSON'
 complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command doctor' -f -l root -r -d 'root directory of the host (default: /)'

@@ -189,6 +189,13 @@ impl Spec {
         let of_devices = self.devices.iter().map(|device| &device.container_edits);
         std::iter::once(&self.container_edits).chain(of_devices)
     }
+
+    /// The same, to be changed.
+    pub fn edits_mut(&mut self) -> impl Iterator<Item = &mut ContainerEdits> {
+        let devices = self.devices.iter_mut();
+        let of_devices = devices.map(|device| &mut device.container_edits);
+        std::iter::once(&mut self.container_edits).chain(of_devices)
+    }
 }
 
 impl DeviceNode {

@@ -25,6 +25,16 @@ const CTK: &[Variables] = &[
         flag: "config-file",
         names: &["NVIDIA_CTK_CONFIG_FILE_PATH"],
     },
+    Variables {
+        command: Some("list"),
+        flag: "spec-dir",
+        names: &[SPEC_DIRS],
+    },
+    Variables {
+        command: Some("check"),
+        flag: "spec-dir",
+        names: &[SPEC_DIRS],
+    },
 ];
 
 const CDI_HOOK: &[Variables] = &[
@@ -46,6 +56,9 @@ const STRICT: Variables = Variables {
     flag: "strict",
     names: &["NVIDIA_CTK_STRICT"],
 };
+
+/// A list with commas.
+const SPEC_DIRS: &str = "NVIDIA_CTK_CDI_SPEC_DIRS";
 
 /// What a variable says of a flag.
 pub(super) struct Setting {
