@@ -34,110 +34,113 @@ fn a_spec_that_fits() {
     assert_eq!(check(&host, "").code, 0);
 }
 
+/// A code, the exit code, a part of what is said, and how the host gets the fault.
+type Fault = (&'static str, i32, &'static str, fn(&Host));
+
+const FAULTS: [Fault; 17] = [
+    ("cdi-path-missing", 2, "libcuda.so.575.57.08", |host| {
+        host.remove(format!("{LIBRARIES}/libcuda.so.575.57.08"));
+    }),
+    ("cdi-path-missing", 2, "/dev/nvidia-uvm", |host| {
+        host.remove("/dev/nvidia-uvm");
+    }),
+    ("cdi-device-number", 2, "/dev/nvidia-uvm", |host| {
+        host.file(FILE, SPEC.replace("508", "510"));
+    }),
+    ("cdi-device-number", 2, "/dev/nvidia-uvm", |host| {
+        // The node is as old as the spec: the module was loaded anew since.
+        host.file(
+            "/proc/devices",
+            "Character devices:\n195 nvidia\n511 nvidia-uvm\n",
+        );
+    }),
+    ("cdi-hook-missing", 2, "/usr/bin/nvidia-cdi-hook", |host| {
+        host.remove("/usr/bin/nvidia-cdi-hook");
+    }),
+    ("cdi-hook-missing", 2, "/usr/bin/nvidia-cdi-hook", |host| {
+        host.set_mode("/usr/bin/nvidia-ctk", 0o644);
+    }),
+    ("cdi-hook-relative", 2, " usr/bin/nvidia-cdi-hook", |host| {
+        host.file(
+            FILE,
+            SPEC.replace("path: /usr/bin/nvidia-c", "path: usr/bin/nvidia-c"),
+        );
+    }),
+    ("cdi-driver-version", 2, "575.57.08, but", |host| {
+        host.file(format!("{LIBRARIES}/libcuda.so.570.1"), "");
+        host.file(
+            FILE,
+            SPEC.replace("libcuda.so.575.57.08", "libcuda.so.570.1"),
+        );
+    }),
+    ("cdi-driver-version", 2, "575.57.08, but", |host| {
+        host.file(format!("{LIBRARIES}/libnvidia-ml.so.570.1"), "");
+        host.file(
+            FILE,
+            SPEC.replace("libcuda.so.575.57.08", "libnvidia-ml.so.570.1"),
+        );
+    }),
+    (
+        "cdi-device-duplicate",
+        2,
+        "a.yaml, /etc/cdi/nvidia.yaml",
+        |host| {
+            host.file("/etc/cdi/a.yaml", spec("nvidia.com/gpu", "all"));
+        },
+    ),
+    ("cdi-spec-invalid", 2, "'0' is there twice", |host| {
+        host.file(FILE, SPEC.replace("name: all", "name: '0'"));
+    }),
+    ("cdi-spec-invalid", 2, "needs 0.5.0", |host| {
+        host.file(FILE, SPEC.replace("0.5.0", "0.4.0"));
+    }),
+    ("cdi-spec-invalid", 2, "line 5: ", |host| {
+        host.file(FILE, SPEC.replace("devices:\n", "devices: [\n"));
+    }),
+    (
+        "cdi-mig-instance-gone",
+        2,
+        "/dev/nvidia-caps/nvidia-cap13",
+        |host| {
+            host.node("/dev/nvidia-caps/nvidia-cap12", &["c", "236", "12"])
+                .node("/dev/nvidia-caps/nvidia-cap13", &["c", "236", "13"])
+                .node("/dev/nvidia-caps/nvidia-cap1", &["c", "236", "1"])
+                .file(
+                    "/proc/driver/nvidia/capabilities/gpu0/mig/gi1/access",
+                    "DeviceFileMinor: 12\n",
+                )
+                .file(
+                    "/proc/driver/nvidia/capabilities/gpu0/mig/gi1/ci1/access",
+                    "",
+                );
+            let nodes = [1, 12, 13]
+                .map(|it| format!("            - path: /dev/nvidia-caps/nvidia-cap{it}\n"));
+            let nodes = format!("deviceNodes:\n{}", nodes.concat());
+            host.file(FILE, SPEC.replacen("deviceNodes:\n", &nodes, 1));
+        },
+    ),
+    ("cdi-spec-name", 1, "bad key!", |host| {
+        let text = SPEC
+            .replace("0.5.0", "0.6.0")
+            .replace("devices:\n", "annotations: {bad key!: x}\ndevices:\n");
+        host.file(FILE, text);
+    }),
+    ("cdi-spec-name", 1, "nvidia.com/ggg", |host| {
+        host.file(FILE, SPEC.replace("/gpu", &format!("/{}", "g".repeat(64))));
+    }),
+    (
+        "cdi-device-overridden",
+        1,
+        "/var/run/cdi/x.yaml counts",
+        |host| {
+            host.file("/var/run/cdi/x.yaml", SPEC);
+        },
+    ),
+];
+
 #[test]
 fn each_fault_is_found() {
-    type Fault = fn(&Host);
-    let faults: [(&str, i32, &str, Fault); 17] = [
-        ("cdi-path-missing", 2, "libcuda.so.575.57.08", |host| {
-            host.remove(format!("{LIBRARIES}/libcuda.so.575.57.08"));
-        }),
-        ("cdi-path-missing", 2, "/dev/nvidia-uvm", |host| {
-            host.remove("/dev/nvidia-uvm");
-        }),
-        ("cdi-device-number", 2, "/dev/nvidia-uvm", |host| {
-            host.file(FILE, SPEC.replace("508", "510"));
-        }),
-        ("cdi-device-number", 2, "/dev/nvidia-uvm", |host| {
-            // The node is as old as the spec: the module was loaded anew since.
-            host.file(
-                "/proc/devices",
-                "Character devices:\n195 nvidia\n511 nvidia-uvm\n",
-            );
-        }),
-        ("cdi-hook-missing", 2, "/usr/bin/nvidia-cdi-hook", |host| {
-            host.remove("/usr/bin/nvidia-cdi-hook");
-        }),
-        ("cdi-hook-missing", 2, "/usr/bin/nvidia-cdi-hook", |host| {
-            host.set_mode("/usr/bin/nvidia-ctk", 0o644);
-        }),
-        ("cdi-hook-relative", 2, " usr/bin/nvidia-cdi-hook", |host| {
-            host.file(
-                FILE,
-                SPEC.replace("path: /usr/bin/nvidia-c", "path: usr/bin/nvidia-c"),
-            );
-        }),
-        ("cdi-driver-version", 2, "575.57.08, but", |host| {
-            host.file(format!("{LIBRARIES}/libcuda.so.570.1"), "");
-            host.file(
-                FILE,
-                SPEC.replace("libcuda.so.575.57.08", "libcuda.so.570.1"),
-            );
-        }),
-        ("cdi-driver-version", 2, "575.57.08, but", |host| {
-            host.file(format!("{LIBRARIES}/libnvidia-ml.so.570.1"), "");
-            host.file(
-                FILE,
-                SPEC.replace("libcuda.so.575.57.08", "libnvidia-ml.so.570.1"),
-            );
-        }),
-        (
-            "cdi-device-duplicate",
-            2,
-            "a.yaml, /etc/cdi/nvidia.yaml",
-            |host| {
-                host.file("/etc/cdi/a.yaml", spec("nvidia.com/gpu", "all"));
-            },
-        ),
-        ("cdi-spec-invalid", 2, "'0' is there twice", |host| {
-            host.file(FILE, SPEC.replace("name: all", "name: '0'"));
-        }),
-        ("cdi-spec-invalid", 2, "needs 0.5.0", |host| {
-            host.file(FILE, SPEC.replace("0.5.0", "0.4.0"));
-        }),
-        ("cdi-spec-invalid", 2, "line 5: ", |host| {
-            host.file(FILE, SPEC.replace("devices:\n", "devices: [\n"));
-        }),
-        (
-            "cdi-mig-instance-gone",
-            2,
-            "/dev/nvidia-caps/nvidia-cap13",
-            |host| {
-                host.node("/dev/nvidia-caps/nvidia-cap12", &["c", "236", "12"])
-                    .node("/dev/nvidia-caps/nvidia-cap13", &["c", "236", "13"])
-                    .node("/dev/nvidia-caps/nvidia-cap1", &["c", "236", "1"])
-                    .file(
-                        "/proc/driver/nvidia/capabilities/gpu0/mig/gi1/access",
-                        "DeviceFileMinor: 12\n",
-                    )
-                    .file(
-                        "/proc/driver/nvidia/capabilities/gpu0/mig/gi1/ci1/access",
-                        "",
-                    );
-                let nodes = [1, 12, 13]
-                    .map(|it| format!("            - path: /dev/nvidia-caps/nvidia-cap{it}\n"));
-                let nodes = format!("deviceNodes:\n{}", nodes.concat());
-                host.file(FILE, SPEC.replacen("deviceNodes:\n", &nodes, 1));
-            },
-        ),
-        ("cdi-spec-name", 1, "bad key!", |host| {
-            let text = SPEC
-                .replace("0.5.0", "0.6.0")
-                .replace("devices:\n", "annotations: {bad key!: x}\ndevices:\n");
-            host.file(FILE, text);
-        }),
-        ("cdi-spec-name", 1, "nvidia.com/ggg", |host| {
-            host.file(FILE, SPEC.replace("/gpu", &format!("/{}", "g".repeat(64))));
-        }),
-        (
-            "cdi-device-overridden",
-            1,
-            "/var/run/cdi/x.yaml counts",
-            |host| {
-                host.file("/var/run/cdi/x.yaml", SPEC);
-            },
-        ),
-    ];
-    for (code, exit, part, fault) in faults {
+    for (code, exit, part, fault) in FAULTS {
         let Some(host) = healthy() else { return };
         fault(&host);
         assert_eq!(codes(&host, ""), (exit, vec![code.to_owned()]), "{part}");

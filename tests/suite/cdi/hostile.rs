@@ -28,65 +28,66 @@ fn laughs() -> String {
     })
 }
 
-/// What the file is, and a part of what is said of it.
-fn cases() -> Vec<(&'static str, fn(&Host))> {
-    fn text(host: &Host, text: &str) {
-        host.file(ODD, text);
-    }
-    vec![
-        ("more values than any spec", |host| text(host, &laughs())),
-        ("more values than any spec", |host| {
-            let long = "x".repeat(1 << 19);
-            text(
-                host,
-                &format!("a: &x {long}\nb: [{}]\n", "*x,".repeat(1000)),
-            );
-        }),
-        ("a part of", |host| text(host, "a: &x [*x]\n")),
-        ("merges", |host| text(host, "a: &x {}\nb: {<<: *x}\n")),
-        ("tags", |host| text(host, "a: !!binary aGVsbG8=\n")),
-        ("nested too deep", |host| {
-            text(host, &format!("a: {}", "[".repeat(100)))
-        }),
-        ("", |host| text(host, &"[".repeat(1 << 20))),
-        ("", |host| text(host, &"{a: ".repeat(1 << 18))),
-        ("", |host| text(host, &"- ".repeat(1 << 19))),
-        ("", |host| text(host, &"? ".repeat(1 << 19))),
-        ("more values than any spec", |host| {
-            text(host, &format!("[{}]", "0,".repeat(500_000)))
-        }),
-        ("twice", |host| text(host, "kind: a/b\nkind: a/b\n")),
-        ("invalid utf-8", |host| {
-            host.file(ODD, b"\xff\xfe");
-        }),
-        ("not a regular file", |host| {
-            host.node(ODD, &["p"]);
-        }),
-        ("not a regular file", |host| {
-            host.directory("/etc/cdi");
-            UnixListener::bind(host.at(ODD)).unwrap();
-        }),
-        ("larger than 1048576 bytes", |host| {
-            host.directory("/etc/cdi");
-            File::create(host.at(ODD))
-                .unwrap()
-                .set_len(100 << 20)
-                .unwrap();
-        }),
-        ("Is a directory", |host| {
-            host.directory("/etc/cdi/odd.yaml");
-        }),
-        ("symbolic links", |host| {
-            host.link(ODD, "odd.yaml");
-        }),
-        ("symbolic links", |host| {
-            host.link(ODD, "b.yaml").link("/etc/cdi/b.yaml", "odd.yaml");
-        }),
-        ("No such file", |host| {
-            host.link(ODD, "/nowhere");
-        }),
-    ]
+/// A part of what is said of the file, and how it is made.
+type Case = (&'static str, fn(&Host));
+
+fn text(host: &Host, text: &str) {
+    host.file(ODD, text);
 }
+
+const CASES: [Case; 20] = [
+    ("more values than any spec", |host| text(host, &laughs())),
+    ("more values than any spec", |host| {
+        let long = "x".repeat(1 << 19);
+        text(
+            host,
+            &format!("a: &x {long}\nb: [{}]\n", "*x,".repeat(1000)),
+        );
+    }),
+    ("a part of", |host| text(host, "a: &x [*x]\n")),
+    ("merges", |host| text(host, "a: &x {}\nb: {<<: *x}\n")),
+    ("tags", |host| text(host, "a: !!binary aGVsbG8=\n")),
+    ("nested too deep", |host| {
+        text(host, &format!("a: {}", "[".repeat(100)));
+    }),
+    ("", |host| text(host, &"[".repeat(1 << 20))),
+    ("", |host| text(host, &"{a: ".repeat(1 << 18))),
+    ("", |host| text(host, &"- ".repeat(1 << 19))),
+    ("", |host| text(host, &"? ".repeat(1 << 19))),
+    ("more values than any spec", |host| {
+        text(host, &format!("[{}]", "0,".repeat(500_000)));
+    }),
+    ("twice", |host| text(host, "kind: a/b\nkind: a/b\n")),
+    ("invalid utf-8", |host| {
+        host.file(ODD, b"\xff\xfe");
+    }),
+    ("not a regular file", |host| {
+        host.node(ODD, &["p"]);
+    }),
+    ("not a regular file", |host| {
+        host.directory("/etc/cdi");
+        UnixListener::bind(host.at(ODD)).unwrap();
+    }),
+    ("larger than 1048576 bytes", |host| {
+        host.directory("/etc/cdi");
+        File::create(host.at(ODD))
+            .unwrap()
+            .set_len(100 << 20)
+            .unwrap();
+    }),
+    ("Is a directory", |host| {
+        host.directory("/etc/cdi/odd.yaml");
+    }),
+    ("symbolic links", |host| {
+        host.link(ODD, "odd.yaml");
+    }),
+    ("symbolic links", |host| {
+        host.link(ODD, "b.yaml").link("/etc/cdi/b.yaml", "odd.yaml");
+    }),
+    ("No such file", |host| {
+        host.link(ODD, "/nowhere");
+    }),
+];
 
 #[test]
 fn odd_files_are_told_and_no_more() {
@@ -95,9 +96,8 @@ fn odd_files_are_told_and_no_more() {
     }
     let limit = format!("--data={MEMORY}");
     let before = words(&["prlimit", &limit]);
-    let cases = cases();
-    hostile_cases(cases.len());
-    for (message, make) in cases {
+    hostile_cases(CASES.len());
+    for (message, make) in CASES {
         let host = Host::new();
         host.file("/etc/cdi/good.yaml", spec("v.com/c", "x"));
         make(&host);
