@@ -70,6 +70,7 @@ pub struct DeviceNode {
     /// Its path in the container.
     pub path: String,
     /// Its path on the host, if that is another one.
+    #[serde(deserialize_with = "not_empty")]
     pub host_path: Option<String>,
     /// `b`, `c`, `u` or `p`; empty if the host's node tells.
     #[serde(rename = "type")]
@@ -161,6 +162,12 @@ fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
     deserializer: D,
 ) -> Result<T, D::Error> {
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
+
+/// An empty text is the same as none.
+fn not_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let text: Option<String> = Option::deserialize(deserializer)?;
+    Ok(text.filter(|text| !text.is_empty()))
 }
 
 impl Spec {

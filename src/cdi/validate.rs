@@ -110,7 +110,7 @@ fn position(version: &str) -> Option<usize> {
 }
 
 fn has_host_path(node: &DeviceNode) -> bool {
-    node.host_path.as_ref().is_some_and(|path| !path.is_empty())
+    node.host_path.is_some()
 }
 
 fn check_device(device: &Device) -> Result<(), String> {
