@@ -12,7 +12,7 @@ mod yaml;
 use std::ffi::OsStr;
 use std::path::Path;
 
-pub use registry::{Registry, SpecFile, read_all, read_files, winner};
+pub use registry::{Registry, Shared, SpecFile, read_all, read_files};
 pub use simplify::simplify;
 pub use validate::{
     MAX_CLASS, MAX_VENDOR, check, is_annotation_key, is_device_name, is_kind_part, minimum_version,

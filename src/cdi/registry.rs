@@ -133,17 +133,38 @@ impl<'f> Registry<'f> {
         winners.filter_map(|(name, files)| Some((name.as_str(), winner(files)?)))
     }
 
-    /// The devices that several files have, with these files.
-    pub fn shared(&self) -> impl Iterator<Item = (&str, &[&'f SpecFile])> {
-        let all = self.devices.iter();
-        all.filter(|(_, files)| files.len() > 1)
-            .map(|(name, files)| (name.as_str(), files.as_slice()))
+    /// The devices that several files have, once for each set of files.
+    #[must_use]
+    pub fn shared(&self) -> Vec<Shared<'_>> {
+        let mut sets: BTreeMap<Vec<&Path>, Shared<'_>> = BTreeMap::new();
+        for (name, files) in self.devices.iter().filter(|(_, files)| files.len() > 1) {
+            let paths = files.iter().map(|file| file.path.as_path()).collect();
+            let names = Vec::new();
+            let set = sets.entry(paths).or_insert(Shared { files, names });
+            set.names.push(name);
+        }
+        sets.into_values().collect()
+    }
+}
+
+/// Devices that the same files have.
+pub struct Shared<'r> {
+    /// The files, lowest precedence first.
+    pub files: &'r [&'r SpecFile],
+    /// The qualified names of the devices.
+    pub names: Vec<&'r str>,
+}
+
+impl Shared<'_> {
+    /// The file from which engines take the devices; none if they take them from no file.
+    #[must_use]
+    pub fn winner(&self) -> Option<&SpecFile> {
+        winner(self.files)
     }
 }
 
 /// The file that counts of those that have a device: none if two of them are in one directory, even if a third one is in another.
-#[must_use]
-pub fn winner<'f>(files: &[&'f SpecFile]) -> Option<&'f SpecFile> {
+fn winner<'f>(files: &[&'f SpecFile]) -> Option<&'f SpecFile> {
     let mut directories = BTreeSet::new();
     let mut parents = files.iter().map(|file| file.path.parent());
     let are_alone = parents.all(|parent| directories.insert(parent));
@@ -192,10 +213,13 @@ mod tests {
                 ("v/c=one", "/b/1.yaml".to_owned()),
             ]
         );
-        let shared: Vec<_> = registry
-            .shared()
-            .map(|(name, it)| (name, it.len()))
+        let shared = registry.shared();
+        let shared: Vec<_> = shared
+            .iter()
+            .map(|it| (it.files.len(), &it.names[..]))
             .collect();
-        assert_eq!(shared, [("v/c=one", 2), ("v/c=three", 3), ("v/c=two", 2)]);
+        let expected: [(_, &[&str]); 3] =
+            [(2, &["v/c=two"]), (3, &["v/c=three"]), (2, &["v/c=one"])];
+        assert_eq!(shared, expected);
     }
 }

@@ -8,7 +8,8 @@ use argh::{ArgsInfo, FromArgs};
 use serde_json::{Value, json};
 
 use super::directories;
-use crate::cdi::{Registry, SpecFile, read_all, winner};
+use crate::cdi::{Registry, SpecFile, read_all};
+use crate::command::finding::few;
 use crate::rootfs::Root;
 use crate::stdout::{output, output_json};
 
@@ -62,23 +63,17 @@ impl List {
     }
 }
 
-fn faults<'f>(files: &'f [SpecFile], registry: &Registry<'f>) -> Vec<Fault<'f>> {
+fn faults<'f>(files: &'f [SpecFile], registry: &'f Registry<'f>) -> Vec<Fault<'f>> {
     let unusable = files
         .iter()
         .filter_map(|file| Some((file, file.spec.as_ref().err()?.to_string())));
-    let conflicts = registry
-        .shared()
-        .filter(|(_, files)| winner(files).is_none())
-        .filter_map(|(name, files)| {
-            let (first, others) = files.split_first()?;
-            let others: Vec<_> = others
-                .iter()
-                .map(|it| it.path.display().to_string())
-                .collect();
-            let others = others.join(", ");
-            let reason = format!("{name} is also in {others}: engines take neither; remove one");
-            Some((*first, reason))
-        });
+    let conflicts = registry.shared().into_iter().filter_map(|shared| {
+        let (first, others) = shared.files.split_first()?;
+        let others = few(others.iter().map(|file| file.path.display()));
+        let names = few(&shared.names);
+        let reason = format!("{names}: also in {others}: engines take neither; remove one");
+        shared.winner().is_none().then_some((*first, reason))
+    });
     unusable.chain(conflicts).collect()
 }
 

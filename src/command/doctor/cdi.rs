@@ -6,8 +6,8 @@ use std::path::{Display, Path};
 
 use super::{Check, Finding, few};
 use crate::cdi::{
-    DeviceNode, Hook, MAX_CLASS, MAX_VENDOR, Mount, Registry, Spec, SpecFile, is_annotation_key,
-    winner,
+    DeviceNode, Hook, MAX_CLASS, MAX_VENDOR, Mount, Registry, Shared, Spec, SpecFile,
+    is_annotation_key,
 };
 use crate::driver::name::driver_version;
 use crate::host::allowance::Unusable;
@@ -285,26 +285,16 @@ fn mounts(spec: &Spec) -> impl Iterator<Item = &Mount> {
 
 fn devices_are_unique(host: &Inventory) -> Vec<Finding> {
     let registry = Registry::of(&host.specs);
-    // One finding for each set of files, not one for each device.
-    let mut devices: BTreeMap<Vec<&Path>, (&[&SpecFile], Vec<&str>)> = BTreeMap::new();
-    for (name, files) in registry.shared() {
-        let paths = files.iter().map(|file| file.path.as_path()).collect();
-        let (_, names) = devices.entry(paths).or_insert((files, Vec::new()));
-        names.push(name);
-    }
-    devices
-        .values()
-        .map(|(files, names)| duplicate(files, names))
-        .collect()
+    registry.shared().iter().map(duplicate).collect()
 }
 
-fn duplicate(files: &[&SpecFile], names: &[&str]) -> Finding {
+fn duplicate(shared: &Shared<'_>) -> Finding {
     let finding = format!(
         "{}: in {}",
-        few(names),
-        few(files.iter().map(|file| file.path.display()))
+        few(&shared.names),
+        few(shared.files.iter().map(|file| file.path.display()))
     );
-    match winner(files) {
+    match shared.winner() {
         Some(winner) => Finding::warning(
             "cdi-device-overridden",
             finding,
