@@ -13,7 +13,7 @@ mod toolkit;
 use std::ffi::OsString;
 use std::iter::{empty, once};
 
-use argh::{CommandInfoWithArgs, FlagInfoKind};
+use argh::{CommandInfoWithArgs, FlagInfoKind, Optionality, PositionalInfo};
 
 use environment::{Setting, settings};
 use flag::{HELP, nearest_flag, split_flag};
@@ -294,7 +294,12 @@ impl<'a> Line<'a> {
     }
 
     fn check_positionals(&mut self) -> Result<(), Usage> {
-        let places = self.current.command.positionals.len();
+        let positionals = self.current.command.positionals;
+        let is_list = |it: &PositionalInfo| matches!(it.optionality, Optionality::Repeating);
+        let places = match positionals.last() {
+            Some(last) if is_list(last) => usize::MAX,
+            _ => positionals.len(),
+        };
         let Some(extra) = self.positionals.get(places) else {
             return Ok(());
         };

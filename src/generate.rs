@@ -22,7 +22,7 @@ use anyhow::{Context, Result, anyhow};
 
 use crate::cdi::{self, Spec};
 use crate::driver::Driver;
-use crate::driver::dev::Dev;
+use crate::driver::dev::{Dev, Node};
 use crate::driver::files::Files;
 use crate::driver::root::Asked;
 use crate::driver::smi::List;
@@ -104,6 +104,7 @@ struct Device {
 }
 
 /// What a mode gives: the common part, and the devices.
+#[derive(Default)]
 struct Parts {
     common: Part,
     devices: Vec<Device>,
@@ -132,8 +133,7 @@ pub fn generate(
     }
     let parts = mode::parts(&source, &mut notes)?;
     if parts.devices.is_empty() {
-        let nothing = anyhow!("no device is left that containers could get");
-        return Err(Failure::NoDevices(nothing));
+        return Err(Failure::NoDevices(mode::nothing(&source)));
     }
     let mut specs = vec![("", source.spec(&options.class, &parts, |_| true)?)];
     if options.splits_coherent {
@@ -154,6 +154,24 @@ impl Source<'_> {
         let path = &self.driver.root;
         let root = self.host.open_root(path);
         root.with_context(|| format!("cannot open the driver's root {}", path.display()))
+    }
+
+    /// The node of this name below /dev, or why a container could not use it.
+    fn node(&self, name: &str) -> Result<Node, String> {
+        let known = self
+            .driver
+            .nodes
+            .iter()
+            .find(|it| it.name == Path::new(name));
+        let path = self.dev.on_host(&Path::new("/dev").join(name));
+        match self.dev.node(name) {
+            None => Err(format!("there is no device {}", path.display())),
+            Some(_) if known.is_some_and(|it| !it.is_right()) => Err(format!(
+                "{} has not the numbers that the kernel has for it",
+                path.display()
+            )),
+            Some(node) => Ok(node),
+        }
     }
 
     /// The driver's version. Fails where it is not known, or where there are no libraries of it.

@@ -51,7 +51,7 @@ impl Inventory {
         let root = Root::open(root)
             .with_context(|| format!("cannot open the root directory {}", root.display()))?;
         let mut engines = setup::read_all(&root);
-        let specs = cdi::read_all(&root);
+        let specs = cdi::read_all(&root, &cdi::DIRECTORIES.map(PathBuf::from));
         if !specs.is_empty() {
             setup::search_programs(&root, &mut engines);
         }
@@ -61,6 +61,18 @@ impl Inventory {
             specs,
             hooks: hooks_dir::read_all(&root),
             programs: programs(&root),
+            root,
+        })
+    }
+
+    /// The same as far as CDI specs name it: these specs and the driver alone.
+    pub fn of_specs(root: Root, specs: Vec<SpecFile>, driver: Asked<'_>) -> Result<Self> {
+        Ok(Self {
+            driver: Driver::read(&root, driver)?,
+            engines: Vec::new(),
+            specs,
+            hooks: Vec::new(),
+            programs: Vec::new(),
             root,
         })
     }

@@ -44,6 +44,7 @@ part packages sh tests/fixtures/install.sh gcc mmdebstrap tar zstd ldconfig=libc
   NVIDIA_CTK_SHA256=$(awk -v file="$binary" '$2 == file { print $1 }' "$temp/log")
   export NVIDIA_CTK_BINARY NVIDIA_CTK_SHA256 RUST_BACKTRACE=1
   part tests cargo test --locked
+  part cdi-reader tests/cdi-reader/run.sh tests/fixtures/cdi
   part demo sh packaging/demo.sh
   if [ -n "$long" ]; then
     for script in tests/long/*.sh; do part "$(basename "$script" .sh)" sh "$script"; done

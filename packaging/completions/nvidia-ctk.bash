@@ -57,6 +57,21 @@ _nvidia-ctk() {
             default)
                 cmd="nvidia-ctk_config_default"
                 ;;
+            cdi)
+                cmd="nvidia-ctk_cdi"
+                ;;
+            list)
+                cmd="nvidia-ctk_cdi_list"
+                ;;
+            check)
+                cmd="nvidia-ctk_cdi_check"
+                ;;
+            transform)
+                cmd="nvidia-ctk_cdi_transform"
+                ;;
+            root)
+                cmd="nvidia-ctk_cdi_transform_root"
+                ;;
             doctor)
                 cmd="nvidia-ctk_doctor"
                 ;;
@@ -87,7 +102,7 @@ _nvidia-ctk() {
     case "${cmd}" in
         nvidia-ctk)
             opts="--help --debug -d --quiet --version -v --list"
-            cmds="hook runtime config doctor info install uninstall system"
+            cmds="hook runtime config cdi doctor info install uninstall system"
             case "${prev}" in
                 *)
                     COMPREPLY=( $(compgen -W "${opts} ${cmds}" -- "${cur}") )
@@ -411,6 +426,97 @@ _nvidia-ctk() {
             opts="--help --output -o"
             case "${prev}" in
                 --output | -o)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=( $(compgen -W "${opts} ${cmds}" -- "${cur}") )
+                    return 0
+                    ;;
+            esac
+            ;;
+        nvidia-ctk_cdi)
+            opts="--help"
+            cmds="list check transform"
+            case "${prev}" in
+                *)
+                    COMPREPLY=( $(compgen -W "${opts} ${cmds}" -- "${cur}") )
+                    return 0
+                    ;;
+            esac
+            ;;
+        nvidia-ctk_cdi_list)
+            opts="--help --spec-dir --json --root"
+            case "${prev}" in
+                --spec-dir)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                --root)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=( $(compgen -W "${opts} ${cmds}" -- "${cur}") )
+                    return 0
+                    ;;
+            esac
+            ;;
+        nvidia-ctk_cdi_check)
+            opts="--help --spec-dir --json --root --driver-root --dev-root"
+            case "${prev}" in
+                --spec-dir)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                --root)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                --driver-root)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                --dev-root)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=( $(compgen -W "${opts} ${cmds}" -- "${cur}") )
+                    return 0
+                    ;;
+            esac
+            ;;
+        nvidia-ctk_cdi_transform)
+            opts="--help"
+            cmds="root"
+            case "${prev}" in
+                *)
+                    COMPREPLY=( $(compgen -W "${opts} ${cmds}" -- "${cur}") )
+                    return 0
+                    ;;
+            esac
+            ;;
+        nvidia-ctk_cdi_transform_root)
+            opts="--help --from --to --relative-to --input --output"
+            case "${prev}" in
+                --from)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                --to)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                --relative-to)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                --input)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                --output)
                     COMPREPLY=()
                     return 0
                     ;;

@@ -70,6 +70,7 @@ pub struct DeviceNode {
     /// Its path in the container.
     pub path: String,
     /// Its path on the host, if that is another one.
+    #[serde(deserialize_with = "not_empty")]
     pub host_path: Option<String>,
     /// `b`, `c`, `u` or `p`; empty if the host's node tells.
     #[serde(rename = "type")]
@@ -163,6 +164,12 @@ fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
+/// An empty text is the same as none.
+fn not_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let text: Option<String> = Option::deserialize(deserializer)?;
+    Ok(text.filter(|text| !text.is_empty()))
+}
+
 impl Spec {
     /// The qualified names of the devices.
     pub fn qualified_names(&self) -> impl Iterator<Item = String> {
@@ -188,6 +195,13 @@ impl Spec {
     pub fn edits(&self) -> impl Iterator<Item = &ContainerEdits> {
         let of_devices = self.devices.iter().map(|device| &device.container_edits);
         std::iter::once(&self.container_edits).chain(of_devices)
+    }
+
+    /// The same, to be changed.
+    pub fn edits_mut(&mut self) -> impl Iterator<Item = &mut ContainerEdits> {
+        let devices = self.devices.iter_mut();
+        let of_devices = devices.map(|device| &mut device.container_edits);
+        std::iter::once(&mut self.container_edits).chain(of_devices)
     }
 }
 

@@ -17,13 +17,16 @@ const STAGES: [&str; 6] = [
     "poststop",
 ];
 const DEVICE_TYPES: [&str; 5] = ["", "b", "c", "u", "p"];
+/// Longest vendor, which is the name of a domain.
+pub const MAX_VENDOR: usize = 253;
+/// Longest class, and longest name of an annotation.
+pub const MAX_CLASS: usize = 63;
 /// Longest class of service: it is the name of a directory.
 const MAX_CLOS_ID: usize = 4095;
 
 /// Refuses what engines refuse: such a file counts for nothing. The error names the part that is wrong.
 pub fn check(spec: &Spec) -> Result<(), String> {
     let version = spec.cdi_version.trim_start_matches('v');
-    let position = |version: &str| VERSIONS.iter().position(|it| *it == version);
     if position(version).is_none() {
         return Err(format!("cdiVersion '{}' is not known", spec.cdi_version));
     }
@@ -93,8 +96,21 @@ pub fn minimum_version(spec: &Spec) -> &'static str {
     needed.map_or("0.3.0", |(version, _)| version)
 }
 
+/// Makes the version one that has all that the spec says, if it is too old for that.
+pub fn raise_version(spec: &mut Spec) {
+    let minimum = minimum_version(spec);
+    if position(spec.cdi_version.trim_start_matches('v')) < position(minimum) {
+        minimum.clone_into(&mut spec.cdi_version);
+    }
+}
+
+/// The place of a version among all of them; none if it is not known.
+fn position(version: &str) -> Option<usize> {
+    VERSIONS.iter().position(|it| *it == version)
+}
+
 fn has_host_path(node: &DeviceNode) -> bool {
-    node.host_path.as_ref().is_some_and(|path| !path.is_empty())
+    node.host_path.is_some()
 }
 
 fn check_device(device: &Device) -> Result<(), String> {
@@ -210,6 +226,20 @@ pub fn is_device_name(text: &str) -> bool {
     is_name(text, "_-.:")
 }
 
+/// Whether an annotation may have this key: a name, with the domain of who invented it and a slash before it.
+#[must_use]
+pub fn is_annotation_key(text: &str) -> bool {
+    let (domain, name) = text
+        .split_once('/')
+        .map_or((None, text), |(domain, name)| (Some(domain), name));
+    let is_label = |label: &str| {
+        let is_lower = |c: char| !c.is_ascii_uppercase();
+        is_name(label, "-") && label.chars().all(is_lower)
+    };
+    let is_domain = |it: &str| it.len() <= MAX_VENDOR && it.split('.').all(is_label);
+    name.len() <= MAX_CLASS && is_name(name, "_-.") && domain.is_none_or(is_domain)
+}
+
 fn is_name(text: &str, between: &str) -> bool {
     let is_end = |c: char| c.is_ascii_alphanumeric();
     text.starts_with(is_end)
@@ -238,6 +268,28 @@ mod tests {
             Err(err) => return err.to_string(),
         };
         check(&spec).err().unwrap_or_default()
+    }
+
+    #[test]
+    fn keys_of_annotations() {
+        let long = "x".repeat(MAX_CLASS);
+        for (key, is_key) in [
+            ("a", true),
+            ("A_b.c-d", true),
+            ("vendor.com/x", true),
+            (long.as_str(), true),
+            (&format!("{long}x"), false),
+            ("", false),
+            ("bad key!", false),
+            ("-a", false),
+            ("/a", false),
+            ("a/b/c", false),
+            ("Vendor.com/a", false),
+            ("a..b/c", false),
+            (&format!("{}a/b", "a.".repeat(127)), false),
+        ] {
+            assert_eq!(is_annotation_key(key), is_key, "{key}");
+        }
     }
 
     #[test]

@@ -123,7 +123,7 @@ fn edits(edits: &ContainerEdits) -> Node<'_> {
 fn device_node(node: &DeviceNode) -> Node<'_> {
     object([
         ("path", text(&node.path)),
-        ("hostPath", node.host_path.as_deref().and_then(optional)),
+        ("hostPath", node.host_path.as_deref().and_then(text)),
         ("type", optional(&node.kind)),
         ("major", bare(&node.major)),
         ("minor", bare(&node.minor)),

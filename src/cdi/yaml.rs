@@ -12,6 +12,11 @@ const MAX_DEPTH: usize = 64;
 const MAX_VALUES: usize = 1 << 16;
 /// So many bytes of text count as one value more.
 const TEXT_PER_VALUE: usize = 256;
+/// saphyr keeps all of a list, 100 bytes for each of these characters, until it knows whether the list is a key.
+const INDICATORS: &[u8] = b"[]{},:?";
+/// Most of these characters in one document.
+const MAX_INDICATORS: usize = 2 * MAX_VALUES;
+const TOO_MANY: &str = "it has more values than any spec";
 /// saphyr's number of no anchor.
 const NO_ANCHOR: usize = 0;
 /// The key that takes members from another object, in YAML 1.1.
@@ -19,6 +24,10 @@ const MERGE: &str = "<<";
 
 /// Reads the first document of `text`. The error tells where it is.
 pub(super) fn parse(text: &str) -> Result<Value, String> {
+    let indicators = text.bytes().filter(|byte| INDICATORS.contains(byte));
+    if indicators.count() > MAX_INDICATORS {
+        return Err(TOO_MANY.to_owned());
+    }
     let mut reader = Reader {
         parser: Parser::new_from_str(text),
         left: MAX_VALUES,
@@ -79,7 +88,7 @@ impl<'t> Reader<'t> {
     /// Refuses a document that goes beyond the bound.
     fn count(&mut self, values: usize, span: &Span) -> Result<(), String> {
         let left = self.left.checked_sub(values);
-        let refuse = || error_at(span.start.line(), "it has more values than any spec");
+        let refuse = || error_at(span.start.line(), TOO_MANY);
         self.left = left.ok_or_else(refuse)?;
         Ok(())
     }

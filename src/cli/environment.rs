@@ -117,6 +117,8 @@ const CTK: &[Variables] = &[
     of(LINKS, "create-device-nodes", &["CREATE_DEVICE_NODES"]),
     of(LINKS, "watch", &["WATCH"]),
     of(LINKS, "dry-run", &["DRY_RUN"]),
+    of("list", "spec-dir", &[SPEC_DIRS]),
+    of("check", "spec-dir", &[SPEC_DIRS]),
 ];
 
 const GENERATE: &str = "generate";
@@ -154,6 +156,9 @@ const STRICT: Variables = Variables {
     flag: "strict",
     names: &["NVIDIA_CTK_STRICT"],
 };
+
+/// A list with commas.
+const SPEC_DIRS: &str = "NVIDIA_CTK_CDI_SPEC_DIRS";
 
 /// What a variable says of a flag.
 pub(super) struct Setting {

@@ -1,15 +1,24 @@
 //! The commands for CDI specs.
 
+mod check;
 mod generate;
+mod list;
+mod transform;
 
+use std::io;
+use std::path::{Path, PathBuf, absolute};
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use argh::{ArgsInfo, FromArgs};
 
+use crate::cdi::DIRECTORIES;
+use check::Check;
 use generate::Generate;
+use list::List;
+use transform::Transform;
 
-/// Write CDI specs, the files in which container engines look devices up.
+/// Write CDI specs, look at them, compare them with this host, and change them.
 #[derive(FromArgs, ArgsInfo)]
 #[argh(subcommand, name = "cdi", help_triggers("-h", "--help"))]
 pub struct Cdi {
@@ -24,13 +33,43 @@ pub struct Cdi {
 pub enum CdiCommand {
     /// `generate`
     Generate(Generate),
+    /// `list`
+    List(List),
+    /// `check`
+    Check(Check),
+    /// `transform`
+    Transform(Transform),
 }
 
 impl Cdi {
-    /// Runs the command.
+    /// Runs the command and returns the exit code.
     pub fn run(&self) -> Result<ExitCode> {
         match &self.command {
             CdiCommand::Generate(command) => command.run(),
+            CdiCommand::List(command) => command.run(),
+            CdiCommand::Check(command) => command.run(),
+            CdiCommand::Transform(command) => command.run().map(|()| ExitCode::SUCCESS),
         }
     }
+}
+
+/// The directories of specs below `root` that `--spec-dir` names, or those in which engines look.
+fn directories(spec_dirs: &[PathBuf], root: &Path) -> Result<Vec<PathBuf>> {
+    if spec_dirs.is_empty() {
+        return Ok(DIRECTORIES.map(PathBuf::from).into());
+    }
+    let is_named = |dir: &PathBuf| !dir.as_os_str().is_empty();
+    ensure!(spec_dirs.iter().all(is_named), "--spec-dir has no value");
+    Ok(spec_dirs
+        .iter()
+        .map(|dir| below(root, dir))
+        .collect::<io::Result<_>>()?)
+}
+
+/// The path as the tree at `root` has it: on this host it may be relative.
+fn below(root: &Path, path: &Path) -> io::Result<PathBuf> {
+    if root == Path::new("/") {
+        return absolute(path);
+    }
+    Ok(path.to_owned())
 }

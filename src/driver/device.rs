@@ -70,8 +70,9 @@ impl Majors {
             .map(|(_, major)| major)
     }
 
-    /// The numbers of the node at this path below /dev.
-    pub(super) fn expected(&self, path: &Path) -> (Option<u64>, Option<u64>) {
+    /// The numbers that the node at this path below /dev has to have, as far as the kernel tells.
+    #[must_use]
+    pub fn expected(&self, path: &Path) -> (Option<u64>, Option<u64>) {
         let text = path.to_str().unwrap_or_default();
         let number = |prefix| text.strip_prefix(prefix)?.parse().ok();
         match text {

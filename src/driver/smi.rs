@@ -13,8 +13,18 @@ pub struct ListedGpu {
     pub index: u32,
     /// Its UUID.
     pub uuid: String,
-    /// The UUIDs of its MIG devices, by their index.
-    pub mig: Vec<String>,
+    /// The UUIDs of its MIG devices.
+    mig: Vec<String>,
+    /// Whether the devices are counted from 0 without a gap.
+    is_whole: bool,
+}
+
+impl ListedGpu {
+    /// The UUIDs of its MIG devices by their index, if there are so many and all of them are listed.
+    #[must_use]
+    pub fn mig_uuids(&self, count: usize) -> Option<&[String]> {
+        (self.is_whole && self.mig.len() == count).then_some(&self.mig)
+    }
 }
 
 impl List {
@@ -29,11 +39,12 @@ impl List {
                     index,
                     uuid: uuid.to_owned(),
                     mig: Vec::new(),
+                    is_whole: true,
                 });
             } else if let Some((index, uuid)) = mig(line)
                 && let Some(gpu) = gpus.last_mut()
-                && usize::try_from(index).ok() == Some(gpu.mig.len())
             {
+                gpu.is_whole &= usize::try_from(index).ok() == Some(gpu.mig.len());
                 gpu.mig.push(uuid.to_owned());
             }
         }
@@ -89,7 +100,8 @@ mod tests {
             GPU 12: NVIDIA A100 (UUID: GPU-6d5ba0d6-d33d-2b2c-524d-9e3d8d2b8a77)\n\
             \x20 MIG 1g.5gb      Device  0: (UUID: MIG-GPU-6d5ba0d6-d33d-2b2c-524d-9e3d8d2b8a77/1/0)\n";
         let list = List::parse(text);
-        let of = |index, uuid: &str, mig: &[&str]| ListedGpu {
+        let of = |index, uuid: &str, is_whole, mig: &[&str]| ListedGpu {
+            is_whole,
             index,
             uuid: uuid.to_owned(),
             mig: mig.iter().map(|&it| it.to_owned()).collect(),
@@ -100,14 +112,17 @@ mod tests {
                 of(
                     0,
                     "GPU-5d5ba0d6-d33d-2b2c-524d-9e3d8d2b8a77",
+                    false,
                     &[
                         "MIG-c6d4f1ef-42e4-5de3-91c7-45d71c87eb3f",
-                        "MIG-cba663e8-9bed-5b25-b243-5985ef7c9beb"
+                        "MIG-cba663e8-9bed-5b25-b243-5985ef7c9beb",
+                        "MIG-cba663e8-9bed-5b25-b243-5985ef7c9bec"
                     ]
                 ),
-                of(12, "GPU-6d5ba0d6-d33d-2b2c-524d-9e3d8d2b8a77", &[])
+                of(12, "GPU-6d5ba0d6-d33d-2b2c-524d-9e3d8d2b8a77", true, &[])
             ]
         );
+        assert_eq!(list.0[0].mig_uuids(3), None, "one is missing");
         assert!(List::parse("").is_empty() && List::parse("GPU x\nMIG\nGPU : (UUID: )").is_empty());
     }
 }

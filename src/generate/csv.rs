@@ -5,7 +5,7 @@
 use std::ffi::OsStr;
 use std::path::{Component, Path, PathBuf};
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, ensure};
 
 use super::hooks::Link;
 use super::names::Strategy;
@@ -15,6 +15,9 @@ use crate::driver::files::{DriverFile, Library};
 use crate::glob;
 use crate::rootfs::{Kind, Root, is_not_there};
 
+/// Where Jetson's packages have their lists.
+const DIRECTORY: &str = "/etc/nvidia-container-runtime/host-files-for-container.d";
+const LISTS: [&str; 3] = ["devices.csv", "drivers.csv", "l4t.csv"];
 /// Largest list.
 const MAX_LIST: u64 = 1 << 20;
 /// Most paths that one pattern, and most links that one path may lead to.
@@ -61,24 +64,24 @@ pub(super) fn parts(source: &Source<'_>, notes: &mut Notes) -> Result<Parts> {
     Ok(lists.finish())
 }
 
-/// The texts of the lists that are there. Fails if there is none.
+/// The texts of the lists that were given, or that are there. Fails if there is none.
 fn lists(source: &Source<'_>, notes: &mut Notes) -> Result<Vec<String>> {
-    let files = &source.options.csv.files;
+    if let Some(lists) = &source.options.csv.lists {
+        return Ok(lists.clone());
+    }
     let mut texts = Vec::new();
-    for path in files {
-        match source.host.read(path, MAX_LIST) {
+    for path in LISTS.map(|name| Path::new(DIRECTORY).join(name)) {
+        match source.host.read(&path, MAX_LIST) {
             Ok(bytes) => texts.push(String::from_utf8_lossy(&bytes).into_owned()),
             Err(err) if is_not_there(&err) => {}
             Err(err) => notes.warn(format!("{}: {err}", path.display())),
         }
     }
-    if texts.is_empty() {
-        let names: Vec<_> = files.iter().map(|it| it.display().to_string()).collect();
-        bail!(
-            "none of the lists {} can be read: install the package nvidia-l4t-init, or name lists with --csv.file",
-            names.join(", ")
-        );
-    }
+    ensure!(
+        !texts.is_empty(),
+        "there is no {} in {DIRECTORY}: install the package nvidia-l4t-init, or name lists with --csv.file",
+        LISTS.join(", ")
+    );
     Ok(texts)
 }
 

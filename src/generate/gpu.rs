@@ -12,6 +12,7 @@ use crate::driver::mig::MigInstance;
 use crate::driver::smi::ListedGpu;
 
 const DRI: &str = "/dev/dri";
+const REMEDY: &str = "; --create-devices makes missing nodes";
 const CAPABILITIES: &str = "/dev/nvidia-caps";
 
 /// A GPU that containers may get, with its index.
@@ -109,30 +110,23 @@ impl<'d> Indexed<'d> {
 
     /// The UUID of an instance, if it is certain which one it is: a wrong one would be another tenant's.
     pub(super) fn mig_uuid(&self, source: &Source<'_>, position: usize) -> Option<&'d str> {
-        let uuids = &self.listed?.mig;
-        if uuids.len() != self.instances(source).len() {
-            return None;
-        }
-        uuids.get(position).map(String::as_str)
+        let listed = self.listed?;
+        let count = self.instances(source).len();
+        listed.mig_uuids(count)?.get(position).map(String::as_str)
     }
 
     fn node(&self, source: &Source<'_>, notes: &mut Notes) -> Option<Node> {
-        let address = &self.gpu.bus_id;
-        let Some(minor) = self.gpu.minor else {
-            notes.error(format!("GPU {address}: the kernel module does not tell the number of its node; it is left out"));
-            return None;
+        let node = match self.gpu.minor {
+            Some(minor) => source.node(&format!("nvidia{minor}")),
+            None => Err("the kernel module does not say the number of its node".to_owned()),
         };
-        let node = source.dev.node(format!("nvidia{minor}"));
-        if node.is_none() {
+        let left_out = |why| {
             notes.error(format!(
-                "GPU {address}: there is no {}, so it is left out; --create-devices makes the node",
-                source
-                    .dev
-                    .on_host(&PathBuf::from(format!("/dev/nvidia{minor}")))
-                    .display()
+                "GPU {} is left out: {why}{REMEDY}",
+                self.gpu.bus_id
             ));
-        }
-        node
+        };
+        node.map_err(left_out).ok()
     }
 }
 
@@ -164,27 +158,15 @@ fn capability(
     minor: Option<u32>,
     notes: &mut Notes,
 ) -> Option<Node> {
-    let name = minor.map(|minor| format!("nvidia-caps/nvidia-cap{minor}"));
-    let node = name.as_ref().and_then(|name| source.dev.node(name));
-    if node.is_none() {
-        let (gpu, gi, ci) = (
-            instance.gpu,
-            instance.gpu_instance,
-            instance.compute_instance,
-        );
-        let missing = match name {
-            Some(name) => format!(
-                "there is no {}",
-                source
-                    .dev
-                    .on_host(&PathBuf::from("/dev").join(name))
-                    .display()
-            ),
-            None => "the kernel module does not tell the number of its node".to_owned(),
-        };
+    let node = match minor {
+        Some(minor) => source.node(&format!("nvidia-caps/nvidia-cap{minor}")),
+        None => Err("the kernel module does not say the number of its node".to_owned()),
+    };
+    let left_out = |why| {
         notes.error(format!(
-            "MIG instance {gi}, {ci} of /dev/nvidia{gpu}: {missing}, so it is left out; --create-devices makes the node"
+            "MIG instance {}:{} of /dev/nvidia{} is left out: {why}{REMEDY}",
+            instance.gpu_instance, instance.compute_instance, instance.gpu
         ));
-    }
-    node
+    };
+    node.map_err(left_out).ok()
 }

@@ -1,7 +1,5 @@
 //! Modes: which devices a spec is for.
 
-use std::path::PathBuf;
-
 use anyhow::anyhow;
 
 use super::hooks::DISABLE_DEVICE_NODE_MODIFICATION;
@@ -55,8 +53,8 @@ pub const MODES: [(&str, Mode); 11] = [
 
 /// Where Jetson's lists of files are, and what is left out of them.
 pub struct Csv {
-    /// The lists.
-    pub files: Vec<PathBuf>,
+    /// The texts of the lists; none for those that the host has in the usual place.
+    pub lists: Option<Vec<String>>,
     /// Patterns of links that are not made.
     pub ignored: Vec<String>,
 }
@@ -99,6 +97,27 @@ fn has_integrated_gpu(source: &Source<'_>) -> bool {
     source.driver.is_integrated() || models.any(|it| it.contains("NVIDIA Thor"))
 }
 
+/// Why there are no devices.
+pub(super) fn nothing(source: &Source<'_>) -> anyhow::Error {
+    let nodes = match source.options.mode {
+        Mode::Auto | Mode::Nvml => return select::nothing(source),
+        Mode::Csv => return anyhow!("the csv lists name no device that is there"),
+        Mode::Management => "nvidia*",
+        Mode::Gds => "nvidia-fs*",
+        Mode::Gdrcopy => "gdrdrv",
+        Mode::Mofed => "infiniband/uverbs*",
+        Mode::Nvswitch => "nvidia-nvswitch*",
+        Mode::Imex => "nvidia-caps-imex-channels/channel*",
+        Mode::MigCaps => "nvidia-caps/nvidia-cap1",
+        Mode::Wsl => "dxg",
+    };
+    let pattern = source.driver.dev_root.join("dev").join(nodes);
+    anyhow!(
+        "there is no {}: this host has no such device, or its module is not loaded",
+        pattern.display()
+    )
+}
+
 fn nvml(source: &Source<'_>, notes: &mut Notes) -> Result<Parts, Failure> {
     if source.driver.kernel.is_none() {
         return Err(Failure::NotLoaded(anyhow!(
@@ -108,7 +127,7 @@ fn nvml(source: &Source<'_>, notes: &mut Notes) -> Result<Parts, Failure> {
     let version = source.version()?;
     let files = source.files(version, notes)?;
     let mut common = Part::default();
-    for node in nodes::control(source) {
+    for node in nodes::control(source, notes) {
         common.node(&node, source.options.adds_groups);
     }
     common.files(files.xorg.iter().chain(&files.configs));
@@ -118,20 +137,13 @@ fn nvml(source: &Source<'_>, notes: &mut Notes) -> Result<Parts, Failure> {
     common.work.fixes_params = true;
     driver(&mut common, source, &files, version);
     let devices = select::devices(source, notes)?;
-    if devices.is_empty() {
-        return Err(Failure::NoDevices(select::nothing(source)));
-    }
     Ok(Parts { common, devices })
 }
 
 fn management(source: &Source<'_>, notes: &mut Notes) -> Result<Parts, Failure> {
     let nodes = nodes::management(source);
     if nodes.is_empty() {
-        let nothing = anyhow!(
-            "no node of the driver is in {}",
-            source.driver.dev_root.join("dev").display()
-        );
-        return Err(Failure::NoDevices(nothing));
+        return Err(Failure::NoDevices(nothing(source)));
     }
     let version = source.version()?;
     let mut files = source.files(version, notes)?;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::part::Part;
-use super::{ALL, Device, Parts, Source};
+use super::{ALL, Device, Notes, Parts, Source};
 use crate::driver::dev::Node;
 use crate::driver::files::DriverFile;
 use crate::rootfs::Kind;
@@ -15,6 +15,8 @@ const CONTROL: [&str; 4] = [
     "nvidia-uvm",
     "nvidiactl",
 ];
+/// Without these no program can compute.
+const NEEDED: [&str; 2] = ["nvidia-uvm", "nvidiactl"];
 /// Nodes that other modes give.
 const NOT_FOR_MANAGEMENT: [&str; 3] = ["nvidia-fs", "nvidia-nvswitch", "nvidia-nvlink"];
 /// Directories of nodes that only root may enter.
@@ -22,11 +24,20 @@ const DIRECTORIES: [&str; 2] = ["/dev/dri", "/dev/nvidia-caps"];
 /// The nodes that give the right to divide GPUs, and to watch their parts.
 const MIG: [(&str, &str); 2] = [("config", "nvidia-cap1"), ("monitor", "nvidia-cap2")];
 
-pub(super) fn control(source: &Source<'_>) -> Vec<Node> {
-    CONTROL
-        .iter()
-        .filter_map(|it| source.dev.node(it))
-        .collect()
+pub(super) fn control(source: &Source<'_>, notes: &mut Notes) -> Vec<Node> {
+    let mut nodes = Vec::new();
+    for name in CONTROL {
+        match source.node(name) {
+            Ok(node) => nodes.push(node),
+            Err(why) if NEEDED.contains(&name) || source.dev.node(name).is_some() => {
+                notes.error(format!(
+                    "{why}; 'nvidia-ctk system create-device-nodes --control-devices' makes it"
+                ))
+            }
+            Err(_) => {}
+        }
+    }
+    nodes
 }
 
 pub(super) fn management(source: &Source<'_>) -> Vec<Node> {

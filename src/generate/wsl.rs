@@ -20,6 +20,19 @@ const NVIDIA_SMI: &str = "nvidia-smi";
 
 /// The files of the newest package, and the only node.
 pub(super) fn parts(source: &Source<'_>) -> Result<Parts> {
+    let name = Path::new(DXG).file_name().unwrap_or_default();
+    let Some(node) = source.dev.node(name) else {
+        return Ok(Parts::default());
+    };
+    let mut part = Part::default();
+    part.node(&node, source.options.adds_groups);
+    Ok(Parts {
+        common: common(source)?,
+        devices: vec![nodes::all(part)],
+    })
+}
+
+fn common(source: &Source<'_>) -> Result<Part> {
     let packages = source.driver.libraries.directories.iter();
     let mut packages = packages.filter(|it| it.path.starts_with(STORE));
     let store = packages.next().map(|it| it.path.clone());
@@ -46,16 +59,7 @@ pub(super) fn parts(source: &Source<'_>) -> Result<Parts> {
         common.work.links.push(vec![link]);
     }
     common.work.folders = vec![store, PathBuf::from(LIBRARIES)];
-    let name = Path::new(DXG).file_name().unwrap_or_default();
-    let device = source.dev.node(name).map(|node| {
-        let mut part = Part::default();
-        part.node(&node, source.options.adds_groups);
-        nodes::all(part)
-    });
-    Ok(Parts {
-        common,
-        devices: device.into_iter().collect(),
-    })
+    Ok(common)
 }
 
 fn file(source: &Source<'_>, path: PathBuf) -> DriverFile {

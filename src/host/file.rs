@@ -44,6 +44,13 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<bool> {
     place.replace(bytes, model.as_ref())
 }
 
+/// The same, for a file that all users are to read, whatever its mode is.
+pub fn publish(path: &Path, bytes: &[u8]) -> io::Result<bool> {
+    let place = Place::make(path)?;
+    let model = place.open()?;
+    place.replace_with(bytes, NEW_MODE, model.as_ref())
+}
+
 /// Makes `to` a copy of the file `from`.
 pub fn copy(from: &Path, to: &Path) -> io::Result<()> {
     let from = Place::find(from)?;
@@ -93,6 +100,11 @@ impl Place {
             Some(model) => Mode::from_bits_truncate(model.metadata()?.mode()),
             None => NEW_MODE,
         };
+        self.replace_with(bytes, mode, model)
+    }
+
+    /// The same, with this mode.
+    fn replace_with(&self, bytes: &[u8], mode: Mode, model: Option<&File>) -> io::Result<bool> {
         let mode = mode & Mode::from_bits_truncate(0o7777);
         let is_new = self.directory.replace(&self.name, bytes, mode, |file| {
             if let Some(model) = model {

@@ -6,6 +6,7 @@ pub(crate) mod container;
 pub(crate) mod elf;
 pub(crate) mod engine;
 pub(crate) mod gpu_host;
+pub(crate) mod healthy;
 pub(crate) mod host;
 pub(crate) mod machine;
 pub(crate) mod nvidia_host;

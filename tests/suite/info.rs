@@ -1,11 +1,8 @@
 //! `nvidia-ctk info` and `doctor`: the real binary on prepared trees.
 
-mod healthy;
-
 use serde_json::Value;
 
-use healthy::{LIBRARIES, SPEC, healthy};
-
+use crate::common::healthy::{LIBRARIES, SPEC, healthy};
 use crate::common::host::Host;
 use crate::common::outcome::Outcome;
 use crate::common::wrapper::without_privileges;

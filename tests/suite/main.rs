@@ -13,6 +13,7 @@ mod common;
 
 mod binary;
 mod bounds;
+mod cdi;
 mod cdi_generate;
 mod cdi_specs;
 mod cli;

@@ -11,7 +11,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use argh::{CommandInfoWithArgs, FlagInfo, FlagInfoKind, Optionality};
+use argh::{CommandInfoWithArgs, FlagInfo, FlagInfoKind, Optionality, PositionalInfo};
 use argh_complete::Generator;
 use argh_complete::{bash::Bash, fish::Fish, zsh::Zsh};
 use nvidia_ctk::applet;
@@ -98,6 +98,15 @@ fn names(flag: &FlagInfo, between: &str) -> String {
     )
 }
 
+/// A word that is no option; all that there are may be left out.
+fn place(positional: &PositionalInfo) -> String {
+    let more = match positional.optionality {
+        Optionality::Repeating => " ...",
+        _ => "",
+    };
+    format!("Ar {}{more}", positional.name)
+}
+
 /// Prose in mdoc: each sentence on a line of its own.
 fn prose(text: &str) -> String {
     let text = text.replace('\\', "\\e").replace(". ", ".\n");
@@ -121,6 +130,9 @@ fn synopsis(name: &str, command: &CommandInfoWithArgs) -> String {
                 _ => writeln!(text, ".Op {macros}").unwrap(),
             }
         }
+        for positional in command.positionals {
+            writeln!(text, ".Op {}", place(positional)).unwrap();
+        }
         if !command.commands.is_empty() {
             text.push_str(".Op Ar command ...\n");
         }
@@ -136,6 +148,10 @@ fn options(command: &CommandInfoWithArgs) -> String {
     let flags = own_flags(command);
     if !flags.is_empty() {
         text.push_str(".Bl -tag -width Ds\n");
+        for positional in command.positionals {
+            writeln!(text, ".It {}", place(positional)).unwrap();
+            text += &prose(positional.description);
+        }
         for flag in flags {
             writeln!(text, ".It {}", names(flag, " , Fl ")).unwrap();
             text += &prose(flag.description);

@@ -44,6 +44,9 @@ fn add(host: &Host, file: &str, names: &mut Names) -> bool {
             "file" => {
                 host.file(path, unescape(rest));
             }
+            "program" => {
+                host.file(path, unescape(rest)).set_mode(path, 0o755);
+            }
             "dir" => {
                 host.directory(path);
             }

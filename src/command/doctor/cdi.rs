@@ -1,10 +1,14 @@
 //! CDI specs.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 use std::path::{Display, Path};
 
-use super::{Finding, few};
-use crate::cdi::{DeviceNode, Mount, Spec, SpecFile};
+use super::{Check, Finding, few};
+use crate::cdi::{
+    DeviceNode, Hook, MAX_CLASS, MAX_VENDOR, Mount, Registry, Shared, Spec, SpecFile,
+    is_annotation_key,
+};
 use crate::driver::name::driver_version;
 use crate::host::allowance::Unusable;
 use crate::host::program::is_program;
@@ -13,8 +17,26 @@ use crate::inventory::Inventory;
 const REWRITE: &str = "write the spec again with the program that wrote it";
 /// The permission that engines of other users than root need.
 const READABLE: u32 = 0o004;
+/// Libraries of which every driver has one, and whose file names tell its version.
+const WITNESSES: [&str; 2] = ["libcuda.so.", "libnvidia-ml.so."];
+/// The numbers of nodes that give access to instances of MIG: those for its control stand before them, others behind.
+const MIG_CAPABILITIES: RangeInclusive<u32> = 3..=4322;
 
-pub(super) fn specs_are_valid(host: &Inventory) -> Vec<Finding> {
+/// All that is judged by the specs and the driver alone.
+pub(in crate::command) const CHECKS: [Check; 10] = [
+    specs_are_valid,
+    specs_are_readable,
+    names_are_those_of_the_standard,
+    paths_are_there,
+    device_numbers_are_right,
+    mig_instances_are_there,
+    driver_is_the_loaded_one,
+    hook_paths_are_absolute,
+    hooks_are_there,
+    devices_are_unique,
+];
+
+fn specs_are_valid(host: &Inventory) -> Vec<Finding> {
     let errors = host
         .specs
         .iter()
@@ -35,13 +57,16 @@ pub(super) fn specs_are_valid(host: &Inventory) -> Vec<Finding> {
         .collect()
 }
 
-pub(super) fn specs_are_readable(host: &Inventory) -> Vec<Finding> {
-    let unreadable = host.specs.iter().filter(|file| file.mode & READABLE == 0);
+fn specs_are_readable(host: &Inventory) -> Vec<Finding> {
+    let unreadable = host.specs.iter().filter_map(|file| {
+        let mode = file.mode.filter(|mode| mode & READABLE == 0)?;
+        Some((file, mode))
+    });
     unreadable
-        .map(|file| {
+        .map(|(file, mode)| {
             Finding::warning(
                 "cdi-spec-unreadable",
-                format!("{} has mode {:04o}", file.path.display(), file.mode),
+                format!("{} has mode {mode:04o}", file.path.display()),
                 "it was written with a strict umask: rootless engines cannot read it",
                 format!("chmod 644 {}", file.path.display()),
             )
@@ -49,7 +74,7 @@ pub(super) fn specs_are_readable(host: &Inventory) -> Vec<Finding> {
         .collect()
 }
 
-pub(super) fn paths_are_there(host: &Inventory) -> Vec<Finding> {
+fn paths_are_there(host: &Inventory) -> Vec<Finding> {
     let is_missing = |path: &&str| host.root.stat(Path::new(path)).is_err();
     each_spec(
         host,
@@ -69,11 +94,20 @@ pub(super) fn paths_are_there(host: &Inventory) -> Vec<Finding> {
     )
 }
 
-pub(super) fn device_numbers_are_right(host: &Inventory) -> Vec<Finding> {
+fn device_numbers_are_right(host: &Inventory) -> Vec<Finding> {
+    let dev = host.driver.dev_root.join("dev");
     let is_wrong = |node: &&DeviceNode| {
-        let stat = host.root.stat(Path::new(node.on_host()));
+        let path = Path::new(node.on_host());
+        let stat = host.root.stat(path);
         let number = stat.ok().and_then(|it| it.device_number);
-        node.major != 0 && number.is_some_and(|number| number != (node.major, node.minor))
+        let expected = path
+            .strip_prefix(&dev)
+            .map(|name| host.driver.majors.expected(name));
+        let (major, minor) = expected.unwrap_or_default();
+        node.major != 0
+            && (number.is_some_and(|it| it != (node.major, node.minor))
+                || major.is_some_and(|it| it != node.major)
+                || minor.is_some_and(|it| it != node.minor))
     };
     each_spec(
         host,
@@ -86,7 +120,7 @@ pub(super) fn device_numbers_are_right(host: &Inventory) -> Vec<Finding> {
         |file, wrong| {
             Finding::error(
                 "cdi-device-number",
-                format!("{file} has other numbers than the nodes {wrong}"),
+                format!("{file} has other numbers than the kernel gives the nodes {wrong}"),
                 "the kernel gave the driver another major number: containers get the wrong device",
                 REWRITE,
             )
@@ -94,13 +128,14 @@ pub(super) fn device_numbers_are_right(host: &Inventory) -> Vec<Finding> {
     )
 }
 
-pub(super) fn driver_is_the_loaded_one(host: &Inventory) -> Vec<Finding> {
+fn driver_is_the_loaded_one(host: &Inventory) -> Vec<Finding> {
     let Some(kernel) = &host.driver.kernel else {
         return Vec::new();
     };
     let is_of_other_driver = |path: &&str| {
         let name = Path::new(path).file_name().unwrap_or_default();
-        name.to_string_lossy().starts_with("libcuda.so.")
+        let text = name.to_string_lossy();
+        WITNESSES.iter().any(|it| text.starts_with(it))
             && driver_version(name).is_some_and(|version| version != kernel.version)
     };
     each_spec(
@@ -123,16 +158,13 @@ pub(super) fn driver_is_the_loaded_one(host: &Inventory) -> Vec<Finding> {
     )
 }
 
-pub(super) fn hooks_are_there(host: &Inventory) -> Vec<Finding> {
-    let is_missing = |path: &&str| is_program(&host.root, Path::new(path)).is_err();
+fn hooks_are_there(host: &Inventory) -> Vec<Finding> {
+    let is_missing = |path: &Path| path.is_absolute() && is_program(&host.root, path).is_err();
     each_spec(
         host,
         |spec| {
-            let hooks = spec.edits().flat_map(|edits| &edits.hooks);
-            hooks
-                .map(|hook| hook.path.as_str())
-                .filter(is_missing)
-                .collect()
+            let paths = hooks(spec).map(|hook| hook.path.as_str());
+            paths.filter(|path| is_missing(Path::new(path))).collect()
         },
         |file, missing| {
             Finding::error(
@@ -143,6 +175,80 @@ pub(super) fn hooks_are_there(host: &Inventory) -> Vec<Finding> {
             )
         },
     )
+}
+
+fn hook_paths_are_absolute(host: &Inventory) -> Vec<Finding> {
+    each_spec(
+        host,
+        |spec| {
+            let paths = hooks(spec).map(|hook| hook.path.as_str());
+            paths.filter(|path| !path.starts_with('/')).collect()
+        },
+        |file, relative| {
+            Finding::error(
+                "cdi-hook-relative",
+                format!("{file} calls hooks whose paths are not absolute: {relative}"),
+                "runtimes do not look programs up: they refuse such a hook, and no container starts with it",
+                "write the spec again with the full path of the hook",
+            )
+        },
+    )
+}
+
+fn mig_instances_are_there(host: &Inventory) -> Vec<Finding> {
+    if host.driver.kernel.is_none() {
+        return Vec::new();
+    }
+    let instances = host.driver.mig.iter();
+    let there: BTreeSet<u32> = instances.flat_map(|it| it.capabilities).flatten().collect();
+    let is_gone = |path: &&str| {
+        let (folder, name) = path.rsplit_once('/').unwrap_or_default();
+        let number = name.strip_prefix("nvidia-cap").map(str::parse);
+        folder.ends_with("/nvidia-caps")
+            && matches!(number, Some(Ok(it)) if MIG_CAPABILITIES.contains(&it) && !there.contains(&it))
+    };
+    each_spec(
+        host,
+        |spec| {
+            nodes(spec)
+                .map(DeviceNode::on_host)
+                .filter(is_gone)
+                .collect()
+        },
+        |file, gone| {
+            Finding::error(
+                "cdi-mig-instance-gone",
+                format!("{file} has nodes of MIG instances that are no more: {gone}"),
+                "the GPU was divided anew since the spec was written: containers do not get the instance that they ask for",
+                REWRITE,
+            )
+        },
+    )
+}
+
+fn names_are_those_of_the_standard(host: &Inventory) -> Vec<Finding> {
+    each_spec(host, odd_names, |file, names| {
+        Finding::warning(
+            "cdi-spec-name",
+            format!("{file} has names that the standard does not allow: {names}"),
+            "a vendor has at most 253 characters, a class 63, and keys of annotations are as those of Kubernetes: \
+             today's engines take others as well",
+            REWRITE,
+        )
+    })
+}
+
+fn odd_names(spec: &Spec) -> Vec<&str> {
+    let (vendor, class) = spec.kind.split_once('/').unwrap_or_default();
+    let is_long = vendor.len() > MAX_VENDOR || class.len() > MAX_CLASS;
+    let of_devices = spec.devices.iter().map(|device| &device.annotations);
+    let keys = std::iter::once(&spec.annotations)
+        .chain(of_devices)
+        .flat_map(BTreeMap::keys);
+    let odd = keys
+        .map(String::as_str)
+        .filter(|key| !is_annotation_key(key));
+    odd.chain(is_long.then_some(spec.kind.as_str())).collect()
 }
 
 /// A finding for each spec that has something wrong in it.
@@ -169,43 +275,33 @@ fn nodes(spec: &Spec) -> impl Iterator<Item = &DeviceNode> {
     spec.edits().flat_map(|edits| &edits.device_nodes)
 }
 
+fn hooks(spec: &Spec) -> impl Iterator<Item = &Hook> {
+    spec.edits().flat_map(|edits| &edits.hooks)
+}
+
 fn mounts(spec: &Spec) -> impl Iterator<Item = &Mount> {
     spec.edits().flat_map(|edits| &edits.mounts)
 }
 
-pub(super) fn devices_are_unique(host: &Inventory) -> Vec<Finding> {
-    let mut files: BTreeMap<String, Vec<&Path>> = BTreeMap::new();
-    for (file, spec) in specs(host) {
-        for name in spec.qualified_names() {
-            files.entry(name).or_default().push(&file.path);
-        }
-    }
-    // One finding for each set of files, not one for each device.
-    let mut devices: BTreeMap<Vec<&Path>, Vec<&str>> = BTreeMap::new();
-    for (name, paths) in files.iter().filter(|(_, paths)| paths.len() > 1) {
-        devices.entry(paths.clone()).or_default().push(name);
-    }
-    devices
-        .iter()
-        .map(|(paths, names)| duplicate(paths, names))
-        .collect()
+fn devices_are_unique(host: &Inventory) -> Vec<Finding> {
+    let registry = Registry::of(&host.specs);
+    registry.shared().iter().map(duplicate).collect()
 }
 
-fn duplicate(paths: &[&Path], names: &[&str]) -> Finding {
+fn duplicate(shared: &Shared<'_>) -> Finding {
     let finding = format!(
         "{}: in {}",
-        few(names),
-        few(paths.iter().map(|it| it.display()))
+        few(&shared.names),
+        few(shared.files.iter().map(|file| file.path.display()))
     );
-    let mut last = paths.iter().rev();
-    match (last.next(), last.next()) {
-        (Some(winner), Some(other)) if winner.parent() != other.parent() => Finding::warning(
+    match shared.winner() {
+        Some(winner) => Finding::warning(
             "cdi-device-overridden",
             finding,
             "the specs were written to two directories",
-            format!("{} counts: remove the other one", winner.display()),
+            format!("{} counts: remove the other one", winner.path.display()),
         ),
-        _ => Finding::error(
+        None => Finding::error(
             "cdi-device-duplicate",
             finding,
             "two specs in one directory have the same device: engines take neither",

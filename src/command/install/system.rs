@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use memchr::memmem;
@@ -133,7 +133,7 @@ impl System {
     /// Removes CDI specs that have such a hook.
     pub(super) fn remove_specs(&self, has: impl Fn(&cdi::Hook) -> bool) -> Result<()> {
         let is_ours = |spec: &cdi::Spec| spec.edits().flat_map(|it| &it.hooks).any(&has);
-        let files = cdi::read_all(&self.root);
+        let files = cdi::read_all(&self.root, &cdi::DIRECTORIES.map(PathBuf::from));
         let files = files
             .iter()
             .filter(|it| it.spec.as_ref().is_ok_and(is_ours));

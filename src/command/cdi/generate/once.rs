@@ -6,11 +6,13 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
+use nix::sys::stat::{Mode, umask};
 
 use super::output::{Output, Purpose};
 use super::{Generate, request};
 use crate::config;
 use crate::driver::Driver;
+use crate::driver::node::WantedNodes;
 use crate::driver::root::Asked;
 use crate::driver::smi::List;
 use crate::generate::{Failure, Generated, Notes, Options, generate};
@@ -28,6 +30,7 @@ pub(super) struct Generator<'c> {
     options: Options,
     pub(super) host: Root,
     driver_root: Option<PathBuf>,
+    makes_nodes: bool,
     list: List,
 }
 
@@ -84,10 +87,10 @@ pub(super) fn report(notes: &Notes) {
 impl<'c> Generator<'c> {
     /// Reads what does not change: options, configuration, the list of nvidia-smi.
     pub(super) fn new(command: &'c Generate) -> Result<Self> {
-        let options = request::options(command)?;
         let root = &command.root;
         let host = Root::open(root)
             .with_context(|| format!("cannot open the root directory {}", root.display()))?;
+        let options = request::options(command, &host)?;
         let driver_root = match &command.driver_root {
             Some(path) => Some(path.clone()),
             None => configured_root(&host)?,
@@ -95,6 +98,7 @@ impl<'c> Generator<'c> {
         Ok(Self {
             list: list(command.nvidia_smi_list.as_deref())?,
             driver_root,
+            makes_nodes: command.create_devices && !command.dry_run && !command.diff,
             command,
             options,
             host,
@@ -115,6 +119,9 @@ impl<'c> Generator<'c> {
             config_paths: &self.command.config_search_path,
         };
         let mut driver = Driver::read(&self.host, asked)?;
+        if self.makes_nodes && self.make_nodes(&driver)? {
+            driver = Driver::read(&self.host, asked)?;
+        }
         // The nodes stay open until the driver is asked again: by then it has learnt the UUIDs.
         let open = self.initialise(&driver)?;
         if !open.is_empty() {
@@ -122,6 +129,41 @@ impl<'c> Generator<'c> {
         }
         let generated = generate(&self.host, asked, &driver, &self.list, &self.options);
         Ok(Seen { driver, generated })
+    }
+
+    /// Makes nodes that are missing. Returns whether there were any.
+    fn make_nodes(&self, driver: &Driver) -> Result<bool> {
+        if driver.kernel.is_none() {
+            return Ok(false);
+        }
+        let wanted = WantedNodes::read(&self.host)?;
+        if !wanted.may_be_made() {
+            log::warn!(
+                "no node is made: the kernel module's option NVreg_ModifyDeviceFiles leaves them to the admin"
+            );
+            return Ok(false);
+        }
+        // Programs of other users need them, whatever the admin's umask is.
+        umask(Mode::empty());
+        let path = driver.dev_root.join("dev");
+        let dev = self.host.open_root(&path);
+        let dev = dev.with_context(|| format!("cannot open {}", path.display()))?;
+        let gpus = driver.gpus.iter().filter(|it| !it.excluded);
+        let gpus = gpus.filter_map(|it| Some(wanted.gpu(it.minor?.into())));
+        let mut has_made = false;
+        for node in wanted.control().chain(gpus) {
+            let path = path.join(&node.name);
+            match node.make_in(&dev) {
+                Ok(true) => log::info!("Made {}", path.display()),
+                Ok(false) => continue,
+                Err(err) => {
+                    log::debug!("{}: {err}", path.display());
+                    continue;
+                }
+            }
+            has_made = true;
+        }
+        Ok(has_made)
     }
 
     /// Opens the nodes of GPUs that have no UUID yet.
@@ -157,7 +199,7 @@ fn configured_root(host: &Root) -> Result<Option<PathBuf>> {
     Ok(root.filter(|it| !it.is_empty()).map(PathBuf::from))
 }
 
-/// What `nvidia-smi -L` printed. A file that is missing is an empty list: the unit names one on hosts without nvidia-smi as well.
+/// What `nvidia-smi -L` printed; nothing where it failed.
 fn list(path: Option<&str>) -> Result<List> {
     let Some(path) = path else {
         return Ok(List::default());
@@ -170,7 +212,12 @@ fn list(path: Option<&str>) -> Result<List> {
     } else {
         let read = file::read(Path::new(path));
         let read = read.with_context(|| format!("cannot read the list of nvidia-smi, {path}"))?;
-        read.unwrap_or_default()
+        read.with_context(|| format!("there is no list of nvidia-smi, {path}"))?
     };
-    Ok(List::parse(&text))
+    let list = List::parse(&text);
+    if list.is_empty() && !text.is_empty() {
+        let first = text.lines().next().unwrap_or_default();
+        log::warn!("{path}: no GPU is in this list of nvidia-smi: {first}");
+    }
+    Ok(list)
 }

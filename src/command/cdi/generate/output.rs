@@ -88,7 +88,7 @@ impl Output {
         let path = self.path.as_ref().map(|path| with_suffix(path, suffix));
         match (path, purpose) {
             (Some(path), Purpose::Write) => {
-                let written = file::replace(&path, text.as_bytes());
+                let written = file::publish(&path, text.as_bytes());
                 return written.with_context(|| {
                     format!("cannot write {}, which is as it was", path.display())
                 });

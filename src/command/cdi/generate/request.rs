@@ -10,13 +10,12 @@ use crate::generate::Options;
 use crate::generate::hooks::{ALL, Hooks, NAMES, Style};
 use crate::generate::mode::{Csv, MODES};
 use crate::generate::names::{STRATEGIES, Strategy};
-use crate::host::program;
+use crate::host::{file, program};
+use crate::rootfs::Root;
 
 const CDI_HOOK: &str = "nvidia-cdi-hook";
 /// Where the program is installed, if it is not found.
 const PROGRAMS: &str = "/usr/bin";
-const LISTS: &str = "/etc/nvidia-container-runtime/host-files-for-container.d";
-const LIST_NAMES: [&str; 3] = ["devices.csv", "drivers.csv", "l4t.csv"];
 /// The device that has nothing in it.
 const NONE: &str = "none";
 
@@ -34,7 +33,7 @@ const WITHOUT_EFFECT: [&str; 3] = [
 const STYLES: [(&str, Style); 2] = [("apply", Style::Apply), ("separate", Style::Separate)];
 
 /// Reads the options. Refuses values that are not known; a hook or feature that is not known gives a warning.
-pub(super) fn options(command: &Generate) -> Result<Options> {
+pub(super) fn options(command: &Generate, host: &Root) -> Result<Options> {
     warn_of_unknown(command);
     ensure!(
         !command.enable_hook.iter().any(|it| it == ALL),
@@ -58,7 +57,7 @@ pub(super) fn options(command: &Generate) -> Result<Options> {
         ids,
         hooks: Hooks {
             style: lookup("hooks", &command.hooks, &STYLES)?,
-            program: hook_program(&command.nvidia_cdi_hook_path)?,
+            program: hook_program(command, host)?,
             ldconfig: command.ldconfig_path.clone(),
             disabled: command.disable_hook.clone(),
             enabled: command.enable_hook.clone(),
@@ -71,7 +70,7 @@ pub(super) fn options(command: &Generate) -> Result<Options> {
         ipc: !has(NO_IPC),
         splits_coherent: has(COHERENT),
         csv: Csv {
-            files: csv_files(&command.csv_file),
+            lists: csv_lists(&command.csv_file)?,
             ignored: command.csv_ignore_pattern.clone(),
         },
     })
@@ -135,30 +134,35 @@ pub(super) fn lookup<T: Copy>(option: &str, name: &str, values: &[(&str, T)]) ->
     Ok(*value)
 }
 
-/// The program that engines call, by its absolute path.
-fn hook_program(asked: &str) -> Result<PathBuf> {
-    let path = Path::new(asked);
-    if path.is_absolute() {
-        return Ok(path.to_owned());
+/// The program that engines call, by its absolute path on the host.
+fn hook_program(command: &Generate, host: &Root) -> Result<PathBuf> {
+    let asked = Path::new(&command.nvidia_cdi_hook_path);
+    let is_asked = !command.nvidia_cdi_hook_path.is_empty();
+    if asked.is_absolute() {
+        return Ok(asked.to_owned());
     }
-    let name = if asked.is_empty() {
-        Path::new(CDI_HOOK)
+    let name = if is_asked { asked } else { Path::new(CDI_HOOK) };
+    let is_here = command.root == Path::new("/");
+    let found = if is_here {
+        program::find_here(name)
     } else {
-        path
+        program::find(host, name)
     };
-    match program::find_here(name) {
+    match found {
         Some(found) => std::path::absolute(found).context("the current directory is gone"),
-        None if asked.is_empty() => Ok(Path::new(PROGRAMS).join(CDI_HOOK)),
-        None => bail!("--nvidia-cdi-hook-path {asked}: there is no such program"),
+        None if is_asked => bail!(
+            "--nvidia-cdi-hook-path {}: there is no such program",
+            asked.display()
+        ),
+        None => Ok(Path::new(PROGRAMS).join(CDI_HOOK)),
     }
 }
 
-fn csv_files(asked: &[PathBuf]) -> Vec<PathBuf> {
-    if asked.is_empty() {
-        return LIST_NAMES
-            .iter()
-            .map(|it| Path::new(LISTS).join(it))
-            .collect();
-    }
-    asked.to_vec()
+fn csv_lists(paths: &[PathBuf]) -> Result<Option<Vec<String>>> {
+    let read = |path: &PathBuf| {
+        let text = file::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+        text.with_context(|| format!("there is no {}", path.display()))
+    };
+    let lists = (!paths.is_empty()).then(|| paths.iter().map(read).collect());
+    lists.transpose()
 }

@@ -5,11 +5,11 @@ use std::path::Path;
 use nvidia_ctk::ldcache::Ldconfig;
 use nvidia_ctk::rootfs::ContainerRoot;
 
-use crate::common::elf::library;
-use crate::common::host::Host;
-use crate::common::machine::has;
+use super::elf::library;
+use super::host::Host;
+use super::machine::has;
 
-pub(super) const LIBRARIES: &str = "/usr/lib/x86_64-linux-gnu";
+pub(crate) const LIBRARIES: &str = "/usr/lib/x86_64-linux-gnu";
 
 /// Device nodes: path, numbers.
 const NODES: [(&str, &str, &str); 4] = [
@@ -47,7 +47,7 @@ const FILES: [(&str, &str); 12] = [
     ("/etc/cdi/nvidia.yaml", SPEC),
 ];
 
-pub(super) const SPEC: &str = r#"---
+pub(crate) const SPEC: &str = r#"---
 cdiVersion: 0.5.0
 kind: nvidia.com/gpu
 devices:
@@ -82,7 +82,7 @@ const HOOK: &str = r#"{"version": "1.0.0", "hook": {"path": "/usr/libexec/nvidia
 "when": {"always": true}, "stages": ["createContainer"]}"#;
 
 /// The host where all is well; none where no device nodes can be made.
-pub(super) fn healthy() -> Option<Host> {
+pub(crate) fn healthy() -> Option<Host> {
     if !has(&["mknod"]) {
         return None;
     }

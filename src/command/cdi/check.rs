@@ -1,0 +1,64 @@
+//! `cdi check`: what in CDI specs does not fit this host.
+
+use std::path::{PathBuf, absolute};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use argh::{ArgsInfo, FromArgs};
+
+use super::directories;
+use crate::cdi::{read_all, read_files};
+use crate::command::doctor::cdi::CHECKS;
+use crate::command::finding::report;
+use crate::driver::root::Asked;
+use crate::inventory::Inventory;
+use crate::rootfs::Root;
+
+/// Tell what is wrong with CDI specs and what in them does not fit this host, why, and what helps. The exit code is 0 if all is well,
+/// 1 for warnings, 2 for errors.
+#[derive(FromArgs, ArgsInfo)]
+#[argh(subcommand, name = "check", help_triggers("-h", "--help"))]
+#[expect(clippy::doc_markdown, reason = "help texts have no backticks")]
+pub struct Check {
+    /// specs to check (default: all in the directories)
+    #[argh(positional, arg_name = "file")]
+    pub files: Vec<PathBuf>,
+    /// directory with specs, of which a later one has precedence; may be repeated (default: /etc/cdi and /var/run/cdi;
+    /// also: NVIDIA_CTK_CDI_SPEC_DIRS)
+    #[argh(option, arg_name = "dir")]
+    pub spec_dir: Vec<PathBuf>,
+    /// print JSON
+    #[argh(switch)]
+    pub json: bool,
+    /// root directory of the host (default: /)
+    #[argh(option, arg_name = "dir", default = "PathBuf::from(\"/\")")]
+    pub root: PathBuf,
+    /// root directory of the driver on the host, as /run/nvidia/driver (default: where one is found)
+    #[argh(option, arg_name = "dir")]
+    pub driver_root: Option<PathBuf>,
+    /// directory on the host whose dev has the driver's nodes (default: that of the driver if it has them, or /)
+    #[argh(option, arg_name = "dir")]
+    pub dev_root: Option<PathBuf>,
+}
+
+impl Check {
+    /// Prints the findings; their worst severity is the exit code.
+    pub fn run(&self) -> Result<ExitCode> {
+        let root = Root::open(&self.root)
+            .with_context(|| format!("cannot open the root directory {}", self.root.display()))?;
+        let specs = if self.files.is_empty() {
+            read_all(&root, &directories(&self.spec_dir, &self.root)?)
+        } else {
+            let paths = self.files.iter().map(absolute);
+            read_files(&Root::host()?, &paths.collect::<Result<Vec<_>, _>>()?)
+        };
+        let asked = Asked {
+            driver_root: self.driver_root.as_deref(),
+            dev_root: self.dev_root.as_deref(),
+            ..Asked::default()
+        };
+        let host = Inventory::of_specs(root, specs, asked)?;
+        let findings: Vec<_> = CHECKS.iter().flat_map(|check| check(&host)).collect();
+        report(&findings, self.json)
+    }
+}

@@ -1,0 +1,99 @@
+//! `cdi list`: the devices that engines find.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use argh::{ArgsInfo, FromArgs};
+use serde_json::{Value, json};
+
+use super::directories;
+use crate::cdi::{Registry, SpecFile, read_all};
+use crate::command::finding::few;
+use crate::rootfs::Root;
+use crate::stdout::{output, output_json};
+
+/// Print the qualified names of the devices that containers can ask for.
+#[derive(FromArgs, ArgsInfo)]
+#[argh(
+    subcommand,
+    name = "list",
+    help_triggers("-h", "--help"),
+    note = "The exit code is 1 where engines cannot use a spec, or where two specs in one directory have the same device."
+)]
+#[expect(clippy::doc_markdown, reason = "help texts have no backticks")]
+pub struct List {
+    /// directory with specs, of which a later one has precedence; may be repeated (default: /etc/cdi and /var/run/cdi;
+    /// also: NVIDIA_CTK_CDI_SPEC_DIRS)
+    #[argh(option, arg_name = "dir")]
+    pub spec_dir: Vec<PathBuf>,
+    /// print JSON, with the file of each device
+    #[argh(switch)]
+    pub json: bool,
+    /// root directory of the host (default: /)
+    #[argh(option, arg_name = "dir", default = "PathBuf::from(\"/\")")]
+    pub root: PathBuf,
+}
+
+/// A file, and why engines do not use it, or not all of it.
+type Fault<'f> = (&'f SpecFile, String);
+
+impl List {
+    /// Prints the devices, and says which specs are of no use.
+    pub fn run(&self) -> Result<ExitCode> {
+        let root = Root::open(&self.root)
+            .with_context(|| format!("cannot open the root directory {}", self.root.display()))?;
+        let files = read_all(&root, &directories(&self.spec_dir, &self.root)?);
+        let registry = Registry::of(&files);
+        let faults = faults(&files, &registry);
+        if self.json {
+            output_json(&as_json(&registry, &faults))?;
+        } else {
+            let lines = registry.devices().flat_map(|(name, _)| [name, "\n"]);
+            output(&lines.collect::<String>())?;
+        }
+        for (file, reason) in &faults {
+            log::error!("{}: {reason}", file.path.display());
+        }
+        Ok(if faults.is_empty() {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        })
+    }
+}
+
+fn faults<'f>(files: &'f [SpecFile], registry: &'f Registry<'f>) -> Vec<Fault<'f>> {
+    let unusable = files
+        .iter()
+        .filter_map(|file| Some((file, file.spec.as_ref().err()?.to_string())));
+    let conflicts = registry.shared().into_iter().filter_map(|shared| {
+        let (first, others) = shared.files.split_first()?;
+        let others = few(others.iter().map(|file| file.path.display()));
+        let names = few(&shared.names);
+        let reason = format!("{names}: also in {others}: engines take neither; remove one");
+        shared.winner().is_none().then_some((*first, reason))
+    });
+    unusable.chain(conflicts).collect()
+}
+
+fn as_json(registry: &Registry<'_>, faults: &[Fault<'_>]) -> Value {
+    let devices = registry.devices().map(|(qualified, file)| {
+        let (kind, device) = qualified.split_once('=').unwrap_or_default();
+        let (vendor, class) = kind.split_once('/').unwrap_or_default();
+        json!({
+            "name": qualified,
+            "vendor": vendor,
+            "class": class,
+            "device": device,
+            "file": file.path.to_string_lossy(),
+        })
+    });
+    let errors = faults
+        .iter()
+        .map(|(file, reason)| json!({"file": file.path.to_string_lossy(), "error": reason}));
+    json!({
+        "devices": devices.collect::<Value>(),
+        "errors": errors.collect::<Value>(),
+    })
+}

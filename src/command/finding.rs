@@ -1,0 +1,132 @@
+//! What is wrong on a host, as `doctor` and `cdi check` tell it.
+
+use std::fmt::{self, Write};
+use std::process::ExitCode;
+
+use anyhow::Result;
+use serde_json::{Value, json};
+
+use crate::printable::escape;
+use crate::stdout::{output, output_json};
+
+/// Something that is wrong.
+#[derive(Debug)]
+pub(super) struct Finding {
+    /// Stays the same in all releases, for programs.
+    code: &'static str,
+    severity: Severity,
+    what: String,
+    cause: String,
+    fix: String,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) enum Severity {
+    Warning,
+    Error,
+}
+
+/// Prints the findings, as JSON or for a person. Their worst severity is the exit code.
+pub(super) fn report(findings: &[Finding], as_json: bool) -> Result<ExitCode> {
+    if as_json {
+        output_json(&json(findings))
+    } else {
+        output(&text(findings))
+    }?;
+    let worst = findings.iter().map(|finding| finding.severity).max();
+    Ok(ExitCode::from(match worst {
+        None => 0,
+        Some(Severity::Warning) => 1,
+        Some(Severity::Error) => 2,
+    }))
+}
+
+impl Finding {
+    pub(super) fn error(
+        code: &'static str,
+        what: String,
+        cause: &str,
+        fix: impl Into<String>,
+    ) -> Self {
+        Self {
+            code,
+            severity: Severity::Error,
+            what,
+            cause: cause.to_owned(),
+            fix: fix.into(),
+        }
+    }
+
+    pub(super) fn warning(
+        code: &'static str,
+        what: String,
+        cause: &str,
+        fix: impl Into<String>,
+    ) -> Self {
+        Self {
+            severity: Severity::Warning,
+            ..Self::error(code, what, cause, fix)
+        }
+    }
+
+    /// A file that the inventory does not hold.
+    pub(super) fn left_out(code: &'static str, what: String) -> Self {
+        Self::error(
+            code,
+            what,
+            "it is larger than any such file of a working host, or all of them together are: this program does not read it",
+            "remove what is not needed",
+        )
+    }
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Warning => "warning",
+            Self::Error => "error",
+        })
+    }
+}
+
+fn json(findings: &[Finding]) -> Value {
+    let value = |it: &Finding| {
+        json!({
+            "code": it.code,
+            "severity": it.severity.to_string(),
+            "finding": it.what,
+            "cause": it.cause,
+            "fix": it.fix,
+        })
+    };
+    let findings: Value = findings.iter().map(value).collect();
+    json!({ "findings": findings })
+}
+
+fn text(findings: &[Finding]) -> String {
+    if findings.is_empty() {
+        return "all is well\n".to_owned();
+    }
+    let mut text = String::new();
+    for it in findings {
+        let _ = writeln!(text, "{}: {}", it.severity, it.code);
+        let _ = writeln!(text, "  {}", escape(&it.what));
+        let _ = writeln!(text, "  cause: {}", it.cause);
+        let _ = writeln!(text, "  fix:   {}", escape(&it.fix));
+    }
+    let count = |severity| findings.iter().filter(|it| it.severity == severity).count();
+    let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
+    let _ = writeln!(text, "errors: {errors}, warnings: {warnings}");
+    text
+}
+
+/// The first few of them, and how many more there are.
+pub(super) fn few<T: fmt::Display>(items: impl IntoIterator<Item = T>) -> String {
+    const SHOWN: usize = 3;
+    let items: Vec<_> = items.into_iter().map(|item| item.to_string()).collect();
+    let shown: Vec<_> = items.iter().take(SHOWN).map(String::as_str).collect();
+    match items.len().saturating_sub(SHOWN) {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
+}
