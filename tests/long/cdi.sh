@@ -258,10 +258,11 @@ case ${1-} in
   mkdir -p "$roots"
   # make NAME SUITE PACKAGE...
   make() {
-    name=$1
-    shift
+    name=$1 suite=$2
+    shift 2
     [ ! -d "$roots/$name" ] || return 0
-    sh tests/fixtures/debian.sh make "$1" "$roots/$name.part" "$@" >"$tmp/log" 2>&1 || { cat "$tmp/log" && skip "$name cannot be fetched"; }
+    rm -rf "$roots/$name.part"
+    sh tests/fixtures/debian.sh make "$suite" "$roots/$name.part" "$@" >"$tmp/log" 2>&1 || { cat "$tmp/log" && skip "$name cannot be fetched"; }
     mv "$roots/$name.part" "$roots/$name"
   }
   make machine bookworm runc crun busybox-static jq binutils gcc libc6-dev bash coreutils dash diffutils findutils gawk grep libc-bin \

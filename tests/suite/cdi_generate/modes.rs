@@ -327,7 +327,7 @@ fn patterns_that_lists_are_freed_of() {
         );
     }
     host.file("/other.csv", "dev, /dev/nvmap\n");
-    let printed = spec(&host, "--mode csv --csv.file /other.csv");
+    let printed = spec(&host, "--mode csv --csv.file @ROOT@/other.csv");
     assert_eq!(nodes(device(&printed, "0")), ["/dev/nvmap"]);
     refuses(&host, "--mode csv --device-id 0:0", &["0:0"]);
 }

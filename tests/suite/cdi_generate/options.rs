@@ -206,7 +206,7 @@ fn variables() {
         return;
     };
     host.file("/a.csv", "dev, /dev/nvidiactl\n");
-    let csv = "/a.csv";
+    let csv = &host.expand("@ROOT@/a.csv");
     for (name, value, options) in [
         (
             "CDI_GENERATE_CONFIG_SEARCH_PATHS",
