@@ -5,7 +5,6 @@
 
 use std::collections::BTreeSet;
 use std::env;
-use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -44,7 +43,7 @@ fn host(toolkit: &Path, spec: &str, gpus: &[Gpu]) -> Option<GpuHost> {
         &["-Wl,-soname,libnvidia-ml.so.1".to_owned()],
     );
     host.file("/list", GpuHost::smi_list(gpus));
-    host.file("/nvml", description(gpus));
+    host.file("/nvml", GpuHost::nvml(gpus));
     host.directory("/toolkit");
     copy_program(toolkit, &host.at("/toolkit/nvidia-ctk"));
     // This machine's /lib is a link.
@@ -52,22 +51,6 @@ fn host(toolkit: &Path, spec: &str, gpus: &[Gpu]) -> Option<GpuHost> {
     fs::remove_dir(host.at("/lib")).expect("an empty folder");
     host.link("/lib", "usr/lib");
     Some(host)
-}
-
-/// The GPUs, for `nvml_stub.c`. MIG devices are numbered as in [`GpuHost::smi_list`].
-fn description(gpus: &[Gpu]) -> String {
-    let (mut text, mut number) = (format!("driver {VERSION}\n"), 0);
-    for gpu in gpus {
-        let _ = writeln!(text, "gpu {} {} {}", gpu.bus_id, gpu.minor, gpu.uuid());
-        for (gi, ci) in gpu.instances {
-            number += 1;
-            let _ = writeln!(
-                text,
-                "mig {gi} {ci} MIG-aaaaaaaa-0000-5000-8000-{number:012}"
-            );
-        }
-    }
-    text
 }
 
 /// Runs the toolkit on a host.
@@ -78,8 +61,7 @@ fn theirs(host: &GpuHost, options: &str) -> Outcome {
             .arg(fixture("gpu_host.sh"))
             .arg(host.root())
             .args(words)
-            .args(options.split_whitespace())
-            .env("NVML_STUB", "/nvml"),
+            .args(options.split_whitespace()),
     )
 }
 

@@ -10,12 +10,26 @@ mod output;
 mod platforms;
 mod watch;
 
+use std::process::Command;
+
 use serde_json::Value;
 
 use crate::common::cdi_spec::{Node, Spec};
+use crate::common::gpu_host::{Gpu, GpuHost};
 use crate::common::host::Host;
+use crate::common::machine::must;
 use crate::common::outcome::Outcome;
 use crate::common::wrapper::words;
+
+/// Leaves a host with eight GPUs, the description of `nvml_stub.c` included, in the folder that `GPU_HOST` names.
+#[test]
+#[ignore = "makes a host for tests/bench/cdi.sh"]
+fn a_host_for_the_bench() {
+    let folder = std::env::var_os("GPU_HOST").expect("a folder");
+    let host = GpuHost::new("full-2gpu.yaml", &Gpu::eight()).expect("device nodes");
+    host.file("/nvml", GpuHost::nvml(&Gpu::eight()));
+    must(Command::new("cp").arg("-a").arg(host.at(".")).arg(folder));
+}
 
 /// Runs it on a host, with words that are parted by blanks.
 fn generate(host: &Host, options: &str) -> Outcome {

@@ -172,18 +172,23 @@ fn lists_that_do_not_fit() {
             "{case}: {outcome:?}"
         );
     }
-    refuses(&host, "--nvidia-smi-list @ROOT@/gone", &["/gone"]);
-    // Units have such lists where nvidia-smi is not there, or fails.
+    // Units have an empty one where nvidia-smi is not there.
     let plain = generate(&host, "").stdout;
     host.file("/empty", "");
     host.file(
         "/failed",
         "Failed to initialize NVML: Driver/library version mismatch\n",
     );
-    for list in ["empty", "failed"] {
+    for (list, warnings) in [("empty", 0), ("failed", 1)] {
         let outcome = generate(&host, &format!("--nvidia-smi-list @ROOT@/{list}"));
         assert_eq!((outcome.code, &outcome.stdout), (0, &plain), "{list}");
+        assert_eq!(
+            said(&outcome, "warning").len(),
+            warnings,
+            "{list}: {outcome:?}"
+        );
     }
+    refuses(&host, "--nvidia-smi-list @ROOT@/gone", &["/gone"]);
 }
 
 #[test]

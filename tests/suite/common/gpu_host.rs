@@ -375,6 +375,20 @@ impl GpuHost {
         }
         text
     }
+
+    /// The same GPUs for `nvml_stub.c`.
+    pub(crate) fn nvml(gpus: &[Gpu]) -> String {
+        let (mut text, mut number) = (format!("driver {VERSION}\n"), 0);
+        for gpu in gpus {
+            let _ = writeln!(text, "gpu {} {} {}", gpu.bus_id, gpu.minor, gpu.uuid());
+            for (gi, ci) in gpu.instances {
+                number += 1;
+                let uuid = format!("MIG-aaaaaaaa-0000-5000-8000-{number:012}");
+                let _ = writeln!(text, "mig {gi} {ci} {uuid}");
+            }
+        }
+        text
+    }
 }
 
 /// The number of the node that gives access to a GPU instance.
