@@ -93,7 +93,7 @@ pub struct Generate {
     /// pattern of links in these lists that are not made; may be repeated
     #[argh(option, arg_name = "pattern")]
     pub csv_ignore_pattern: Vec<String>,
-    /// taken for the toolkit's sake: the version of CUDA that it goes with is not known without NVML
+    /// accepted, and without effect: it goes with a version of CUDA that only NVML knows
     #[argh(option, arg_name = "dir")]
     pub csv_compat_container_root: Option<String>,
     /// feature of the toolkit to switch on; may be repeated
@@ -114,7 +114,7 @@ pub struct Generate {
     /// print what would change in the file
     #[argh(switch)]
     pub diff: bool,
-    /// stay, and write the file anew when GPUs or driver change; looks every so many seconds (5)
+    /// stay, and write the file anew when GPUs or driver change; --watch alone looks every 5 seconds
     #[argh(option, arg_name = "seconds")]
     pub watch: Option<u64>,
 }
