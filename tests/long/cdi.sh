@@ -341,7 +341,12 @@ for images in /work/image-*; do
     host=${host%/}
     for style in apply separate; do
       spec=$host.$style.json
-      wanted=$(names | sort | comm -12 - /work/loads | tr '\n' ' ')
+      case $host in
+      *-wsl) gbm='' ;;
+      *-fedora | *-run) gbm=/usr/lib64/gbm/nvidia-drm_gbm.so ;;
+      *) gbm=/$multiarch/gbm/nvidia-drm_gbm.so ;;
+      esac
+      wanted=$(names | sort | comm -12 - /work/loads | tr '\n' ' ')$gbm
       for runtime in runc crun; do
         case="${host##*/}, $style, $runtime"
         use_spec
