@@ -22,9 +22,12 @@ skip() {
 
 # --- hosts ------------------------------------------------------------------------------------------------------------------
 
+# What packages bring besides the driver, under the same names.
+besides() { grep -v -e /man/ -e /doc/ -e /init.d/ -e /lintian/ -e /bug/ -e /reportbug -e /default/; }
+
 # driver_files PATTERN...: the regular files of the driver in the installed system $from with these names
 driver_files() {
-  for pattern; do find "$from/usr" "$from/etc" -name "$pattern" -type f; done | grep -v /man/
+  for pattern; do find "$from/usr" "$from/etc" -name "$pattern" -type f; done | besides
 }
 
 # place FOLDER FILE...: hard links, as the files are large
@@ -67,7 +70,17 @@ programs() {
   place_named "$1" nvidia-smi nvidia-persistenced nvidia-cuda-mps-control nvidia-cuda-mps-server
 }
 
-firmware() { place_named "$1/nvidia/$version" 'gsp_*.bin'; }
+# firmware FOLDER: which the kernel knows by itself, or is told
+firmware() {
+  place_named "$host$1/nvidia/$version" 'gsp_*.bin'
+  case $1 in
+  /lib/firmware | /usr/lib/firmware) ;;
+  *)
+    mkdir -p "$host/sys/module/firmware_class/parameters"
+    echo "$1" >"$host/sys/module/firmware_class/parameters/path"
+    ;;
+  esac
+}
 
 # system ID: a host without a driver, which is to be for $host
 system() {
@@ -111,7 +124,7 @@ ubuntu() {
   libraries "$host/$multiarch"
   shared "$host/usr/share" "$host/etc"
   programs "$host/usr/bin"
-  firmware "$host/usr/lib/firmware"
+  firmware /usr/lib/firmware
   place_named "$host/$multiarch/nvidia/xorg" nvidia_drv.so "libglxserver_nvidia.so.$version"
   echo "/$multiarch" >"$host/etc/ld.so.conf"
   ldconfig -r "$host"
@@ -124,7 +137,7 @@ fedora() {
   [ ! -e "$host/usr/share/vulkan/icd.d/nvidia_icd.json" ] ||
     mv "$host/usr/share/vulkan/icd.d/nvidia_icd.json" "$host/usr/share/vulkan/icd.d/nvidia_icd.x86_64.json"
   programs "$host/usr/bin"
-  firmware "$host/usr/lib/firmware"
+  firmware /usr/lib/firmware
   place_named "$host/usr/lib64/xorg/modules/drivers" nvidia_drv.so
   place_named "$host/usr/lib64/xorg/modules/extensions" "libglxserver_nvidia.so.$version"
   echo /usr/lib64 >"$host/etc/ld.so.conf"
@@ -136,7 +149,7 @@ run() { # NVIDIA's installer, where no ldconfig has run since
   libraries "$host/usr/lib64"
   shared "$host/usr/share" "$host/etc"
   programs "$host/usr/bin"
-  firmware "$host/lib/firmware"
+  firmware /lib/firmware
 }
 
 gke() {
@@ -144,7 +157,7 @@ gke() {
   libraries "$host/home/kubernetes/bin/nvidia/lib64"
   programs "$host/home/kubernetes/bin/nvidia/bin"
   place_named "$host/home/kubernetes/bin/nvidia/vulkan/icd.d" nvidia_icd.json
-  firmware "$host/home/kubernetes/bin/nvidia/firmware"
+  firmware /home/kubernetes/bin/nvidia/firmware
 }
 
 nixos() {
@@ -153,7 +166,7 @@ nixos() {
   libraries "$host$store/lib"
   shared "$host$store/share" "$host$store/etc"
   programs "$host$store/bin"
-  firmware "$host$store/lib/firmware"
+  firmware "$store/lib/firmware"
   ln -s "$store" "$host/run/opengl-driver"
 }
 
@@ -162,7 +175,7 @@ talos() {
   libraries "$host/usr/local/glibc/usr/lib"
   programs "$host/usr/local/bin"
   shared "$host/usr/local/glibc/usr/share" "$host/usr/local/glibc/etc"
-  firmware "$host/lib/firmware"
+  firmware /lib/firmware
 }
 
 operator() { # the root of NVIDIA's container, with links that are absolute there
@@ -204,12 +217,11 @@ check_spec() {
   else
     find "$host" \( -name "lib*.so.$version" -o -name 'libnvidia-api.so.1' -o -name 'libnvidia-egl-*.so.1.*' -o -name nvidia_drv.so \
       -o -name nvoptix.bin -o -name '*nvidia*.json' -o -name nvidia.icd -o -name nvidia-smi -o -name 'nvidia-cuda-mps-*' \
-      -o -name nvidia-persistenced -o -name 'gsp_*.bin' \) -type f |
-      grep -v -e /lintian/ -e /init.d/ -e /reportbug -e /bug/ -e /default/
+      -o -name nvidia-persistenced -o -name 'gsp_*.bin' \) -type f | besides
   fi | sed "s|^$host||" | sort >"$tmp/there"
   missing=$(comm -23 "$tmp/there" "$tmp/mounted")
   [ -z "$missing" ] || die "$case: not in the spec: $missing"
-  odd=$(mounted containerPath | grep -v -e '\.so' -e '^/usr/bin/nvidia-' -e '^/usr/share/' -e '^/etc/' -e '^/lib/firmware/' \
+  odd=$(mounted containerPath | grep -v -e '\.so' -e '^/usr/bin/nvidia-' -e '^/usr/sbin/nvidia-' -e '^/usr/share/' -e '^/etc/' -e '^/lib/firmware/' \
     -e '^/usr/lib/firmware/' -e '^/usr/lib/wsl/' || :)
   [ -z "$odd" ] || die "$case: in odd places: $odd"
 }
@@ -329,7 +341,12 @@ for images in /work/image-*; do
     host=${host%/}
     for style in apply separate; do
       spec=$host.$style.json
-      wanted=$(names | sort | comm -12 - /work/loads | tr '\n' ' ')
+      case $host in
+      *-wsl) gbm='' ;;
+      *-fedora | *-run) gbm=/usr/lib64/gbm/nvidia-drm_gbm.so ;;
+      *) gbm=/$multiarch/gbm/nvidia-drm_gbm.so ;;
+      esac
+      wanted=$(names | sort | comm -12 - /work/loads | tr '\n' ' ')$gbm
       for runtime in runc crun; do
         case="${host##*/}, $style, $runtime"
         use_spec

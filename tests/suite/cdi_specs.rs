@@ -4,6 +4,7 @@
 use crate::common::cdi_spec::{LOOK, Spec, with_edits};
 use crate::common::container::{Container, Podman, Runtime};
 use crate::common::engine::{Engine, major_version};
+use crate::common::gpu_host::{Gpu, GpuHost};
 use crate::common::nvidia_host::NvidiaHost;
 use crate::common::outcome::Outcome;
 use crate::common::tree::contents;
@@ -45,6 +46,52 @@ fn runc() {
 #[test]
 fn crun() {
     runtime(Runtime::Crun);
+}
+
+/// What `cdi generate` makes for the host of a spec of the fixtures.
+fn generated(name: &str) -> Option<Spec> {
+    let host = GpuHost::of(name)?;
+    host.file("/list", GpuHost::smi_list(&Gpu::mig()));
+    let names = if name.starts_with("full-mig") {
+        "--device-name-strategy index,uuid,type-index"
+    } else {
+        ""
+    };
+    let outcome = host.succeed(&format!(
+        "cdi generate --root @ROOT@ --nvidia-cdi-hook-path /usr/bin/nvidia-cdi-hook --nvidia-smi-list @ROOT@/list {names}"
+    ));
+    Some(Spec::printed(&outcome.stdout))
+}
+
+/// Specs for engines, each with one of the fixtures that says what has to come of it.
+fn for_engines() -> Vec<(Spec, Spec)> {
+    let ours =
+        ["full-2gpu.yaml", "full-mig.yaml"].map(|name| Some((generated(name)?, Spec::named(name))));
+    let fixtures = Spec::all()
+        .into_iter()
+        .map(|spec| (Spec::named(&spec.name), spec));
+    ours.into_iter().flatten().chain(fixtures).collect()
+}
+
+#[test]
+fn generated_specs() {
+    for runtime in Runtime::ALL {
+        if !runtime.usable() {
+            continue;
+        }
+        for name in ["full-2gpu.yaml", "full-mig.yaml", "small-2gpu.yaml"] {
+            let Some(spec) = generated(name) else { return };
+            let host = NvidiaHost::with(&spec);
+            let golden = Spec::named(name);
+            for device in golden.devices() {
+                let case = format!("{runtime:?}, {name}, {device}");
+                let ended = container(&spec, device, &host, runtime).run(runtime, LOOK);
+                assert!(ended.success(), "{case}: {ended:?}");
+                golden.expected(device).with_hooks(&ended.text(), &case);
+                assert_eq!(host.syslog(), [""; 0], "{case}");
+            }
+        }
+    }
 }
 
 /// The proof that the other tests can fail.
@@ -154,13 +201,14 @@ fn podman() {
         let Some(podman) = Podman::usable(runtime) else {
             continue;
         };
-        for spec in Spec::all().into_iter().map(known) {
+        for (spec, golden) in for_engines() {
+            let spec = known(spec);
             let host = NvidiaHost::with(&spec);
-            for device in spec.devices().take(1).chain(["all"]) {
+            for device in golden.devices().take(1).chain(["all"]) {
                 let case = format!("{runtime:?}, {}, {device}", spec.name);
                 let ended = podman_run(&podman, runtime, &host, device);
                 assert!(ended.success(), "{case}: {ended:?}");
-                spec.expected(device).with_hooks(&ended.text(), &case);
+                golden.expected(device).with_hooks(&ended.text(), &case);
                 let params = ended.has("ModifyDeviceFiles: 0\n");
                 assert_eq!(params, runtime == Runtime::Crun, "{case}: {ended:?}");
                 assert_eq!(host.syslog(), [""; 0], "{case}");
@@ -181,14 +229,14 @@ fn engine(engine: Engine) {
         if !runtime.usable() {
             continue;
         }
-        for spec in Spec::all() {
+        for (spec, golden) in for_engines() {
             let host = NvidiaHost::with(&spec);
-            let devices: Vec<_> = spec.devices().take(1).chain(["all"]).collect();
+            let devices: Vec<_> = golden.devices().take(1).chain(["all"]).collect();
             let case = format!("{engine:?}, {runtime:?}, {}", spec.name);
             let (ended, said) = engine.run(runtime, &host.script(), &devices, LOOK);
             assert!(ended.success(), "{case}: {ended:?}");
             for (device, said) in devices.iter().zip(&said) {
-                spec.expected(device).with_hooks(said, &case);
+                golden.expected(device).with_hooks(said, &case);
             }
             assert_eq!(host.syslog(), [""; 0], "{case}");
         }

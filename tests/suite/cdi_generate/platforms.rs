@@ -1,6 +1,6 @@
 //! Where distributions and clouds put a driver: what must be in the spec is computed from the files that lie there.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -8,6 +8,7 @@ use nix::sys::stat::{Mode, SFlag, mknod};
 
 use super::{common, generate, hooks, mounts, said, spec, values};
 use crate::common::cdi_spec::{Node, Spec};
+use crate::common::elf::library;
 use crate::common::host::Host;
 use crate::platforms::tree;
 
@@ -182,6 +183,84 @@ fn links_of_each_platform() {
             );
         }
     }
+}
+
+/// The backend of GBM is where an image's libgbm looks, that of VDPAU where the loader does; no link leads nowhere.
+#[test]
+fn links_lead_to_libraries() {
+    for (name, version, options) in PLATFORMS {
+        let Some(host) = tree(name) else { return };
+        let is_cuda = |path: &String| path.ends_with(&format!("libcuda.so.{version}"));
+        let cuda = libraries(&host, version).into_iter().find(is_cuda).unwrap();
+        let (folder, _) = cuda.rsplit_once('/').unwrap();
+        let vdpau = format!("{folder}/libvdpau_nvidia.so.{version}");
+        host.file(&vdpau, library("libvdpau_nvidia.so.1"));
+        let allocator = format!("{folder}/libnvidia-allocator.so.{version}");
+        host.file(&allocator, library("libnvidia-allocator.so.1"));
+        let printed = spec(&host, options);
+        let there: BTreeSet<_> = mounts(common(&printed))
+            .into_iter()
+            .map(|it| it.1.to_owned())
+            .collect();
+        let hooks = hooks(common(&printed));
+        let links: BTreeMap<_, _> = values(&hooks[0], "--link")
+            .into_iter()
+            .map(|it| it.split_once("::").unwrap())
+            .map(|(target, link)| (link.to_owned(), target.to_owned()))
+            .collect();
+        for (link, target) in &links {
+            let end = followed(&links, link);
+            assert!(
+                there.contains(&end),
+                "{name} {options}: {link} to {target} ends at {end}"
+            );
+        }
+        let gbm = links
+            .keys()
+            .filter(|link| link.ends_with("/gbm/nvidia-drm_gbm.so"));
+        let usual = ["/usr/lib/x86_64-linux-gnu", "/usr/lib64", "/lib64"];
+        let is_usual = |link: &&String| usual.iter().any(|it| link.starts_with(it));
+        assert!(
+            gbm.filter(is_usual).count() > 0,
+            "{name} {options}: {links:?}"
+        );
+        let inside = there
+            .iter()
+            .find(|it| it.ends_with(&format!("/libvdpau_nvidia.so.{version}")))
+            .unwrap();
+        let (inside, _) = inside.rsplit_once('/').unwrap();
+        assert!(
+            links.contains_key(&format!("{inside}/libvdpau_nvidia.so.1")),
+            "{name}: {links:?}"
+        );
+        let has_name = links.contains_key(&format!("{inside}/libvdpau_nvidia.so"));
+        assert!(
+            has_name || usual.contains(&inside),
+            "{name} {options}: {links:?}"
+        );
+    }
+}
+
+/// Where a link ends.
+fn followed(links: &BTreeMap<String, String>, link: &str) -> String {
+    let mut at = link.to_owned();
+    for _ in 0..links.len() {
+        let Some(target) = links.get(&at) else { break };
+        let mut folder: Vec<_> = at.split('/').collect();
+        folder.pop();
+        if target.starts_with('/') {
+            folder.clear();
+        }
+        for part in target.split('/') {
+            if part == ".." {
+                folder.pop();
+            } else {
+                folder.push(part);
+            }
+        }
+        at = folder.join("/");
+    }
+    at
 }
 
 /// Debian leads to the programs by two links, the first one absolute.
