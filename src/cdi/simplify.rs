@@ -71,13 +71,15 @@ fn sort(edits: &mut ContainerEdits) {
 mod tests {
     use serde_json::json;
 
+    use crate::cdi::decode;
+
     use super::*;
 
     #[test]
     fn what_is_there_twice_is_left_out_and_the_rest_sorted() {
         let node = |path: &str| json!({"path": path});
         let mount = |path: &str| json!({"hostPath": "/x", "containerPath": path});
-        let mut spec = serde_json::from_value(json!({
+        let mut spec = decode::spec(json!({
             "devices": [
                 {"name": "all", "containerEdits": {
                     "deviceNodes": [node("/dev/dri/a"), node("/dev/b"), node("/dev/a"), node("/dev/b")],
@@ -94,7 +96,7 @@ mod tests {
             },
         }))
         .unwrap();
-        let expected: Spec = serde_json::from_value(json!({
+        let expected: Spec = decode::spec(json!({
             "devices": [
                 {"name": "0", "containerEdits": {"env": ["A=1"], "additionalGids": [7]}},
                 {"name": "all", "containerEdits": {
