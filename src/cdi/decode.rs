@@ -117,11 +117,19 @@ fn text(value: Value) -> Result<String, String> {
     }
 }
 
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "all readers of values have one form"
+)]
 fn number<T: TryFrom<i64>>(value: Value) -> Result<T, String> {
     let number = value.as_i64().and_then(|number| T::try_from(number).ok());
     number.ok_or_else(|| "it is no number that may stand there".to_owned())
 }
 
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "all readers of values have one form"
+)]
 fn flag(value: Value) -> Result<bool, String> {
     value
         .as_bool()
@@ -165,7 +173,7 @@ impl Members {
         read: fn(Value) -> Result<T, String>,
     ) -> Result<Option<T>, String> {
         let value = self.0.remove(name).filter(|value| !value.is_null());
-        let value = value.map(|value| read(value).map_err(|err| format!("{name}: {err}")));
+        let value = value.map(|value| read(value).map_err(|err| in_member(name, &err)));
         value.transpose()
     }
 
@@ -183,27 +191,36 @@ impl Members {
         read: fn(Value) -> Result<T, String>,
     ) -> Result<Vec<T>, String> {
         let items = self.some(name, items)?.unwrap_or_default();
-        let items = items.into_iter().enumerate();
-        items
-            .map(|(i, item)| read(item).map_err(|err| format!("{name}[{i}]: {err}")))
-            .collect()
+        let mut list = Vec::with_capacity(items.len());
+        for (i, item) in items.into_iter().enumerate() {
+            list.push(read(item).map_err(|err| in_item(name, i, &err))?);
+        }
+        Ok(list)
     }
 
     fn annotations(&mut self) -> Result<BTreeMap<String, String>, String> {
-        let members = self.some("annotations", Members::of)?;
-        let pairs = members.map(|it| it.0).unwrap_or_default();
-        pairs
-            .into_iter()
-            .map(|(name, value)| match text(value) {
-                Ok(value) => Ok((name, value)),
-                Err(err) => Err(format!("annotations: {name}: {err}")),
-            })
-            .collect()
+        let mut pairs = BTreeMap::new();
+        if let Some(Members(members)) = self.some("annotations", Members::of)? {
+            for (name, value) in members {
+                let value =
+                    text(value).map_err(|err| in_member("annotations", &in_member(&name, &err)))?;
+                pairs.insert(name, value);
+            }
+        }
+        Ok(pairs)
     }
 
     fn edits(&mut self) -> Result<ContainerEdits, String> {
         Ok(self.some("containerEdits", edits)?.unwrap_or_default())
     }
+}
+
+fn in_member(name: &str, err: &str) -> String {
+    format!("{name}: {err}")
+}
+
+fn in_item(name: &str, index: usize, err: &str) -> String {
+    format!("{name}[{index}]: {err}")
 }
 
 fn items(value: Value) -> Result<Vec<Value>, String> {
