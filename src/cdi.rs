@@ -2,6 +2,7 @@
 //!
 //! Format: the Container Device Interface specification of the CNCF, versions 0.1.0 to 1.1.0.
 
+mod decode;
 mod json;
 mod registry;
 mod simplify;
@@ -42,6 +43,5 @@ fn parse(path: &Path, bytes: &[u8]) -> Result<Spec, String> {
         let text = str::from_utf8(bytes).map_err(|err| err.to_string())?;
         yaml::parse(text)?
     };
-    // One source for both, since each costs the program a reader of its own.
-    serde_json::from_value(value).map_err(|err| err.to_string())
+    decode::spec(value)
 }

@@ -2,78 +2,59 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Deserializer};
-
 /// The devices of one vendor and class, and what a container gets with each.
-#[derive(Deserialize, Default, Clone, PartialEq, Eq, Debug)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[derive(Default, Clone, PartialEq, Eq, Debug)]
 pub struct Spec {
     /// Version of the format.
     pub cdi_version: String,
     /// `vendor/class`
     pub kind: String,
     /// Notes for programs.
-    #[serde(deserialize_with = "or_default")]
     pub annotations: BTreeMap<String, String>,
     /// The devices.
-    #[serde(deserialize_with = "or_default")]
     pub devices: Vec<Device>,
     /// What a container gets with any of them.
-    #[serde(deserialize_with = "or_default")]
     pub container_edits: ContainerEdits,
 }
 
 /// A device that containers can ask for.
-#[derive(Deserialize, Default, Clone, PartialEq, Eq, Debug)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[derive(Default, Clone, PartialEq, Eq, Debug)]
 pub struct Device {
     /// Its name; with the spec's kind before it, `vendor/class=name`, it is qualified.
     pub name: String,
     /// Notes for programs.
-    #[serde(deserialize_with = "or_default")]
     pub annotations: BTreeMap<String, String>,
     /// What a container gets with it.
-    #[serde(deserialize_with = "or_default")]
     pub container_edits: ContainerEdits,
 }
 
 /// What a container gets.
-#[derive(Deserialize, Default, Clone, PartialEq, Eq, Debug)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[derive(Default, Clone, PartialEq, Eq, Debug)]
 pub struct ContainerEdits {
     /// Variables, as `NAME=VALUE`.
-    #[serde(deserialize_with = "or_default")]
     pub env: Vec<String>,
     /// Device nodes.
-    #[serde(deserialize_with = "or_default")]
     pub device_nodes: Vec<DeviceNode>,
     /// Network interfaces.
-    #[serde(deserialize_with = "or_default")]
     pub net_devices: Vec<NetDevice>,
     /// OCI hooks.
-    #[serde(deserialize_with = "or_default")]
     pub hooks: Vec<Hook>,
     /// Bind mounts.
-    #[serde(deserialize_with = "or_default")]
     pub mounts: Vec<Mount>,
     /// Limits of caches and memory bandwidth.
     pub intel_rdt: Option<IntelRdt>,
     /// More groups of the process.
-    #[serde(deserialize_with = "or_default", rename = "additionalGids")]
     pub additional_gids: Vec<u32>,
 }
 
 /// A device node.
-#[derive(Deserialize, Default, Clone, PartialEq, Eq, Debug)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[derive(Default, Clone, PartialEq, Eq, Debug)]
 pub struct DeviceNode {
     /// Its path in the container.
     pub path: String,
     /// Its path on the host, if that is another one.
-    #[serde(deserialize_with = "not_empty")]
     pub host_path: Option<String>,
     /// `b`, `c`, `u` or `p`; empty if the host's node tells.
-    #[serde(rename = "type")]
     pub kind: String,
     /// Its major number; 0 if the host's node tells.
     pub major: u64,
@@ -90,8 +71,7 @@ pub struct DeviceNode {
 }
 
 /// A network interface that is moved into the container.
-#[derive(Deserialize, Default, Clone, PartialEq, Eq, Debug)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[derive(Default, Clone, PartialEq, Eq, Debug)]
 pub struct NetDevice {
     /// Its name on the host.
     pub host_interface_name: String,
@@ -100,74 +80,50 @@ pub struct NetDevice {
 }
 
 /// A bind mount.
-#[derive(Deserialize, Default, Clone, PartialEq, Eq, Debug)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[derive(Default, Clone, PartialEq, Eq, Debug)]
 pub struct Mount {
     /// What is mounted.
     pub host_path: String,
     /// Where to.
     pub container_path: String,
     /// Options of mount(8).
-    #[serde(deserialize_with = "or_default")]
     pub options: Vec<String>,
     /// The type of the file system.
-    #[serde(rename = "type")]
     pub kind: String,
 }
 
 /// An OCI hook.
-#[derive(Deserialize, Default, Clone, PartialEq, Eq, Debug)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[derive(Default, Clone, PartialEq, Eq, Debug)]
 pub struct Hook {
     /// When it is called.
     pub hook_name: String,
     /// The program.
     pub path: String,
     /// Its arguments, its own name first.
-    #[serde(deserialize_with = "or_default")]
     pub args: Vec<String>,
     /// Its variables, as `NAME=VALUE`.
-    #[serde(deserialize_with = "or_default")]
     pub env: Vec<String>,
     /// Seconds after which it is ended.
     pub timeout: Option<i64>,
 }
 
 /// A class of service of Intel's Resource Director Technology.
-#[derive(Deserialize, Default, Clone, PartialEq, Eq, Debug)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[derive(Default, Clone, PartialEq, Eq, Debug)]
 pub struct IntelRdt {
     /// The class.
-    #[serde(rename = "closID")]
     pub clos_id: String,
     /// The schema of L3 caches.
     pub l3_cache_schema: String,
     /// The schema of memory bandwidth.
     pub mem_bw_schema: String,
     /// Any schemata.
-    #[serde(deserialize_with = "or_default")]
     pub schemata: Vec<String>,
     /// Whether the class is watched.
     pub enable_monitoring: bool,
     /// Whether the use of caches is watched.
-    #[serde(rename = "enableCMT")]
     pub enable_cmt: bool,
     /// Whether the use of memory bandwidth is watched.
-    #[serde(rename = "enableMBM")]
     pub enable_mbm: bool,
-}
-
-/// `null` is the same as nothing.
-fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
-    deserializer: D,
-) -> Result<T, D::Error> {
-    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
-}
-
-/// An empty text is the same as none.
-fn not_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
-    let text: Option<String> = Option::deserialize(deserializer)?;
-    Ok(text.filter(|text| !text.is_empty()))
 }
 
 impl Spec {

@@ -251,6 +251,8 @@ fn is_name(text: &str, between: &str) -> bool {
 mod tests {
     use serde_json::{Value, json};
 
+    use crate::cdi::decode;
+
     use super::*;
 
     /// What is wrong with a spec of this version that has one device with these edits, and other members.
@@ -263,9 +265,9 @@ mod tests {
         for (name, value) in others.as_object().into_iter().flatten() {
             spec[name] = value.clone();
         }
-        let spec = match serde_json::from_value::<Spec>(spec) {
+        let spec = match decode::spec(spec) {
             Ok(spec) => spec,
-            Err(err) => return err.to_string(),
+            Err(err) => return err,
         };
         check(&spec).err().unwrap_or_default()
     }
@@ -332,7 +334,7 @@ mod tests {
                 json!({"netDevices": [{"hostInterfaceName": "eth0", "name": ""}]}),
                 "has no name",
             ),
-            (json!({"unknown": 1}), "unknown field `unknown`"),
+            (json!({"unknown": 1}), "unknown field 'unknown'"),
         ] {
             let error = error("1.1.0", &edits, &json!({}));
             assert!(error.contains(message), "{edits}: {error}");

@@ -42,132 +42,172 @@ enum Node<'s> {
 
 type Member<'s> = (&'s str, Node<'s>);
 
-/// An object without the members that say nothing.
-fn object<'s, const N: usize>(members: [(&'s str, Option<Node<'s>>); N]) -> Node<'s> {
-    let said = |(name, value): (&'s str, Option<Node<'s>>)| Some((name, value?));
-    Node::Members(members.into_iter().filter_map(said).collect())
+impl Node<'_> {
+    /// Whether it is a list or an object without anything in it.
+    fn is_empty(&self) -> bool {
+        match self {
+            Self::Text(_) | Self::Bare(_) => false,
+            Self::List(items) => items.is_empty(),
+            Self::Members(members) => members.is_empty(),
+        }
+    }
 }
 
-/// A text, empty or not.
-#[expect(clippy::unnecessary_wraps, reason = "a member of an object")]
-fn text(text: &str) -> Option<Node<'_>> {
-    Some(Node::Text(text))
-}
+/// An object that gets its members one by one. Those that say nothing are left out, unless the format wants them.
+#[derive(Default)]
+struct Object<'s>(Vec<Member<'s>>);
 
-fn optional(text: &str) -> Option<Node<'_>> {
-    (!text.is_empty()).then_some(Node::Text(text))
-}
+impl<'s> Object<'s> {
+    fn with(mut self, name: &'s str, value: Node<'s>) -> Self {
+        self.0.push((name, value));
+        self
+    }
 
-/// A number or a truth value, if it is another than that of a spec that does not name it.
-fn bare<T: ToString + Default + PartialEq>(value: &T) -> Option<Node<'static>> {
-    (*value != T::default()).then(|| Node::Bare(value.to_string()))
-}
+    fn text(self, name: &'s str, text: &'s str) -> Self {
+        self.with(name, Node::Text(text))
+    }
 
-fn number<T: ToString>(value: Option<T>) -> Option<Node<'static>> {
-    Some(Node::Bare(value?.to_string()))
-}
+    fn optional(self, name: &'s str, text: &'s str) -> Self {
+        if text.is_empty() {
+            return self;
+        }
+        self.text(name, text)
+    }
 
-fn list<'s, T>(items: &'s [T], node: impl Fn(&'s T) -> Node<'s>) -> Option<Node<'s>> {
-    (!items.is_empty()).then(|| Node::List(items.iter().map(node).collect()))
-}
+    fn number(self, name: &'s str, number: Option<i64>) -> Self {
+        match number {
+            Some(number) => self.with(name, Node::Bare(number.to_string())),
+            None => self,
+        }
+    }
 
-fn texts(items: &[String]) -> Option<Node<'_>> {
-    list(items, |item| Node::Text(item))
-}
+    /// The number of a device, which is 0 where it is not there.
+    fn count(self, name: &'s str, number: u64) -> Self {
+        if number == 0 {
+            return self;
+        }
+        self.with(name, Node::Bare(number.to_string()))
+    }
 
-fn annotations(pairs: &BTreeMap<String, String>) -> Option<Node<'_>> {
-    let pairs = pairs.iter();
-    let members = pairs.map(|(key, value)| (key.as_str(), Node::Text(value)));
-    (members.len() > 0).then(|| Node::Members(members.collect()))
+    fn flag(self, name: &'s str, is_on: bool) -> Self {
+        if is_on {
+            return self.with(name, Node::Bare("true".to_owned()));
+        }
+        self
+    }
+
+    fn list<T>(self, name: &'s str, items: &'s [T], node: fn(&'s T) -> Node<'s>) -> Self {
+        if items.is_empty() {
+            return self;
+        }
+        self.with(name, Node::List(items.iter().map(node).collect()))
+    }
+
+    fn texts(self, name: &'s str, items: &'s [String]) -> Self {
+        self.list(name, items, |item| Node::Text(item))
+    }
+
+    fn annotations(self, pairs: &'s BTreeMap<String, String>) -> Self {
+        if pairs.is_empty() {
+            return self;
+        }
+        let pairs = pairs.iter();
+        let members = pairs.map(|(key, value)| (key.as_str(), Node::Text(value)));
+        self.with("annotations", Node::Members(members.collect()))
+    }
+
+    fn end(self) -> Node<'s> {
+        Node::Members(self.0)
+    }
 }
 
 fn document(spec: &Spec, format: Format) -> Node<'_> {
     let devices = spec.devices.iter().map(device).collect();
-    // Go's writer of JSON knows no empty object.
-    let has_common = format == Format::Json || spec.container_edits != ContainerEdits::default();
-    object([
-        ("cdiVersion", text(&spec.cdi_version)),
-        ("kind", text(&spec.kind)),
-        ("annotations", annotations(&spec.annotations)),
-        ("devices", Some(Node::List(devices))),
-        (
-            "containerEdits",
-            has_common.then(|| edits(&spec.container_edits)),
-        ),
-    ])
+    let document = Object::default()
+        .text("cdiVersion", &spec.cdi_version)
+        .text("kind", &spec.kind)
+        .annotations(&spec.annotations)
+        .with("devices", Node::List(devices));
+    let common = edits(&spec.container_edits);
+    // Go's writer of JSON takes no object for an empty one.
+    if format == Format::Yaml && common.is_empty() {
+        return document.end();
+    }
+    document.with("containerEdits", common).end()
 }
 
 fn device(device: &Device) -> Node<'_> {
-    object([
-        ("name", text(&device.name)),
-        ("annotations", annotations(&device.annotations)),
-        ("containerEdits", Some(edits(&device.container_edits))),
-    ])
+    Object::default()
+        .text("name", &device.name)
+        .annotations(&device.annotations)
+        .with("containerEdits", edits(&device.container_edits))
+        .end()
 }
 
 fn edits(edits: &ContainerEdits) -> Node<'_> {
-    object([
-        ("env", texts(&edits.env)),
-        ("deviceNodes", list(&edits.device_nodes, device_node)),
-        ("netDevices", list(&edits.net_devices, net_device)),
-        ("hooks", list(&edits.hooks, hook)),
-        ("mounts", list(&edits.mounts, mount)),
-        ("intelRdt", edits.intel_rdt.as_ref().map(intel_rdt)),
-        (
-            "additionalGids",
-            list(&edits.additional_gids, |gid| Node::Bare(gid.to_string())),
-        ),
-    ])
+    let mut object = Object::default()
+        .texts("env", &edits.env)
+        .list("deviceNodes", &edits.device_nodes, device_node)
+        .list("netDevices", &edits.net_devices, net_device)
+        .list("hooks", &edits.hooks, hook)
+        .list("mounts", &edits.mounts, mount);
+    if let Some(rdt) = &edits.intel_rdt {
+        object = object.with("intelRdt", intel_rdt(rdt));
+    }
+    let gid = |gid: &u32| Node::Bare(gid.to_string());
+    object
+        .list("additionalGids", &edits.additional_gids, gid)
+        .end()
 }
 
 fn device_node(node: &DeviceNode) -> Node<'_> {
-    object([
-        ("path", text(&node.path)),
-        ("hostPath", node.host_path.as_deref().and_then(text)),
-        ("type", optional(&node.kind)),
-        ("major", bare(&node.major)),
-        ("minor", bare(&node.minor)),
-        ("fileMode", number(node.file_mode)),
-        ("permissions", optional(&node.permissions)),
-        ("uid", number(node.uid)),
-        ("gid", number(node.gid)),
-    ])
+    Object::default()
+        .text("path", &node.path)
+        .optional("hostPath", node.host_path.as_deref().unwrap_or_default())
+        .optional("type", &node.kind)
+        .count("major", node.major)
+        .count("minor", node.minor)
+        .number("fileMode", node.file_mode.map(Into::into))
+        .optional("permissions", &node.permissions)
+        .number("uid", node.uid.map(Into::into))
+        .number("gid", node.gid.map(Into::into))
+        .end()
 }
 
 fn net_device(device: &NetDevice) -> Node<'_> {
-    object([
-        ("hostInterfaceName", text(&device.host_interface_name)),
-        ("name", text(&device.name)),
-    ])
+    Object::default()
+        .text("hostInterfaceName", &device.host_interface_name)
+        .text("name", &device.name)
+        .end()
 }
 
 fn hook(hook: &Hook) -> Node<'_> {
-    object([
-        ("hookName", text(&hook.hook_name)),
-        ("path", text(&hook.path)),
-        ("args", texts(&hook.args)),
-        ("env", texts(&hook.env)),
-        ("timeout", number(hook.timeout)),
-    ])
+    Object::default()
+        .text("hookName", &hook.hook_name)
+        .text("path", &hook.path)
+        .texts("args", &hook.args)
+        .texts("env", &hook.env)
+        .number("timeout", hook.timeout)
+        .end()
 }
 
 fn mount(mount: &Mount) -> Node<'_> {
-    object([
-        ("hostPath", text(&mount.host_path)),
-        ("containerPath", text(&mount.container_path)),
-        ("options", texts(&mount.options)),
-        ("type", optional(&mount.kind)),
-    ])
+    Object::default()
+        .text("hostPath", &mount.host_path)
+        .text("containerPath", &mount.container_path)
+        .texts("options", &mount.options)
+        .optional("type", &mount.kind)
+        .end()
 }
 
 fn intel_rdt(rdt: &IntelRdt) -> Node<'_> {
-    object([
-        ("closID", optional(&rdt.clos_id)),
-        ("l3CacheSchema", optional(&rdt.l3_cache_schema)),
-        ("memBwSchema", optional(&rdt.mem_bw_schema)),
-        ("schemata", texts(&rdt.schemata)),
-        ("enableMonitoring", bare(&rdt.enable_monitoring)),
-        ("enableCMT", bare(&rdt.enable_cmt)),
-        ("enableMBM", bare(&rdt.enable_mbm)),
-    ])
+    Object::default()
+        .optional("closID", &rdt.clos_id)
+        .optional("l3CacheSchema", &rdt.l3_cache_schema)
+        .optional("memBwSchema", &rdt.mem_bw_schema)
+        .texts("schemata", &rdt.schemata)
+        .flag("enableMonitoring", rdt.enable_monitoring)
+        .flag("enableCMT", rdt.enable_cmt)
+        .flag("enableMBM", rdt.enable_mbm)
+        .end()
 }

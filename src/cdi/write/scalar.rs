@@ -74,14 +74,14 @@ fn escape(c: char) -> String {
 
 /// Whether the text without quotes would not be a scalar, or not this one.
 fn is_syntax(text: &str) -> bool {
+    let has_mark = |pair: &[u8]| matches!(pair, b": " | b" #");
     text.starts_with(INDICATORS)
         || ["- ", "? ", "---", "..."]
             .iter()
             .any(|start| text.starts_with(start))
         || matches!(text, "-" | "?")
         || text.ends_with([' ', ':'])
-        || text.contains(": ")
-        || text.contains(" #")
+        || text.as_bytes().windows(2).any(has_mark)
 }
 
 /// Whether a reader of YAML 1.1 or 1.2 would take the text without quotes for something else than a text.

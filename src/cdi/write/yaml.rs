@@ -53,12 +53,7 @@ fn push_key(out: &mut String, key: &str, indent: usize) {
 
 /// What is behind a key: on its line, or below and indented to the next column of the raster.
 fn push_value(out: &mut String, value: &Node<'_>, indent: usize) {
-    let is_block = match value {
-        Node::List(items) => !items.is_empty(),
-        Node::Members(members) => !members.is_empty(),
-        Node::Text(_) | Node::Bare(_) => false,
-    };
-    if is_block {
+    if matches!(value, Node::List(_) | Node::Members(_)) && !value.is_empty() {
         let indent = (indent / INDENT + 1) * INDENT;
         out.push('\n');
         push_indent(out, indent);

@@ -200,7 +200,7 @@ fn mig_instances_are_there(host: &Inventory) -> Vec<Finding> {
         return Vec::new();
     }
     let instances = host.driver.mig.iter();
-    let there: BTreeSet<u32> = instances.flat_map(|it| it.capabilities).flatten().collect();
+    let there: Vec<u32> = instances.flat_map(|it| it.capabilities).flatten().collect();
     let is_gone = |path: &&str| {
         let (folder, name) = path.rsplit_once('/').unwrap_or_default();
         let number = name.strip_prefix("nvidia-cap").map(str::parse);

@@ -218,7 +218,7 @@ fn what_is_refused() {
         .file("/y.yaml", SPEC.replace("0.3.0", "0.2.9"))
         .node("/fifo.yaml", &["p"]);
     for (options, message) in [
-        ("--input @ROOT@/x.yaml", "x.yaml: unknown field `unknown`"),
+        ("--input @ROOT@/x.yaml", "x.yaml: unknown field 'unknown'"),
         (
             "--input @ROOT@/y.yaml",
             "y.yaml: cdiVersion '0.2.9' is not known",
