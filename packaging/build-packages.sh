@@ -146,6 +146,7 @@ package() {
 		$(about "$1" | sed 's/^/ /')
 	CONTROL
 	{
+		# shellcheck disable=SC2016 # the argument is the script's
 		printf '#!/bin/sh\n[ "$1" = remove ] || exit 0\n'
 		before_removal "$1"
 	} >"$tmp/deb/DEBIAN/prerm"

@@ -49,6 +49,7 @@ struct NvidiaCtk {
 
 #[derive(FromArgs, ArgsInfo)]
 #[argh(subcommand)]
+#[expect(clippy::large_enum_variant, reason = "there is one in a process")]
 enum Command {
     Hook(Hook),
     Runtime(Runtime),

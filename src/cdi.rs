@@ -2,6 +2,7 @@
 //!
 //! Format: the Container Device Interface specification of the CNCF, versions 0.1.0 to 1.1.0.
 
+mod json;
 mod registry;
 mod simplify;
 mod spec;
@@ -36,7 +37,7 @@ pub fn read(path: &Path, bytes: &[u8]) -> Result<Spec, String> {
 
 fn parse(path: &Path, bytes: &[u8]) -> Result<Spec, String> {
     let value = if path.extension() == Some(OsStr::new("json")) {
-        serde_json::from_slice(bytes).map_err(|err| err.to_string())?
+        json::parse(bytes)?
     } else {
         let text = str::from_utf8(bytes).map_err(|err| err.to_string())?;
         yaml::parse(text)?

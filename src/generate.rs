@@ -40,6 +40,10 @@ const VOID: &str = "NVIDIA_VISIBLE_DEVICES=void";
 const ALL: &str = "all";
 
 /// What a spec is to have in it.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is an option of its own"
+)]
 pub struct Options {
     /// Which devices it is for.
     pub mode: Mode,

@@ -22,7 +22,7 @@
 //! ```text
 //! main  applet  cli                                           argv to a command
 //!   hook/*  command/*                                         options, a straight line of calls, a report
-//!     inventory  sandbox                                      what is found; what is given up
+//!     inventory  generate  sandbox                            what is found; what specs say; what is given up
 //!       driver  engine  cdi  config  hooks_dir  host  oci     one kind of file each
 //!         ldcache  rootfs                                     caches; files below a root
 //!           elf  document  cuda                               bytes in, values out

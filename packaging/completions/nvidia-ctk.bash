@@ -51,14 +51,11 @@ _nvidia-ctk() {
             unconfigure)
                 cmd="nvidia-ctk_runtime_unconfigure"
                 ;;
-            config)
-                cmd="nvidia-ctk_config"
-                ;;
-            default)
-                cmd="nvidia-ctk_config_default"
-                ;;
             cdi)
                 cmd="nvidia-ctk_cdi"
+                ;;
+            generate)
+                cmd="nvidia-ctk_cdi_generate"
                 ;;
             list)
                 cmd="nvidia-ctk_cdi_list"
@@ -71,6 +68,12 @@ _nvidia-ctk() {
                 ;;
             root)
                 cmd="nvidia-ctk_cdi_transform_root"
+                ;;
+            config)
+                cmd="nvidia-ctk_config"
+                ;;
+            default)
+                cmd="nvidia-ctk_config_default"
                 ;;
             doctor)
                 cmd="nvidia-ctk_doctor"
@@ -102,7 +105,7 @@ _nvidia-ctk() {
     case "${cmd}" in
         nvidia-ctk)
             opts="--help --debug -d --quiet --version -v --list"
-            cmds="hook runtime config cdi doctor info install uninstall system"
+            cmds="hook runtime cdi config doctor info install uninstall system"
             case "${prev}" in
                 *)
                     COMPREPLY=( $(compgen -W "${opts} ${cmds}" -- "${cur}") )
@@ -396,49 +399,111 @@ _nvidia-ctk() {
                     ;;
             esac
             ;;
-        nvidia-ctk_config)
-            opts="--help --config-file -c --set --set-list-separator --in-place -i --output -o"
-            cmds="default"
-            case "${prev}" in
-                --config-file | -c)
-                    COMPREPLY=()
-                    return 0
-                    ;;
-                --set)
-                    COMPREPLY=()
-                    return 0
-                    ;;
-                --set-list-separator)
-                    COMPREPLY=()
-                    return 0
-                    ;;
-                --output | -o)
-                    COMPREPLY=()
-                    return 0
-                    ;;
-                *)
-                    COMPREPLY=( $(compgen -W "${opts} ${cmds}" -- "${cur}") )
-                    return 0
-                    ;;
-            esac
-            ;;
-        nvidia-ctk_config_default)
-            opts="--help --output -o"
-            case "${prev}" in
-                --output | -o)
-                    COMPREPLY=()
-                    return 0
-                    ;;
-                *)
-                    COMPREPLY=( $(compgen -W "${opts} ${cmds}" -- "${cur}") )
-                    return 0
-                    ;;
-            esac
-            ;;
         nvidia-ctk_cdi)
             opts="--help"
-            cmds="list check transform"
+            cmds="generate list check transform"
             case "${prev}" in
+                *)
+                    COMPREPLY=( $(compgen -W "${opts} ${cmds}" -- "${cur}") )
+                    return 0
+                    ;;
+            esac
+            ;;
+        nvidia-ctk_cdi_generate)
+            opts="--help --output --format --mode --device-name-strategy --device-id --no-all-device --vendor --class --hooks --nvidia-cdi-hook-path --disable-hook --enable-hook --ldconfig-path --nvidia-smi-list --root --driver-root --dev-root --library-search-path --config-search-path --csv-file --csv-ignore-pattern --csv-compat-container-root --feature-flag --create-devices --init-devices --strict --dry-run --diff --watch"
+            case "${prev}" in
+                --output)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                --format)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                --mode)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                --device-name-strategy)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                --device-id)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                --vendor)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                --class)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                --hooks)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                --nvidia-cdi-hook-path)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                --disable-hook)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                --enable-hook)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                --ldconfig-path)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                --nvidia-smi-list)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                --root)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                --driver-root)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                --dev-root)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                --library-search-path)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                --config-search-path)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                --csv-file)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                --csv-ignore-pattern)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                --csv-compat-container-root)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                --feature-flag)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                --watch)
+                    COMPREPLY=()
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=( $(compgen -W "${opts} ${cmds}" -- "${cur}") )
                     return 0
@@ -517,6 +582,45 @@ _nvidia-ctk() {
                     return 0
                     ;;
                 --output)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=( $(compgen -W "${opts} ${cmds}" -- "${cur}") )
+                    return 0
+                    ;;
+            esac
+            ;;
+        nvidia-ctk_config)
+            opts="--help --config-file -c --set --set-list-separator --in-place -i --output -o"
+            cmds="default"
+            case "${prev}" in
+                --config-file | -c)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                --set)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                --set-list-separator)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                --output | -o)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=( $(compgen -W "${opts} ${cmds}" -- "${cur}") )
+                    return 0
+                    ;;
+            esac
+            ;;
+        nvidia-ctk_config_default)
+            opts="--help --output -o"
+            case "${prev}" in
+                --output | -o)
                     COMPREPLY=()
                     return 0
                     ;;

@@ -94,14 +94,13 @@ impl<'t> Reader<'t> {
     }
 
     fn alias(&mut self, anchor: usize, span: &Span) -> Result<Value, String> {
-        let refuse = || {
-            error_at(
-                span.start.line(),
+        let Some((value, values)) = self.anchors.get(&anchor).cloned() else {
+            let line = span.start.line();
+            return Err(error_at(
+                line,
                 "an alias is of a value that it is a part of",
-            )
+            ));
         };
-        let (value, values) = self.anchors.get(&anchor).ok_or_else(refuse)?;
-        let (value, values) = (value.clone(), *values);
         self.count(values, span)?;
         Ok(value)
     }

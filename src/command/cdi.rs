@@ -30,6 +30,7 @@ pub struct Cdi {
 /// Every command of the group.
 #[derive(FromArgs, ArgsInfo)]
 #[argh(subcommand)]
+#[expect(clippy::large_enum_variant, reason = "there is one in a process")]
 pub enum CdiCommand {
     /// `generate`
     Generate(Generate),

@@ -178,15 +178,15 @@ impl Lists<'_, '_> {
 
     fn is_ignored(&self, path: &Path) -> bool {
         let mut patterns = self.source.options.csv.ignored.iter();
-        patterns.any(|pattern| match pattern.strip_prefix(ANYWHERE) {
-            Some(name) => glob::matches(OsStr::new(name), path.file_name().unwrap_or_default()),
-            None => {
-                let (pattern, path) = (Path::new(pattern).iter(), path.iter());
-                pattern.clone().count() == path.clone().count()
-                    && pattern
-                        .zip(path)
-                        .all(|(pattern, name)| glob::matches(pattern, name))
+        patterns.any(|pattern| {
+            if let Some(name) = pattern.strip_prefix(ANYWHERE) {
+                return glob::matches(OsStr::new(name), path.file_name().unwrap_or_default());
             }
+            let (pattern, path) = (Path::new(pattern).iter(), path.iter());
+            pattern.clone().count() == path.clone().count()
+                && pattern
+                    .zip(path)
+                    .all(|(pattern, name)| glob::matches(pattern, name))
         })
     }
 

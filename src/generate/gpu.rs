@@ -102,7 +102,12 @@ impl<'d> Indexed<'d> {
         }
         part.work.device_directories.push(CAPABILITIES.into());
         Some(Device {
-            names: naming.of_instance(self, position, instance, self.mig_uuid(source, position)),
+            names: naming.of_instance(
+                (self.index, self.gpu),
+                position,
+                instance,
+                self.mig_uuid(source, position),
+            ),
             part,
             is_coherent: None,
         })

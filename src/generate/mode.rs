@@ -24,7 +24,7 @@ pub enum Mode {
     Gdrcopy,
     /// Mellanox network adapters.
     Mofed,
-    /// NVSwitches.
+    /// Switches between GPUs: `NVSwitch`.
     Nvswitch,
     /// Channels for memory that nodes share.
     Imex,
@@ -141,8 +141,8 @@ fn nvml(source: &Source<'_>, notes: &mut Notes) -> Result<Parts, Failure> {
 }
 
 fn management(source: &Source<'_>, notes: &mut Notes) -> Result<Parts, Failure> {
-    let nodes = nodes::management(source);
-    if nodes.is_empty() {
+    let found = nodes::management(source);
+    if found.is_empty() {
         return Err(Failure::NoDevices(nothing(source)));
     }
     let version = source.version()?;
@@ -158,10 +158,10 @@ fn management(source: &Source<'_>, notes: &mut Notes) -> Result<Parts, Failure> 
         .any(|it| it == DISABLE_DEVICE_NODE_MODIFICATION);
     driver(&mut common, source, &files, version);
     let mut part = Part::default();
-    for node in &nodes {
+    for node in &found {
         part.node(node, source.options.adds_groups);
     }
-    part.work.device_directories = nodes::directories(&nodes);
+    part.work.device_directories = nodes::directories(&found);
     Ok(Parts {
         common,
         devices: vec![nodes::all(part)],

@@ -3,7 +3,6 @@
 use anyhow::{Result, anyhow};
 
 use super::Notes;
-use super::gpu::Indexed;
 use crate::driver::gpu::Gpu;
 use crate::driver::mig::MigInstance;
 
@@ -77,22 +76,21 @@ impl Naming<'_> {
 
     pub(super) fn of_instance(
         &self,
-        on: &Indexed<'_>,
+        (index, gpu): (u32, &Gpu),
         position: usize,
         instance: &MigInstance,
         uuid: Option<&str>,
     ) -> Names {
         let (gi, ci) = (instance.gpu_instance, instance.compute_instance);
-        let index = on.index;
         let mut names = Names::new();
         for strategy in self.0 {
-            let name = match (strategy, uuid, &on.gpu.uuid) {
+            let name = match (strategy, uuid, &gpu.uuid) {
                 (Strategy::Index, ..) => format!("{index}:{position}"),
                 (Strategy::TypeIndex, ..) => format!("mig{index}:{position}"),
                 (Strategy::Uuid, Some(uuid), _) => uuid.to_owned(),
-                (Strategy::Uuid, None, Some(gpu)) => format!("MIG-{gpu}:{gi}:{ci}"),
+                (Strategy::Uuid, None, Some(uuid)) => format!("MIG-{uuid}:{gi}:{ci}"),
                 (Strategy::Uuid, None, None) | (Strategy::Pci, ..) => {
-                    format!("{}:{gi}:{ci}", pci(on.gpu))
+                    format!("{}:{gi}:{ci}", pci(gpu))
                 }
             };
             if !names.contains(&name) {

@@ -17,6 +17,7 @@ const CONTROL: [&str; 4] = [
 ];
 /// Without these no program can compute.
 const NEEDED: [&str; 2] = ["nvidia-uvm", "nvidiactl"];
+const REMEDY: &str = "; 'nvidia-ctk system create-device-nodes --control-devices' makes it";
 /// Nodes that other modes give.
 const NOT_FOR_MANAGEMENT: [&str; 3] = ["nvidia-fs", "nvidia-nvswitch", "nvidia-nvlink"];
 /// Directories of nodes that only root may enter.
@@ -25,19 +26,17 @@ const DIRECTORIES: [&str; 2] = ["/dev/dri", "/dev/nvidia-caps"];
 const MIG: [(&str, &str); 2] = [("config", "nvidia-cap1"), ("monitor", "nvidia-cap2")];
 
 pub(super) fn control(source: &Source<'_>, notes: &mut Notes) -> Vec<Node> {
-    let mut nodes = Vec::new();
+    let mut found = Vec::new();
     for name in CONTROL {
         match source.node(name) {
-            Ok(node) => nodes.push(node),
+            Ok(node) => found.push(node),
             Err(why) if NEEDED.contains(&name) || source.dev.node(name).is_some() => {
-                notes.error(format!(
-                    "{why}; 'nvidia-ctk system create-device-nodes --control-devices' makes it"
-                ))
+                notes.error(format!("{why}{REMEDY}"));
             }
             Err(_) => {}
         }
     }
-    nodes
+    found
 }
 
 pub(super) fn management(source: &Source<'_>) -> Vec<Node> {

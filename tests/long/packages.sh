@@ -46,7 +46,7 @@ fi
 step 'no script but that before the removal'
 for package in "$tmp/packages"/*.deb; do
 	dpkg-deb -e "$package" "$tmp/control"
-	[ "$(echo $(ls "$tmp/control"))" = 'control prerm' ] || die "$package: $(ls "$tmp/control")"
+	[ "$(find "$tmp/control" -type f -printf '%f\n' | sort | tr '\n' ' ')" = 'control prerm ' ] || die "$package: $(ls "$tmp/control")"
 	sh -n "$tmp/control/prerm"
 	rm -r "$tmp/control"
 done
@@ -84,7 +84,7 @@ inside() {
 }
 # All files but dpkg's own lists and logs.
 files() {
-	(cd "$root" && find . \( -path ./var/lib/dpkg -o -path ./var/lib/rpm -o -path ./var/log -o -path ./tmp \) -prune -o ! -type d -printf '%P %l %i %s\n' \
+	(cd "$root" && find . \( -path ./var/lib/dpkg -o -path ./var/lib/rpm -o -path ./root/.rpmdb -o -path ./var/log -o -path ./tmp \) -prune -o ! -type d -printf '%P %l %i %s\n' \
 		-o -name '*nvidia*' -print | sort)
 }
 dpkg_() { inside dpkg "$@" >"$tmp/dpkg.log" 2>&1; }
@@ -117,7 +117,8 @@ inside nvidia-ctk --version >/dev/null
 step 'remove'
 spec etc/cdi/nvidia.yaml /usr/bin/nvidia-cdi-hook apply
 must -i /tmp/nvidia-ctk.deb
-[ -e "$root/etc/cdi/nvidia.yaml" ] && [ ! -e "$root/tmp/systemctl" ] || die 'another version took what belongs to both'
+[ -e "$root/etc/cdi/nvidia.yaml" ] || die 'another version took the spec'
+[ ! -e "$root/tmp/systemctl" ] || die 'another version stopped the units'
 must -r nvidia-ctk
 files | diff "$tmp/before" - || die 'the removal left or changed files'
 grep -q '^--no-reload disable --now -- nvidia-ctk-' "$root/tmp/systemctl" || die 'the removal leaves units enabled'
@@ -156,16 +157,20 @@ must -r nvidia-ctk
 files | diff "$tmp/before" - || die 'the removal left or changed files'
 
 step 'rpm'
+rpm_() {
+	# shellcheck disable=SC2016 # the arguments are the inner shell's
+	unshare --mount --propagation private sh -c 'mount -t proc proc "$0/proc" && exec rpm --root "$0" "$@"' "$root" "$@"
+}
 for name in nvidia-ctk nvidia-ctk-hooks; do
 	package=$(echo "$tmp/packages/$name"-[0-9]*.rpm)
-	rpm --root "$root" --initdb
+	rpm_ --initdb
 	# Its database does not know of the shell that dpkg installed.
-	rpm --root "$root" --ignorearch --nodeps -i "$package"
-	rpm --root "$root" --nodeps -V "$name"
+	rpm_ --ignorearch --nodeps -i "$package"
+	rpm_ --nodeps -V "$name"
 	inside /usr/libexec/nvidia-ctk-ldcache --help >/dev/null
 	case $name in nvidia-ctk) bin=/usr/bin ;; *) bin=/usr/libexec/nvidia-ctk ;; esac
 	spec etc/cdi/nvidia.yaml "$bin/nvidia-cdi-hook" apply
-	rpm --root "$root" -e "$name"
+	rpm_ -e "$name"
 	files | diff "$tmp/before" - || die 'rpm left or changed files'
 	# The other way to look into one.
 	mkdir "$tmp/unpacked"

@@ -391,6 +391,17 @@ fn options_of_links_that_go_together() {
             .fails(&["--watch goes with neither --create-all nor --dry-run"]);
     }
     with_nodes(&host);
+    let variables =
+        "env WATCH=0 DRY_RUN=1 NVIDIA_DRIVER_ROOT=@ROOT@ DEV_CHAR_PATH=/c CREATE_DEVICE_NODES=1";
+    let variables: Vec<_> = variables.split(' ').map(|it| host.expand(it)).collect();
+    let variables: Vec<_> = variables.iter().map(String::as_str).collect();
+    let before = [on(&host, "exec \"$@\""), words(&variables)].concat();
+    let ran = host.run_in(&before, "system create-dev-char-symlinks");
+    assert!(
+        ran.stdout.starts_with("would link /c/195:0 -> ")
+            && ran.stderr.contains("do nothing without --create-all"),
+        "{ran:?}"
+    );
     let ran = run(&host, &format!("{LINK} --load-kernel-modules"));
     assert!(
         ran.success() && ran.stderr.contains("do nothing without --create-all"),

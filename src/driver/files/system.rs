@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use nix::sys::stat::Mode;
 
 use super::{DriverFile, Places};
+use crate::glob;
 use crate::rootfs::Kind;
 
 const PROGRAMS: [&str; 8] = [
@@ -36,6 +37,7 @@ const EXECUTABLE: Mode = Mode::from_bits_truncate(0o111);
 const FIRMWARE_PATH: &str = "/sys/module/firmware_class/parameters/path";
 const KERNEL_RELEASE: &str = "/proc/sys/kernel/osrelease";
 const FIRMWARE: &str = "/lib/firmware";
+const GSP: &str = "gsp*.bin";
 
 const SOCKETS: [&str; 2] = [
     "/run/nvidia-persistenced/socket",
@@ -85,7 +87,7 @@ pub(super) fn firmware(places: &Places<'_, '_>) -> Vec<DriverFile> {
         let entries = places.tree.entries(&directory).into_iter();
         let mut names: Vec<_> = entries
             .filter_map(|it| it.name.into_string().ok())
-            .filter(|name| name.starts_with("gsp") && name.ends_with(".bin"))
+            .filter(|name| glob::matches(GSP.as_ref(), name.as_ref()))
             .collect();
         names.sort_unstable();
         for name in names {

@@ -1,5 +1,6 @@
 //! One look at the host, and the specs for it.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{Read as _, stdin};
 use std::path::{Path, PathBuf};
@@ -10,6 +11,7 @@ use nix::sys::stat::{Mode, umask};
 
 use super::output::{Output, Purpose};
 use super::{Generate, request};
+use crate::cdi::{self, Spec};
 use crate::config;
 use crate::driver::Driver;
 use crate::driver::node::WantedNodes;
@@ -62,6 +64,9 @@ pub(super) fn run(
 
 /// Writes or prints all specs.
 pub(super) fn put(generated: &Generated, output: &Output, purpose: Purpose) -> Result<()> {
+    if let (Purpose::Write, Some(path)) = (purpose, output.path()) {
+        warn_of_others(path, generated);
+    }
     for (suffix, spec) in &generated.specs {
         let is_new = output.put(suffix, spec, purpose)?;
         if let (true, Some(path)) = (is_new, output.path()) {
@@ -75,6 +80,28 @@ pub(super) fn put(generated: &Generated, output: &Output, purpose: Purpose) -> R
         }
     }
     Ok(())
+}
+
+/// Names other files in the directory that have the same devices: engines then take none of them.
+fn warn_of_others(path: &Path, generated: &Generated) {
+    let Ok(path) = std::path::absolute(path) else {
+        return;
+    };
+    let (Ok(host), Some(directory)) = (Root::host(), path.parent()) else {
+        return;
+    };
+    let specs = generated.specs.iter().map(|(_, spec)| spec);
+    let ours: BTreeSet<_> = specs.flat_map(Spec::qualified_names).collect();
+    let files = cdi::read_all(&host, &[directory.to_owned()]);
+    for file in files.iter().filter(|file| file.path != path) {
+        let Ok(spec) = &file.spec else { continue };
+        if let Some(name) = spec.qualified_names().find(|name| ours.contains(name)) {
+            log::warn!(
+                "{} has the device {name} as well: engines take neither, so remove one of the files",
+                file.path.display()
+            );
+        }
+    }
 }
 
 /// Says what a person should know of the specs.
