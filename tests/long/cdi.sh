@@ -289,6 +289,7 @@ case ${1-} in
   rm -rf "$work"
   trap 'rm -rf "$tmp" "$work"' EXIT
   install -D "$binary" "$work/nvidia-cdi-hook"
+  mkdir "$work/specs"
   for suite in bookworm trixie; do
     from=$roots/driver-$suite
     version=$(find "$from/$multiarch" -name 'libcuda.so.*.*' -type f | sed 's/.*\.so\.//')
@@ -304,7 +305,7 @@ case ${1-} in
       "$layout"
       [ "$layout" = wsl ] || kernel
       for style in apply separate; do
-        case="$version, $layout, $style" spec=$host.$style.json
+        case="$version, $layout, $style" spec=$work/specs/$version-$layout.$style.json
         "$binary" cdi generate --root "$host" --hooks "$style" --format json --nvidia-cdi-hook-path /work/nvidia-cdi-hook --strict >"$spec" ||
           die "$case: no spec"
         check_spec
@@ -312,6 +313,7 @@ case ${1-} in
       echo "$version, $layout: $(mounted hostPath | wc -l) mounts, all that lies there"
     done
   done
+  NVIDIA_CTK_BINARY=$binary sh tests/cdi-reader/run.sh "$work/specs"
   sh tests/fixtures/debian.sh run "$roots/machine" "$PWD" sh tests/fixtures/private.sh sh tests/long/cdi.sh --inside
   exit
   ;;
@@ -330,7 +332,7 @@ for images in /work/image-*; do
   mv "$images" /work/image
   cp /work/load /work/image/rootfs/usr/bin/load
   # What loads on the host itself, wherever it lies: some libraries want what no image has.
-  host=/work/hosts/$version-debian spec=$host.apply.json
+  host=/work/hosts/$version-debian spec=/work/specs/$version-debian.apply.json
   cp /work/load "$host/usr/bin/load"
   # shellcheck disable=SC2046 # no blanks in these names
   chroot "$host" env "LD_LIBRARY_PATH=/$multiarch/nvidia/current:/$multiarch" load $(names) >/work/native
@@ -340,7 +342,7 @@ for images in /work/image-*; do
   for host in /work/hosts/"$version"-*/; do
     host=${host%/}
     for style in apply separate; do
-      spec=$host.$style.json
+      spec=/work/specs/${host##*/}.$style.json
       case $host in
       *-wsl) gbm='' ;;
       *-fedora | *-run) gbm=/usr/lib64/gbm/nvidia-drm_gbm.so ;;

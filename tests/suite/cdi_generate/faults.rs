@@ -92,6 +92,33 @@ fn gpus_without_a_uuid() {
     }
 }
 
+/// The driver learns a UUID when somebody opens the node. Nobody drives that of a made-up host: that is told, and nothing waits.
+#[test]
+fn nodes_that_are_opened() {
+    let [first, second] = Gpu::two();
+    let Some(host) = GpuHost::new(
+        SMALL,
+        &[
+            Gpu {
+                uuid: None,
+                ..first
+            },
+            second.clone(),
+        ],
+    ) else {
+        return;
+    };
+    let outcome = generate(&host, "--init-devices");
+    assert_eq!(outcome.code, 0, "{outcome:?}");
+    assert!(outcome.stderr.contains("/dev/nvidia0"), "{outcome:?}");
+    assert!(!outcome.stderr.contains("/dev/nvidia1"), "{outcome:?}");
+    host.remove("/dev/nvidia0");
+    must(Command::new("mkfifo").arg(host.at("/dev/nvidia0")));
+    let outcome = generate(&host, "--init-devices");
+    assert!(outcome.stderr.contains("/dev/nvidia0"), "{outcome:?}");
+    assert!(outcome.stdout.contains(second.uuid()), "{outcome:?}");
+}
+
 /// A name that stays the same is what was asked for.
 #[test]
 fn no_gpu_has_a_uuid() {

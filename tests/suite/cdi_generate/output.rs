@@ -147,6 +147,50 @@ fn places_where_nothing_can_be_written() {
     assert_eq!(host.names("/out"), ["file", "nvidia.yaml"]);
 }
 
+/// The judge of specs, `cdi check`, finds nothing wrong with those that are made on the same host, and sees when they are outdated.
+#[test]
+fn specs_are_found_right() {
+    for spec in ["small-2gpu.yaml", "full-2gpu.yaml", "full-mig.yaml"] {
+        let Some(host) = GpuHost::of(spec) else {
+            return;
+        };
+        for path in ["/usr/bin/nvidia-ctk", "/usr/bin/nvidia-cdi-hook"] {
+            host.file(path, "#!/bin/sh\n").set_mode(path, 0o755);
+        }
+        for options in [
+            "",
+            "--hooks separate",
+            "--mode management",
+            "--device-id none",
+            "--format json --no-all-device",
+        ] {
+            let extension = if options.contains("json") {
+                "json"
+            } else {
+                "yaml"
+            };
+            let file = format!("/etc/cdi/nvidia.{extension}");
+            assert_eq!(
+                generate(&host, &format!("{options} --output @ROOT@{file}")).code,
+                0
+            );
+            let outcome = host.run("cdi check --root @ROOT@");
+            assert_eq!(outcome.code, 0, "{spec} {options}: {}", outcome.text());
+            host.remove(file);
+        }
+        assert_eq!(
+            generate(&host, "--output @ROOT@/etc/cdi/nvidia.yaml").code,
+            0
+        );
+        host.remove("/dev/nvidia1");
+        let outcome = host.run("cdi check --root @ROOT@");
+        assert!(
+            outcome.code != 0 && outcome.has("/dev/nvidia1"),
+            "{outcome:?}"
+        );
+    }
+}
+
 /// What others leave in the folder for temporary files is not read, as the toolkit reads it.
 #[test]
 fn the_folder_for_temporary_files() {
