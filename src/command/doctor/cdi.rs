@@ -14,7 +14,8 @@ use crate::host::allowance::Unusable;
 use crate::host::program::is_program;
 use crate::inventory::Inventory;
 
-const REWRITE: &str = "write the spec again with the program that wrote it";
+const REWRITE: &str =
+    "write it again: 'nvidia-ctk cdi generate --output FILE', or the program that wrote it";
 /// The permission that engines of other users than root need.
 const READABLE: u32 = 0o004;
 /// Libraries of which every driver has one, and whose file names tell its version.

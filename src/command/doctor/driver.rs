@@ -213,7 +213,7 @@ pub(super) fn nodes_are_there(host: &Inventory) -> Vec<Finding> {
         ),
         _ => (
             "nothing has used the GPUs since the host was started, and no service makes the nodes",
-            "run 'nvidia-modprobe -c0 -u' (or nvidia-smi) at each start, or nvidia-persistenced",
+            "run 'nvidia-ctk system create-device-nodes --control-devices' at each start, or nvidia-modprobe, nvidia-smi or nvidia-persistenced, which also make those of GPUs",
         ),
     };
     let dev = driver.dev_root.join("dev");
@@ -264,6 +264,6 @@ pub(super) fn nodes_are_right(host: &Inventory) -> Vec<Finding> {
         "device-node-wrong",
         format!("not the device that its name says: {}", few(wrong)),
         "the node was made by hand or by an image, or is older than the loaded module",
-        "remove it and run 'nvidia-modprobe -c0 -u'",
+        "remove it and run 'nvidia-ctk system create-device-nodes --control-devices' or nvidia-modprobe",
     )]
 }
