@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use super::spec::Spec;
-use super::{MAX_SPEC, read};
+use super::{MAX_SPEC, check, parse};
 use crate::host::allowance::{Allowance, Unusable};
 use crate::rootfs::{FileId, Root, is_not_there};
 
@@ -99,11 +99,12 @@ impl<'r> Reader<'r> {
 
     fn spec(&mut self, path: &Path) -> Result<Spec, Unusable> {
         let bytes = self.bytes.read(self.root, path, MAX_SPEC)?;
-        let spec = read(path, &bytes)?;
+        let spec = parse(path, &bytes)?;
         self.parts = self.parts.checked_sub(spec.parts()).ok_or_else(|| {
             let reason = format!("all specs together have more than {MAX_PARTS} devices and edits");
             Unusable::LeftOut(reason)
         })?;
+        check(&spec)?;
         Ok(spec)
     }
 }
