@@ -14,15 +14,13 @@ use nvidia_ctk::ldcache::profile::Format;
 
 use crate::common::bundle::{Attacker, Bundle};
 use crate::common::elf::library;
-use crate::common::machine::hostile_cases;
+use crate::common::machine::{hostile_cases, memory_of_code};
 use crate::common::outcome::Outcome;
 use crate::common::tree::snapshot;
 use crate::common::wrapper::Meter;
 
 /// Most memory that a hook may take, in KiB.
 const MOST: u64 = 16 << 10;
-/// What the development build takes besides: code that is not optimised, in a program of many times the size.
-const DEVELOPMENT: u64 = 2 << 10;
 const DRIVER: &str = "/usr/local/nvidia/lib64";
 
 /// Runs a hook that must end well, in bounded memory, and warn with these words; without any it must be silent.
@@ -37,9 +35,7 @@ fn bounded(bundle: &Bundle, line: &str, warning: &str) -> Outcome {
     let is_there = ran.stderr.contains(warning);
     assert!(is_there, "{line}: no {warning:?}: {}", beginning(&ran));
     let peak = meter.read().peak;
-    let is_release = std::env::var_os("NVIDIA_CTK_BINARY").is_some();
-    let most = MOST + if is_release { 0 } else { DEVELOPMENT };
-    assert!(peak <= most, "{line}: {peak} KiB");
+    assert!(peak <= MOST + memory_of_code(), "{line}: {peak} KiB");
     ran
 }
 

@@ -66,6 +66,14 @@ pub(crate) fn binary() -> PathBuf {
     )
 }
 
+/// Memory in KiB that the development build takes beside what it works with: its code is not optimised, and many times as long.
+pub(crate) fn memory_of_code() -> u64 {
+    match env::var_os("NVIDIA_CTK_BINARY") {
+        Some(_) => 0,
+        None => 2 << 10,
+    }
+}
+
 /// A variable that once turned every error line of the release build into an abort: whatever runs the binary with an environment
 /// of its own sets it.
 pub(crate) const BACKTRACE: (&str, &str) = ("RUST_BACKTRACE", "1");
