@@ -1,0 +1,85 @@
+//! The config.json of a bundle: read once, and replaced where it changes.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use nix::errno::Errno;
+
+/// Largest file that is read. Kubernetes' are below 1 MiB.
+const MAX_CONFIG: u64 = 64 << 20;
+/// Where a file may not be renamed that may be written: it is a mount, or its directory is not the caller's.
+const IN_PLACE: [Errno; 3] = [Errno::EBUSY, Errno::EACCES, Errno::EPERM];
+
+/// Reads the file. None where the low-level runtime is to say what is wrong with it.
+#[expect(clippy::disallowed_methods, reason = "the runtime's own file")]
+pub(super) fn read(path: &Path) -> Option<Vec<u8>> {
+    let mut options = OpenOptions::new();
+    let file = options.read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path).ok()?;
+    let metadata = file.metadata().ok()?;
+    if !metadata.is_file() || metadata.len() > MAX_CONFIG {
+        return None;
+    }
+    let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).ok()?);
+    file.take(MAX_CONFIG).read_to_end(&mut bytes).ok()?;
+    Some(bytes)
+}
+
+/// Makes `bytes` the content of the file, with its owner and mode. It is never half written, but where only its content may change.
+pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
+    let replaced = match replace_whole(path, bytes) {
+        Err(err) if IN_PLACE.iter().any(|it| err.raw_os_error() == Some(*it as i32)) => overwrite(path, bytes),
+        replaced => replaced,
+    };
+    replaced.with_context(|| format!("cannot write {}", path.display()))
+}
+
+#[expect(clippy::disallowed_methods, reason = "the runtime's own file")]
+fn replace_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    // A link stays one.
+    let path = fs::canonicalize(path)?;
+    let new = temporary(&path);
+    let made = make(&path, &new, bytes).and_then(|()| fs::rename(&new, &path));
+    if made.is_err() {
+        let _ = fs::remove_file(&new);
+    }
+    made
+}
+
+#[expect(clippy::disallowed_methods, reason = "the runtime's own file")]
+fn make(path: &Path, new: &Path, bytes: &[u8]) -> io::Result<()> {
+    let old = fs::metadata(path)?;
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(new)?;
+    file.write_all(bytes)?;
+    let metadata = file.metadata()?;
+    if (metadata.uid(), metadata.gid()) != (old.uid(), old.gid()) {
+        fchown(&file, Some(old.uid()), Some(old.gid()))?;
+    }
+    file.set_permissions(fs::Permissions::from_mode(old.mode() & 0o7777))
+}
+
+/// Writes what is longer first, so that a full disk leaves the old content.
+#[expect(clippy::disallowed_methods, reason = "the runtime's own file")]
+fn overwrite(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file: File = OpenOptions::new().read(true).write(true).open(path)?;
+    let mut old = Vec::new();
+    (&mut file).take(MAX_CONFIG).read_to_end(&mut old)?;
+    let grow = |file: &File| nix::fcntl::fallocate(file, nix::fcntl::FallocateFlags::empty(), 0, i64::try_from(bytes.len()).unwrap_or(i64::MAX));
+    match grow(&file) {
+        Err(Errno::EOPNOTSUPP | Errno::ENOSYS) | Ok(()) => {}
+        Err(errno) => {
+            file.set_len(u64::try_from(old.len()).unwrap_or(u64::MAX))?;
+            return Err(errno.into());
+        }
+    }
+    io::Seek::rewind(&mut file)?;
+    file.write_all(bytes)?;
+    file.set_len(u64::try_from(bytes.len()).unwrap_or(u64::MAX))
+}
+
+fn temporary(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!(".{name}.{}.nvidia-ctk", std::process::id()))
+}
