@@ -86,7 +86,9 @@ pub const APPLETS: &[Applet] = &[
 pub(crate) fn program(argv0: &OsStr) -> Option<Program> {
     let name = basename(argv0);
     let mut programs = PROGRAMS.iter();
-    programs.find(|(it, _)| *it == name).map(|(_, program)| *program)
+    programs
+        .find(|(it, _)| *it == name)
+        .map(|(_, program)| *program)
 }
 
 /// The applet that `argv[0]` names.

@@ -4,8 +4,8 @@
 //! command goes to the low-level runtime as it came. Nothing is printed but an error, since engines read what runtimes print.
 
 mod arguments;
-mod bundle;
 mod create;
+mod file;
 mod hook;
 mod log;
 mod low_level;
@@ -27,7 +27,7 @@ use settings::Settings;
 
 /// Runs the program with the words behind argv[0]. Returns for an error only, where the program is the runtime: else the low-level
 /// runtime has taken its place.
-pub fn run(program: Program, words: &[OsString]) -> ExitCode {
+pub(crate) fn run(program: Program, words: &[OsString]) -> ExitCode {
     init(LevelFilter::Error);
     match program {
         Program::Runtime => runtime(words),

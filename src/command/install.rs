@@ -20,6 +20,10 @@ const HOOKS_DIRECTORY: &str = hooks_dir::DIRECTORIES[0];
 /// Put this program, its links and the hooks.d files in place. A second run changes nothing.
 #[derive(FromArgs, ArgsInfo)]
 #[argh(subcommand, name = "install", help_triggers("-h", "--help"))]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "argh wants one for each switch"
+)]
 pub struct Install {
     /// root directory of the system to install into (default: /)
     #[argh(option, arg_name = "dir", default = "String::from(\"/\")")]

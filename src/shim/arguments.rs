@@ -13,13 +13,47 @@ use super::log::Log;
 const CREATING: [&str; 2] = ["create", "run"];
 /// All commands of runc, crun and runsc.
 const COMMANDS: [&str; 27] = [
-    "checkpoint", "create", "delete", "do", "events", "exec", "export-metrics", "features", "help", "init", "kill", "list",
-    "metric-server", "mounts", "pause", "port-forward", "ps", "restore", "resume", "run", "spec", "start", "state", "update", "usage",
-    "wait", "tar",
+    "checkpoint",
+    "create",
+    "delete",
+    "do",
+    "events",
+    "exec",
+    "export-metrics",
+    "features",
+    "help",
+    "init",
+    "kill",
+    "list",
+    "metric-server",
+    "mounts",
+    "pause",
+    "port-forward",
+    "ps",
+    "restore",
+    "resume",
+    "run",
+    "spec",
+    "start",
+    "state",
+    "update",
+    "usage",
+    "wait",
+    "tar",
 ];
 /// Options of the runtime whose value is the next word.
-const WITH_VALUE: [&str; 9] = [
-    "cgroup-manager", "criu", "log", "log-format", "log-level", "platform", "root", "rootless", "debug-log",
+const WITH_VALUE: [&str; 11] = [
+    "b",
+    "bundle",
+    "cgroup-manager",
+    "criu",
+    "log",
+    "log-format",
+    "log-level",
+    "platform",
+    "root",
+    "rootless",
+    "debug-log",
 ];
 /// Options of `create` and `run` whose value is the next word, but for those that matter.
 const CREATE_WITH_VALUE: [&str; 4] = ["console-socket", "pid-file", "preserve-fds", "user-log"];
@@ -39,7 +73,7 @@ impl Call {
     pub(super) fn parse(words: &[OsString]) -> Self {
         let mut log = Log::default();
         let mut words = words.iter().map(OsString::as_os_str).peekable();
-        let mut command = None;
+        let (mut command, mut bundle) = (None, None);
         while let Some(word) = words.next() {
             let Some((name, value)) = option(word) else {
                 command = Some(word);
@@ -57,25 +91,29 @@ impl Call {
             match (name.to_str(), value) {
                 (Some("log"), Some(value)) => log.path = Some(value.into()),
                 (Some("log-format"), Some(value)) => log.is_json = value == "json",
+                // No runtime takes it there, but the toolkit does.
+                (Some("b" | "bundle"), Some(value)) => bundle = Some(value),
                 _ => {}
             }
         }
         let creates = command.is_some_and(|it| CREATING.iter().any(|name| it == *name));
         Self {
-            config: creates.then(|| config(words)),
+            config: creates.then(|| config(words, bundle)),
             log,
         }
     }
 }
 
 /// The configuration that the words behind `create` name.
-fn config<'w>(mut words: impl Iterator<Item = &'w OsStr>) -> PathBuf {
-    let (mut bundle, mut file) = (None, None);
+fn config<'w>(mut words: impl Iterator<Item = &'w OsStr>, bundle: Option<&'w OsStr>) -> PathBuf {
+    let (mut bundle, mut file) = (bundle, None);
     while let Some(word) = words.next() {
         if word == "--" {
             break;
         }
-        let Some((name, value)) = option(word) else { continue };
+        let Some((name, value)) = option(word) else {
+            continue;
+        };
         let name = name.to_str().unwrap_or_default();
         let mut value = || value.or_else(|| words.next());
         match name {
@@ -103,7 +141,9 @@ fn is_command(word: &OsStr) -> bool {
 /// The name and the value of an option.
 fn option(word: &OsStr) -> Option<(&OsStr, Option<&OsStr>)> {
     let bytes = word.as_bytes();
-    let name = bytes.strip_prefix(b"--").or_else(|| bytes.strip_prefix(b"-"))?;
+    let name = bytes
+        .strip_prefix(b"--")
+        .or_else(|| bytes.strip_prefix(b"-"))?;
     if name.is_empty() {
         return None;
     }
@@ -141,6 +181,8 @@ mod tests {
             ("create c --bundle /a", Some("/a/config.json")),
             ("create -- --bundle /a", Some("config.json")),
             ("create -b", Some("config.json")),
+            ("-b create create", Some("create/config.json")),
+            ("-b=create create", Some("create/config.json")),
             ("create -b /a -f other.json c", Some("/a/other.json")),
             ("create -b /a --config=/x/o.json c", Some("/x/o.json")),
             ("create --pid-file --bundle c", Some("config.json")),

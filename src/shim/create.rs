@@ -7,7 +7,7 @@ use anyhow::{Context, Result, anyhow};
 use super::arguments::Call;
 use super::request::Request;
 use super::settings::Settings;
-use super::{bundle, resolve};
+use super::{file, resolve};
 use crate::cdi::apply::{apply, has_nvidia_hook};
 use crate::document::json::scan::Value;
 use crate::rootfs::Root;
@@ -18,7 +18,7 @@ pub(super) fn prepare(call: &Call, settings: &Settings) -> Result<()> {
         return Ok(());
     };
     // What is wrong with the file the low-level runtime says best.
-    let Some(text) = bundle::read(path) else {
+    let Ok(text) = file::read(path) else {
         return Ok(());
     };
     let Some(config) = Value::of(&text) else {
@@ -38,7 +38,13 @@ pub(super) fn prepare(call: &Call, settings: &Settings) -> Result<()> {
     edit(path, &text, &request, call, settings)
 }
 
-fn edit(path: &Path, text: &[u8], request: &Request, call: &Call, settings: &Settings) -> Result<()> {
+fn edit(
+    path: &Path,
+    text: &[u8],
+    request: &Request,
+    call: &Call,
+    settings: &Settings,
+) -> Result<()> {
     let host = Root::host().context("cannot open /")?;
     let edits = if request.devices.is_empty() {
         Vec::new()
@@ -50,7 +56,7 @@ fn edit(path: &Path, text: &[u8], request: &Request, call: &Call, settings: &Set
         call.log.warn(warning);
     }
     match applied.text {
-        Some(text) => bundle::replace(path, &text),
+        Some(text) => file::replace(path, &text),
         None => Ok(()),
     }
 }

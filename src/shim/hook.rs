@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 
-use super::bundle;
+use super::file;
 use super::request::Request;
 use super::settings::Settings;
 use crate::document::json::scan::Value;
@@ -34,13 +34,16 @@ pub(super) fn run(words: &[OsString]) -> ExitCode {
 
 fn check() -> Result<()> {
     let state = State::load(None)?;
-    let Some(text) = bundle::read(&state.bundle.join(CONFIG)) else {
+    let Ok(text) = file::read(&state.bundle.join(CONFIG)) else {
         return Ok(());
     };
     let Some(config) = Value::of(&text) else {
         return Ok(());
     };
-    let devices = config.at(&["linux", "devices"]).into_iter().flat_map(Value::items);
+    let devices = config
+        .at(&["linux", "devices"])
+        .into_iter()
+        .flat_map(Value::items);
     let mut paths = devices.filter_map(|it| it.member("path")?.text());
     let is_served = paths.any(|it| it == CONTROL);
     let request = Request::of(config, &Settings::read()).map_err(anyhow::Error::msg)?;

@@ -41,7 +41,11 @@ impl Log {
             format!("time=\"{time}\" level={level} msg={message}\n")
         };
         let mut options = OpenOptions::new();
-        options.append(true).create(true).mode(0o644).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY);
+        options
+            .append(true)
+            .create(true)
+            .mode(0o644)
+            .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY);
         if let Ok(mut file) = options.open(path) {
             let _ = file.write_all(line.as_bytes());
         }
@@ -56,7 +60,8 @@ fn time(now: SystemTime) -> String {
     // The civil calendar from the first of March of the year 0 on: there the day that may be missing is the last of a year.
     let days = days + 719_468;
     let (era, day_of_era) = (days / 146_097, days % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let month = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * month + 2) / 5 + 1;

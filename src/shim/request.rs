@@ -94,29 +94,48 @@ impl Request {
 impl<'t> Container<'t> {
     fn of(config: Value<'t>) -> Self {
         let list = |path: &[&str]| config.at(path).into_iter().flat_map(Value::items);
-        let member = |value: Value<'t>, name| value.member(name).and_then(Value::text).unwrap_or_default();
+        let member =
+            |value: Value<'t>, name| value.member(name).and_then(Value::text).unwrap_or_default();
         let variables = list(&["process", "env"]).filter_map(Value::text);
         let capabilities = list(&["process", "capabilities", "bounding"]);
         let old = list(&["process", "capabilities"]);
         let mut capabilities = capabilities.chain(old).filter_map(Value::text);
-        let annotations = config.at(&["annotations"]).into_iter().flat_map(Value::members);
+        let annotations = config
+            .at(&["annotations"])
+            .into_iter()
+            .flat_map(Value::members);
         Self {
             is_privileged: capabilities.any(|it| it == PRIVILEGE),
             variables: variables.filter_map(split).collect(),
-            mounts: list(&["mounts"]).map(|it| (member(it, "source"), member(it, "destination"))).collect(),
-            annotations: annotations.filter_map(|(key, value)| Some((key, value.text()?))).collect(),
+            mounts: list(&["mounts"])
+                .map(|it| (member(it, "source"), member(it, "destination")))
+                .collect(),
+            annotations: annotations
+                .filter_map(|(key, value)| Some((key, value.text()?)))
+                .collect(),
         }
     }
 
     /// The value of a variable: that of the last one of the name.
     fn variable(&self, name: &str) -> Option<&str> {
         let mut variables = self.variables.iter().rev();
-        variables.find(|(it, _)| it == name).map(|(_, value)| value.as_ref())
+        variables
+            .find(|(it, _)| it == name)
+            .map(|(_, value)| value.as_ref())
     }
 
     fn by_annotations(&self, settings: &Settings) -> Vec<String> {
-        let is_meant = |key: &str| settings.annotation_prefixes.iter().any(|it| !it.is_empty() && key.starts_with(it));
-        let mut annotations: Vec<_> = self.annotations.iter().filter(|(key, _)| is_meant(key)).collect();
+        let is_meant = |key: &str| {
+            settings
+                .annotation_prefixes
+                .iter()
+                .any(|it| !it.is_empty() && key.starts_with(it))
+        };
+        let mut annotations: Vec<_> = self
+            .annotations
+            .iter()
+            .filter(|(key, _)| is_meant(key))
+            .collect();
         annotations.sort();
         let values = annotations.iter().flat_map(|(_, value)| split_list(value));
         values.map(str::to_owned).collect()
@@ -126,7 +145,10 @@ impl<'t> Container<'t> {
         if !settings.accepts_mounts {
             return Vec::new();
         }
-        let mounts = self.mounts.iter().filter(|(source, _)| clean(source) == Path::new(NULL));
+        let mounts = self
+            .mounts
+            .iter()
+            .filter(|(source, _)| clean(source) == Path::new(NULL));
         let names = mounts.filter_map(|(_, destination)| {
             let name = clean(destination);
             let name = name.strip_prefix(MOUNTS).ok()?.to_str()?.to_owned();
@@ -140,7 +162,10 @@ impl<'t> Container<'t> {
     }
 
     fn by_variables(&self, settings: &Settings, ignored: &mut Vec<String>) -> Vec<String> {
-        let swarm = settings.swarm.iter().filter(|it| self.variable(it).is_some());
+        let swarm = settings
+            .swarm
+            .iter()
+            .filter(|it| self.variable(it).is_some());
         let mut names: Vec<_> = swarm.map(String::as_str).collect();
         if names.is_empty() {
             names.push(VISIBLE);
@@ -180,15 +205,21 @@ impl Device {
             let (vendor, class) = kind.split_once('/')?;
             (is_kind_part(vendor) && is_kind_part(class) && is_device_name(device)).then_some(())
         };
-        parts().ok_or_else(|| format!("the container asks for the device \"{name}\", which is no name of one"))?;
+        parts().ok_or_else(|| {
+            format!("the container asks for the device \"{name}\", which is no name of one")
+        })?;
         Ok(Self::Qualified(name.to_owned()))
     }
 }
 
 fn split(variable: Cow<'_, str>) -> Option<(Cow<'_, str>, Cow<'_, str>)> {
     Some(match variable {
-        Cow::Borrowed(text) => text.split_once('=').map(|(name, value)| (name.into(), value.into()))?,
-        Cow::Owned(text) => text.split_once('=').map(|(name, value)| (name.to_owned().into(), value.to_owned().into()))?,
+        Cow::Borrowed(text) => text
+            .split_once('=')
+            .map(|(name, value)| (name.into(), value.into()))?,
+        Cow::Owned(text) => text
+            .split_once('=')
+            .map(|(name, value)| (name.to_owned().into(), value.to_owned().into()))?,
     })
 }
 

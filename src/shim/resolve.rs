@@ -1,8 +1,9 @@
 //! From the names of devices to what a container gets: by the specs that are there, or by one that is built for it.
 
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, ensure};
 
 use super::arguments::Call;
 use super::request::{Device, Request};
@@ -26,7 +27,12 @@ const LIBCUDA: &str = "libcuda.so.";
 const MAX_NAMED: usize = 3;
 
 /// The edits for what is requested, in the order in which they are applied. Fails if a device is not found.
-pub(super) fn edits(request: &Request, settings: &Settings, host: &Root, call: &Call) -> Result<Vec<ContainerEdits>> {
+pub(super) fn edits(
+    request: &Request,
+    settings: &Settings,
+    host: &Root,
+    call: &Call,
+) -> Result<Vec<ContainerEdits>> {
     let files = cdi::read_all(host, &settings.spec_dirs);
     let specs = Specs {
         registry: Registry::of(&files),
@@ -77,7 +83,8 @@ impl<'s> Specs<'s> {
             found.push((name, file));
         }
         let loaded = kernel::version(self.host);
-        let is_stale = |file: &SpecFile| match (&loaded, file.spec.as_ref().ok().and_then(version)) {
+        let is_stale = |file: &SpecFile| match (&loaded, file.spec.as_ref().ok().and_then(version))
+        {
             (Some(loaded), Some(version)) => *loaded != version,
             _ => false,
         };
@@ -107,7 +114,9 @@ impl<'s> Specs<'s> {
             let generated = generated.map_err(|failure| match failure {
                 Failure::NotLoaded(err) | Failure::NoDevices(err) | Failure::Other(err) => err,
             });
-            let generated = generated.with_context(|| self.unresolvable(&ids.iter().map(String::as_str).collect::<Vec<_>>()))?;
+            let generated = generated.with_context(|| {
+                self.unresolvable(&ids.iter().map(String::as_str).collect::<Vec<_>>())
+            })?;
             for (_, spec) in generated.specs {
                 let all = spec.devices.into_iter().find(|it| it.name == ALL);
                 edits.push(spec.container_edits);
@@ -118,7 +127,10 @@ impl<'s> Specs<'s> {
         generate(Mode::Auto, names)?;
         for name in &request.beside {
             let mode = MODES.iter().find(|(it, _)| it == name);
-            generate(mode.map_or(Mode::Auto, |(_, mode)| *mode), &[ALL.to_owned()])?;
+            generate(
+                mode.map_or(Mode::Auto, |(_, mode)| *mode),
+                &[ALL.to_owned()],
+            )?;
         }
         if !request.channels.is_empty() {
             generate(Mode::Imex, &request.channels)?;
@@ -128,8 +140,13 @@ impl<'s> Specs<'s> {
 
     fn options(&self, mode: Mode, ids: &[String]) -> Result<Options> {
         let kind = self.settings.default_kind.split_once('/');
-        let (vendor, class) = kind.with_context(|| format!("default-kind \"{}\" is not VENDOR/CLASS", self.settings.default_kind))?;
-        let program = std::fs::read_link(OWN_PROGRAM).context("/proc is missing")?;
+        let (vendor, class) = kind.with_context(|| {
+            format!(
+                "default-kind \"{}\" is not VENDOR/CLASS",
+                self.settings.default_kind
+            )
+        })?;
+        let program = own_program().context("/proc is missing")?;
         Ok(Options {
             mode,
             strategies: vec![Strategy::Index],
@@ -157,14 +174,22 @@ impl<'s> Specs<'s> {
 
     /// What an engine shows: names, places, and what is wrong there.
     fn unresolvable(&self, names: &[&str]) -> String {
-        let directories = self.settings.spec_dirs.iter().map(|it| it.display().to_string());
+        let directories = self
+            .settings
+            .spec_dirs
+            .iter()
+            .map(|it| it.display().to_string());
         let directories: Vec<_> = directories.collect();
         let broken = self.files.iter().filter_map(|file| {
             let err = file.spec.as_ref().err()?;
             Some(format!("; {} is of no use: {err}", file.path.display()))
         });
         let broken: String = broken.take(MAX_NAMED).collect();
-        format!("unresolvable CDI devices {}: in {} no spec has them{broken}", names.join(", "), directories.join(", "))
+        format!(
+            "unresolvable CDI devices {}: in {} no spec has them{broken}",
+            names.join(", "),
+            directories.join(", ")
+        )
     }
 }
 
@@ -178,7 +203,10 @@ fn of_files(found: &[(String, &SpecFile)]) -> Vec<ContainerEdits> {
             seen.push(&file.path);
             edits.push(spec.container_edits.clone());
         }
-        let device = spec.devices.iter().find(|it| name.ends_with(&format!("={}", it.name)));
+        let device = spec
+            .devices
+            .iter()
+            .find(|it| name.ends_with(&format!("={}", it.name)));
         edits.extend(device.map(|it| it.container_edits.clone()));
     }
     edits
@@ -191,4 +219,9 @@ fn version(spec: &Spec) -> Option<String> {
         let name = Path::new(&mount.host_path).file_name()?;
         driver_version(name).filter(|_| name.to_string_lossy().starts_with(LIBCUDA))
     })
+}
+
+#[expect(clippy::disallowed_methods, reason = "the program's own path")]
+fn own_program() -> io::Result<PathBuf> {
+    std::fs::read_link(OWN_PROGRAM)
 }

@@ -4,15 +4,19 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, anyhow, bail};
 
+use super::file;
 use crate::document::toml::Document;
-use crate::host::file;
+use crate::rootfs::is_not_there;
 
 const VARIABLE: &str = "NVIDIA_CTK_CONFIG_FILE_PATH";
 const XDG: &str = "XDG_CONFIG_HOME";
 const USUAL: &str = "/etc";
+/// The table of the runtime's keys.
+const RUNTIME: &str = "nvidia-container-runtime";
 const FILE: &str = "nvidia-container-runtime/config.toml";
 
-/// The settings. Where the file is broken they are the defaults, and `broken` says why.
+/// The settings. What a broken file does not say is as by default, and `broken` says what is wrong.
+#[expect(clippy::struct_excessive_bools, reason = "each is a key of the file")]
 pub(super) struct Settings {
     /// The file.
     pub(super) path: PathBuf,
@@ -46,8 +50,8 @@ impl Settings {
         let path = path();
         let mut settings = Self::new(path);
         let read = match file::read(&settings.path) {
-            Ok(None) => Ok(()),
-            Ok(Some(text)) => settings.set(&text),
+            Ok(bytes) => settings.set(&String::from_utf8_lossy(&bytes)),
+            Err(err) if is_not_there(&err) => Ok(()),
             Err(err) => Err(err.into()),
         };
         // What was read before the fault counts.
@@ -76,7 +80,10 @@ impl Settings {
     pub(super) fn whole(&self) -> Result<&Self> {
         match &self.broken {
             None => Ok(self),
-            Some(why) => Err(anyhow!("{}: {why}; 'nvidia-ctk config' shows it", self.path.display())),
+            Some(why) => Err(anyhow!(
+                "{}: {why}; 'nvidia-ctk config' shows it",
+                self.path.display()
+            )),
         }
     }
 
@@ -84,7 +91,9 @@ impl Settings {
         let document = Document::parse(text)?;
         let bool = |path: &[&str], value: &mut bool| -> Result<()> {
             if let Some(item) = document.get(path)? {
-                *value = item.as_bool().with_context(|| format!("{} is neither true nor false", path.join(".")))?;
+                *value = item
+                    .as_bool()
+                    .with_context(|| format!("{} is neither true nor false", path.join(".")))?;
             }
             Ok(())
         };
@@ -96,19 +105,26 @@ impl Settings {
             let text = document.get_str(path)?.filter(|it| !it.is_empty());
             Ok(text.map(str::to_owned))
         };
-        const RUNTIME: &str = "nvidia-container-runtime";
-        const CDI: [&str; 3] = [RUNTIME, "modes", "cdi"];
-        let cdi = |key| [CDI[0], CDI[1], CDI[2], key];
+        let cdi = |key| [RUNTIME, "modes", "cdi", key];
         if let Some(runtimes) = list(&[RUNTIME, "runtimes"])? {
             self.runtimes = runtimes;
         }
-        bool(&["accept-nvidia-visible-devices-envvar-when-unprivileged"], &mut self.accepts_variables)?;
-        bool(&["accept-nvidia-visible-devices-as-volume-mounts"], &mut self.accepts_mounts)?;
+        bool(
+            &["accept-nvidia-visible-devices-envvar-when-unprivileged"],
+            &mut self.accepts_variables,
+        )?;
+        bool(
+            &["accept-nvidia-visible-devices-as-volume-mounts"],
+            &mut self.accepts_mounts,
+        )?;
         let mut ignores = false;
         bool(&["features", "ignore-imex-channel-requests"], &mut ignores)?;
         self.gives_channels = !ignores;
         let mut leaves_out = false;
-        bool(&["features", "no-additional-gids-for-device-nodes"], &mut leaves_out)?;
+        bool(
+            &["features", "no-additional-gids-for-device-nodes"],
+            &mut leaves_out,
+        )?;
         self.adds_groups = !leaves_out;
         if let Some(names) = text(&["swarm-resource"])? {
             let names = names.split(',').map(str::trim).filter(|it| !it.is_empty());

@@ -44,11 +44,7 @@ impl Edits {
 
     /// Makes each value what stands at its path below `object`, with the objects on the way; the last member of a name counts, and
     /// `null` is as good as nothing. Refuses, with its name, what is in the way and is not an object.
-    pub fn set<'p>(
-        &mut self,
-        object: Value<'_>,
-        changes: Vec<Change<'p>>,
-    ) -> Result<(), &'p str> {
+    pub fn set<'p>(&mut self, object: Value<'_>, changes: Vec<Change<'p>>) -> Result<(), &'p str> {
         let mut added = Vec::new();
         for (name, below) in by_first_name(changes) {
             let (leaf, below): (Vec<_>, Vec<_>) =
@@ -239,7 +235,8 @@ mod tests {
 
     #[test]
     fn members_are_set_with_the_objects_on_the_way() {
-        let changes: &[(&[&str], &str)] = &[(&["a", "b"], "1"), (&["c"], "2"), (&["a", "d", "e"], "3")];
+        let changes: &[(&[&str], &str)] =
+            &[(&["a", "b"], "1"), (&["c"], "2"), (&["a", "d", "e"], "3")];
         for (before, after) in [
             ("{}", r#"{"a":{"b":1,"d":{"e":3}},"c":2}"#),
             ("{ }", r#"{"a":{"b":1,"d":{"e":3}},"c":2 }"#),
@@ -276,8 +273,16 @@ mod tests {
             ("[1, 2]", vec![new("9"), kept(0), kept(1)], "[9, 1, 2]"),
             ("[1 ,  2, 3]", vec![kept(0), kept(2)], "[1, 3]"),
             ("[1 ,  2, 3]", vec![kept(1), kept(2)], "[2, 3]"),
-            ("[\n  1,\n  2\n]", vec![kept(1), new("9")], "[\n  2,\n  9\n]"),
-            ("[\n  1\n]", vec![new("8"), kept(0), new("9")], "[\n  8,\n  1,\n  9\n]"),
+            (
+                "[\n  1,\n  2\n]",
+                vec![kept(1), new("9")],
+                "[\n  2,\n  9\n]",
+            ),
+            (
+                "[\n  1\n]",
+                vec![new("8"), kept(0), new("9")],
+                "[\n  8,\n  1,\n  9\n]",
+            ),
         ] {
             let list = List::of(Value::of(before.as_bytes())).unwrap();
             let text = list.with(&entries).unwrap();

@@ -13,24 +13,33 @@ const MAX_CONFIG: u64 = 64 << 20;
 /// Where a file may not be renamed that may be written: it is a mount, or its directory is not the caller's.
 const IN_PLACE: [Errno; 3] = [Errno::EBUSY, Errno::EACCES, Errno::EPERM];
 
-/// Reads the file. None where the low-level runtime is to say what is wrong with it.
+/// Reads a regular file of the admin or the engine, in few calls. Refuses anything else, without waiting for it.
 #[expect(clippy::disallowed_methods, reason = "the runtime's own file")]
-pub(super) fn read(path: &Path) -> Option<Vec<u8>> {
+pub(super) fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut options = OpenOptions::new();
-    let file = options.read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path).ok()?;
-    let metadata = file.metadata().ok()?;
+    let file = options
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
+        .open(path)?;
+    let metadata = file.metadata()?;
     if !metadata.is_file() || metadata.len() > MAX_CONFIG {
-        return None;
+        return Err(io::ErrorKind::InvalidInput.into());
     }
-    let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).ok()?);
-    file.take(MAX_CONFIG).read_to_end(&mut bytes).ok()?;
-    Some(bytes)
+    let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0));
+    file.take(MAX_CONFIG).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// Makes `bytes` the content of the file, with its owner and mode. It is never half written, but where only its content may change.
 pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     let replaced = match replace_whole(path, bytes) {
-        Err(err) if IN_PLACE.iter().any(|it| err.raw_os_error() == Some(*it as i32)) => overwrite(path, bytes),
+        Err(err)
+            if IN_PLACE
+                .iter()
+                .any(|it| err.raw_os_error() == Some(*it as i32)) =>
+        {
+            overwrite(path, bytes)
+        }
         replaced => replaced,
     };
     replaced.with_context(|| format!("cannot write {}", path.display()))
@@ -51,7 +60,11 @@ fn replace_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
 #[expect(clippy::disallowed_methods, reason = "the runtime's own file")]
 fn make(path: &Path, new: &Path, bytes: &[u8]) -> io::Result<()> {
     let old = fs::metadata(path)?;
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(new)?;
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(new)?;
     file.write_all(bytes)?;
     let metadata = file.metadata()?;
     if (metadata.uid(), metadata.gid()) != (old.uid(), old.gid()) {
@@ -66,7 +79,14 @@ fn overwrite(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file: File = OpenOptions::new().read(true).write(true).open(path)?;
     let mut old = Vec::new();
     (&mut file).take(MAX_CONFIG).read_to_end(&mut old)?;
-    let grow = |file: &File| nix::fcntl::fallocate(file, nix::fcntl::FallocateFlags::empty(), 0, i64::try_from(bytes.len()).unwrap_or(i64::MAX));
+    let grow = |file: &File| {
+        nix::fcntl::fallocate(
+            file,
+            nix::fcntl::FallocateFlags::empty(),
+            0,
+            i64::try_from(bytes.len()).unwrap_or(i64::MAX),
+        )
+    };
     match grow(&file) {
         Err(Errno::EOPNOTSUPP | Errno::ENOSYS) | Ok(()) => {}
         Err(errno) => {
