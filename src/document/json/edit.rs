@@ -26,6 +26,8 @@ pub struct Change<'p> {
 pub enum Entry {
     /// The item that the array has at this index.
     Kept(usize),
+    /// Another text in the place of the item at this index.
+    Changed(usize, String),
     /// A new one, as text.
     New(String),
 }
@@ -44,11 +46,7 @@ impl Edits {
 
     /// Makes each value what stands at its path below `object`, with the objects on the way; the last member of a name counts, and
     /// `null` is as good as nothing. Refuses, with its name, what is in the way and is not an object.
-    pub fn set<'p>(
-        &mut self,
-        object: Value<'_>,
-        changes: Vec<Change<'p>>,
-    ) -> Result<(), &'p str> {
+    pub fn set<'p>(&mut self, object: Value<'_>, changes: Vec<Change<'p>>) -> Result<(), &'p str> {
         let mut added = Vec::new();
         for (name, below) in by_first_name(changes) {
             let (leaf, below): (Vec<_>, Vec<_>) =
@@ -170,12 +168,14 @@ impl<'t> List<'t> {
         for (position, entry) in entries.iter().enumerate() {
             text.extend_from_slice(match (position, entry) {
                 (0, _) => before(place, &places, 0),
-                (_, Entry::Kept(index)) if *index > 0 => before(place, &places, *index),
+                (_, Entry::Kept(index) | Entry::Changed(index, _)) if *index > 0 => {
+                    before(place, &places, *index)
+                }
                 _ => &separator,
             });
             text.extend_from_slice(match entry {
                 Entry::Kept(index) => self.items.get(*index).map_or(b"", |it| it.raw()),
-                Entry::New(text) => text.as_bytes(),
+                Entry::Changed(_, text) | Entry::New(text) => text.as_bytes(),
             });
         }
         if let (Some(last), false) = (places.last(), entries.is_empty()) {
@@ -190,7 +190,7 @@ impl<'t> List<'t> {
 fn compact(entries: &[Entry]) -> Vec<u8> {
     let items = entries.iter().filter_map(|entry| match entry {
         Entry::Kept(_) => None,
-        Entry::New(text) => Some(text.as_str()),
+        Entry::Changed(_, text) | Entry::New(text) => Some(text.as_str()),
     });
     format!("[{}]", items.collect::<Vec<_>>().join(",")).into_bytes()
 }
@@ -239,7 +239,8 @@ mod tests {
 
     #[test]
     fn members_are_set_with_the_objects_on_the_way() {
-        let changes: &[(&[&str], &str)] = &[(&["a", "b"], "1"), (&["c"], "2"), (&["a", "d", "e"], "3")];
+        let changes: &[(&[&str], &str)] =
+            &[(&["a", "b"], "1"), (&["c"], "2"), (&["a", "d", "e"], "3")];
         for (before, after) in [
             ("{}", r#"{"a":{"b":1,"d":{"e":3}},"c":2}"#),
             ("{ }", r#"{"a":{"b":1,"d":{"e":3}},"c":2 }"#),
@@ -276,8 +277,21 @@ mod tests {
             ("[1, 2]", vec![new("9"), kept(0), kept(1)], "[9, 1, 2]"),
             ("[1 ,  2, 3]", vec![kept(0), kept(2)], "[1, 3]"),
             ("[1 ,  2, 3]", vec![kept(1), kept(2)], "[2, 3]"),
-            ("[\n  1,\n  2\n]", vec![kept(1), new("9")], "[\n  2,\n  9\n]"),
-            ("[\n  1\n]", vec![new("8"), kept(0), new("9")], "[\n  8,\n  1,\n  9\n]"),
+            (
+                "[1 ,  2, 3]",
+                vec![kept(0), Entry::Changed(1, "9".to_owned()), kept(2)],
+                "[1 ,  9, 3]",
+            ),
+            (
+                "[\n  1,\n  2\n]",
+                vec![kept(1), new("9")],
+                "[\n  2,\n  9\n]",
+            ),
+            (
+                "[\n  1\n]",
+                vec![new("8"), kept(0), new("9")],
+                "[\n  8,\n  1,\n  9\n]",
+            ),
         ] {
             let list = List::of(Value::of(before.as_bytes())).unwrap();
             let text = list.with(&entries).unwrap();
