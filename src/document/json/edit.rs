@@ -26,6 +26,8 @@ pub struct Change<'p> {
 pub enum Entry {
     /// The item that the array has at this index.
     Kept(usize),
+    /// Another text in the place of the item at this index.
+    Changed(usize, String),
     /// A new one, as text.
     New(String),
 }
@@ -166,12 +168,14 @@ impl<'t> List<'t> {
         for (position, entry) in entries.iter().enumerate() {
             text.extend_from_slice(match (position, entry) {
                 (0, _) => before(place, &places, 0),
-                (_, Entry::Kept(index)) if *index > 0 => before(place, &places, *index),
+                (_, Entry::Kept(index) | Entry::Changed(index, _)) if *index > 0 => {
+                    before(place, &places, *index)
+                }
                 _ => &separator,
             });
             text.extend_from_slice(match entry {
                 Entry::Kept(index) => self.items.get(*index).map_or(b"", |it| it.raw()),
-                Entry::New(text) => text.as_bytes(),
+                Entry::Changed(_, text) | Entry::New(text) => text.as_bytes(),
             });
         }
         if let (Some(last), false) = (places.last(), entries.is_empty()) {
@@ -186,7 +190,7 @@ impl<'t> List<'t> {
 fn compact(entries: &[Entry]) -> Vec<u8> {
     let items = entries.iter().filter_map(|entry| match entry {
         Entry::Kept(_) => None,
-        Entry::New(text) => Some(text.as_str()),
+        Entry::Changed(_, text) | Entry::New(text) => Some(text.as_str()),
     });
     format!("[{}]", items.collect::<Vec<_>>().join(",")).into_bytes()
 }
@@ -273,6 +277,11 @@ mod tests {
             ("[1, 2]", vec![new("9"), kept(0), kept(1)], "[9, 1, 2]"),
             ("[1 ,  2, 3]", vec![kept(0), kept(2)], "[1, 3]"),
             ("[1 ,  2, 3]", vec![kept(1), kept(2)], "[2, 3]"),
+            (
+                "[1 ,  2, 3]",
+                vec![kept(0), Entry::Changed(1, "9".to_owned()), kept(2)],
+                "[1 ,  9, 3]",
+            ),
             (
                 "[\n  1,\n  2\n]",
                 vec![kept(1), new("9")],
