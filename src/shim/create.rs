@@ -3,14 +3,18 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow};
+use memchr::memmem;
 
 use super::arguments::Call;
 use super::request::Request;
 use super::settings::Settings;
 use super::{file, resolve};
-use crate::cdi::apply::{apply, has_nvidia_hook};
+use crate::cdi::{apply, remove_nvidia_hook};
 use crate::document::json::scan::Value;
 use crate::rootfs::Root;
+
+/// What the names of NVIDIA's hooks have in common.
+const HOOK_NAMES: &[u8] = b"nvidia-container-";
 
 /// Edits the configuration of the container that the call makes, if it makes one that asks for devices.
 pub(super) fn prepare(call: &Call, settings: &Settings) -> Result<()> {
@@ -32,31 +36,28 @@ pub(super) fn prepare(call: &Call, settings: &Settings) -> Result<()> {
             settings.path.display()
         ));
     }
-    if request.devices.is_empty() && !has_nvidia_hook(config) {
-        return Ok(());
+    if request.devices.is_empty() {
+        return remove_hook(path, &text);
     }
-    edit(path, &text, &request, call, settings)
-}
-
-fn edit(
-    path: &Path,
-    text: &[u8],
-    request: &Request,
-    call: &Call,
-    settings: &Settings,
-) -> Result<()> {
     let host = Root::host().context("cannot open /")?;
-    let edits = if request.devices.is_empty() {
-        Vec::new()
-    } else {
-        resolve::edits(request, settings.whole()?, &host, call)?
-    };
-    let applied = apply(text, &edits, &host).map_err(|err| anyhow!("{err}"))?;
-    for warning in &applied.warnings {
+    let edits = resolve::edits(&request, settings.whole()?, &host, call)?;
+    let edits: Vec<_> = edits.iter().collect();
+    let mut warnings = Vec::new();
+    let edited = apply(&text, &edits, &host, &mut warnings)?;
+    for warning in &warnings {
         call.log.warn(warning);
     }
-    match applied.text {
-        Some(text) => file::replace(path, &text),
-        None => Ok(()),
+    edited.map_or(Ok(()), |text| file::replace(path, &text))
+}
+
+/// Takes NVIDIA's hook out of the configuration of a container that asks for nothing; nothing else of it is touched.
+fn remove_hook(path: &Path, text: &[u8]) -> Result<()> {
+    if memmem::find(text, HOOK_NAMES).is_none() {
+        return Ok(());
+    }
+    match remove_nvidia_hook(text) {
+        Ok(Some(text)) => file::replace(path, &text),
+        // What is wrong with it the low-level runtime says best.
+        Ok(None) | Err(_) => Ok(()),
     }
 }
