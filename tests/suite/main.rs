@@ -40,6 +40,7 @@ mod random_roots;
 mod runtimes;
 mod sandbox;
 mod shared_directories;
+mod shim;
 mod soname_links;
 mod state;
 mod syslog;
