@@ -68,8 +68,10 @@ impl Layout {
         let programs = programs.filter(move |name| has_runtime_hook || *name != RUNTIME_HOOK);
         let in_bin = |name| (self.bin.join(name), PathBuf::from(PROGRAM));
         let in_libexec = move |name| (self.libexec.join(name), target.clone());
-        let in_bin = once(CDI_HOOK).chain(programs).map(in_bin);
-        in_bin.chain(names_in_libexec().map(in_libexec))
+        let in_libexec = names_in_libexec().map(in_libexec);
+        once(in_bin(CDI_HOOK))
+            .chain(in_libexec)
+            .chain(programs.map(in_bin))
     }
 
     /// Whether CDI specs call the program by this path.
