@@ -45,6 +45,6 @@ fn runtime(words: &[OsString]) -> ExitCode {
             runtime.exec(words)
         });
     let Err(err) = forwarded;
-    call.log.error(&err);
+    call.log.error(&err, settings.debug.as_deref());
     ExitCode::FAILURE
 }

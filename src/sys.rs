@@ -137,6 +137,19 @@ extern "C" fn remember_sigpipe() {
     }
 }
 
+/// Does something while a signal is ignored.
+pub fn without_signal<T>(signal: Signal, work: impl FnOnce() -> T) -> T {
+    let ignore = SigAction::new(SigHandler::SigIgn, SaFlags::empty(), SigSet::empty());
+    // SAFETY: no handler of this process is called by it.
+    let before = unsafe { sigaction(signal, &ignore) };
+    let done = work();
+    if let Ok(before) = before {
+        // SAFETY: as it was before.
+        let _ = unsafe { sigaction(signal, &before) };
+    }
+    done
+}
+
 /// Gives SIGPIPE the meaning that it had when this process began, for a program that takes its place.
 pub fn restore_signals() {
     let handler = if IGNORES_SIGPIPE.load(Ordering::Relaxed) {

@@ -111,7 +111,7 @@ fn config<'w>(mut words: impl Iterator<Item = &'w OsStr>, bundle: Option<&'w OsS
         if word == "--" {
             break;
         }
-        let Some((name, value)) = option(word) else {
+        let Some((name, value)) = option(word).map(attached) else {
             continue;
         };
         let name = name.to_str().unwrap_or_default();
@@ -128,6 +128,17 @@ fn config<'w>(mut words: impl Iterator<Item = &'w OsStr>, bundle: Option<&'w OsS
     }
     let bundle = Path::new(bundle.unwrap_or_default());
     bundle.join(file.unwrap_or(OsStr::new(CONFIG)))
+}
+
+/// crun takes the value of a letter without a blank: `-fother.json`. Words with one dash may be long names as well.
+fn attached<'w>((name, value): (&'w OsStr, Option<&'w OsStr>)) -> (&'w OsStr, Option<&'w OsStr>) {
+    let is_long = ["bundle", "config"].iter().any(|it| name == *it) || value.is_some();
+    match name.as_bytes().split_at_checked(1) {
+        Some((letter @ (b"b" | b"f"), rest)) if !rest.is_empty() && !is_long => {
+            (OsStr::from_bytes(letter), Some(OsStr::from_bytes(rest)))
+        }
+        _ => (name, value),
+    }
 }
 
 fn is_option(word: &OsStr) -> bool {
@@ -184,6 +195,7 @@ mod tests {
             ("-b create create", Some("create/config.json")),
             ("-b=create create", Some("create/config.json")),
             ("create -b /a -f other.json c", Some("/a/other.json")),
+            ("create -b/a -fother.json c", Some("/a/other.json")),
             ("create -b /a --config=/x/o.json c", Some("/x/o.json")),
             ("create --pid-file --bundle c", Some("config.json")),
             ("run -b /a c", Some("/a/config.json")),

@@ -6,6 +6,7 @@ use anyhow::{Context, Result, anyhow};
 use memchr::memmem;
 
 use super::arguments::Call;
+use super::file::MAX_CONFIG;
 use super::request::Request;
 use super::settings::Settings;
 use super::{file, resolve};
@@ -21,13 +22,11 @@ pub(super) fn prepare(call: &Call, settings: &Settings) -> Result<()> {
     let Some(path) = &call.config else {
         return Ok(());
     };
-    // What is wrong with the file the low-level runtime says best.
-    let Ok(text) = file::read(path) else {
-        return Ok(());
-    };
-    let Some(config) = Value::of(&text) else {
-        return Ok(());
-    };
+    // Nobody can tell what the container asks for, and it is not to start without it.
+    let text = file::read(path, MAX_CONFIG);
+    let text = text.with_context(|| format!("cannot read {}", path.display()))?;
+    let config = Value::of(&text);
+    let config = config.with_context(|| format!("{} is no JSON", path.display()))?;
     let request = Request::of(config, settings).map_err(|err| anyhow!(err))?;
     if !request.ignored.is_empty() {
         call.log.warn(&format!(

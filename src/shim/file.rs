@@ -7,41 +7,48 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use nix::errno::Errno;
+use nix::sys::signal::Signal;
 
-/// Largest file that is read. Kubernetes' are below 1 MiB.
-const MAX_CONFIG: u64 = 64 << 20;
+use crate::sys;
+
+/// Largest configuration of a container that is read. Kubernetes' are below 1 MiB.
+pub(super) const MAX_CONFIG: u64 = 64 << 20;
 /// Where a file may not be renamed that may be written: it is a mount, or its directory is not the caller's.
 const IN_PLACE: [Errno; 3] = [Errno::EBUSY, Errno::EACCES, Errno::EPERM];
 
-/// Reads a regular file of the admin or the engine, in few calls. Refuses anything else, without waiting for it.
+/// Reads a regular file of the admin or the engine, in few calls. Refuses anything else without waiting for it, and more than
+/// `limit` bytes.
 #[expect(clippy::disallowed_methods, reason = "the runtime's own file")]
-pub(super) fn read(path: &Path) -> io::Result<Vec<u8>> {
+pub(super) fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     let mut options = OpenOptions::new();
-    let file = options
-        .read(true)
-        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
-        .open(path)?;
+    options.read(true);
+    options.custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY);
+    let file = options.open(path)?;
     let metadata = file.metadata()?;
-    if !metadata.is_file() || metadata.len() > MAX_CONFIG {
-        return Err(io::ErrorKind::InvalidInput.into());
+    if !metadata.is_file() {
+        return Err(io::Error::other("it is no regular file"));
     }
+    if metadata.len() > limit {
+        return Err(io::Error::other(format!("it has more than {limit} bytes")));
+    }
+    // Files of /proc have no size.
+    let size = if metadata.len() == 0 {
+        limit
+    } else {
+        metadata.len()
+    };
     let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0));
-    file.take(MAX_CONFIG).read_to_end(&mut bytes)?;
+    file.take(size).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
 /// Makes `bytes` the content of the file, with its owner and mode. It is never half written, but where only its content may change.
 pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
-    let replaced = match replace_whole(path, bytes) {
-        Err(err)
-            if IN_PLACE
-                .iter()
-                .any(|it| err.raw_os_error() == Some(*it as i32)) =>
-        {
-            overwrite(path, bytes)
-        }
+    // A limit of the size of files is an error like a full disk, and no reason to die.
+    let replaced = sys::without_signal(Signal::SIGXFSZ, || match replace_whole(path, bytes) {
+        Err(err) if is_refused(&err) => overwrite(path, bytes),
         replaced => replaced,
-    };
+    });
     replaced.with_context(|| format!("cannot write {}", path.display()))
 }
 
@@ -97,6 +104,11 @@ fn overwrite(path: &Path, bytes: &[u8]) -> io::Result<()> {
     io::Seek::rewind(&mut file)?;
     file.write_all(bytes)?;
     file.set_len(u64::try_from(bytes.len()).unwrap_or(u64::MAX))
+}
+
+fn is_refused(err: &io::Error) -> bool {
+    let errno = err.raw_os_error().map(Errno::from_raw);
+    errno.is_some_and(|it| IN_PLACE.contains(&it))
 }
 
 fn temporary(path: &Path) -> PathBuf {

@@ -5,9 +5,9 @@
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
-use super::file;
+use super::file::{self, MAX_CONFIG};
 use super::request::Request;
 use super::settings::Settings;
 use crate::document::json::scan::Value;
@@ -34,12 +34,11 @@ pub(super) fn run(words: &[OsString]) -> ExitCode {
 
 fn check() -> Result<()> {
     let state = State::load(None)?;
-    let Ok(text) = file::read(&state.bundle.join(CONFIG)) else {
-        return Ok(());
-    };
-    let Some(config) = Value::of(&text) else {
-        return Ok(());
-    };
+    let path = state.bundle.join(CONFIG);
+    let text = file::read(&path, MAX_CONFIG);
+    let text = text.with_context(|| format!("cannot read {}", path.display()))?;
+    let config = Value::of(&text);
+    let config = config.with_context(|| format!("{} is no JSON", path.display()))?;
     let devices = config
         .at(&["linux", "devices"])
         .into_iter()

@@ -3,10 +3,15 @@
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
+
+use crate::printable::shorten;
+
+/// Longest message, in bytes.
+const MAX_MESSAGE: usize = 4 << 10;
 
 /// Where errors are written, beside standard error.
 #[derive(Default, Debug, PartialEq, Eq)]
@@ -18,10 +23,15 @@ pub(super) struct Log {
 }
 
 impl Log {
-    /// Writes an error to standard error and to the file.
-    pub(super) fn error(&self, err: &anyhow::Error) {
+    /// Writes an error to standard error, to the file, and to another one of the admin's.
+    pub(super) fn error(&self, err: &anyhow::Error, debug: Option<&Path>) {
         log::error!("{err:#}");
         self.write("error", &format!("{err:#}"));
+        let debug = Self {
+            path: debug.map(Path::to_owned),
+            is_json: self.is_json,
+        };
+        debug.write("error", &format!("{err:#}"));
     }
 
     /// Writes a warning to the file: standard error may be mixed with what the low-level runtime prints.
@@ -34,7 +44,7 @@ impl Log {
     fn write(&self, level: &str, message: &str) {
         let Some(path) = &self.path else { return };
         let time = time(SystemTime::now());
-        let message = Value::from(message);
+        let message = Value::from(shorten(message, MAX_MESSAGE));
         let line = if self.is_json {
             format!("{{\"level\":\"{level}\",\"msg\":{message},\"time\":\"{time}\"}}\n")
         } else {

@@ -27,6 +27,7 @@ const OWN_PROGRAM: &str = "/proc/self/exe";
 /// The monitor of podman and CRI-O, which go with crun.
 const CONMON: &str = "conmon";
 const CRUN: &str = "crun";
+const MAX_NAME: u64 = 64;
 const EXECUTABLE: u32 = 0o111;
 
 /// A program that can be run.
@@ -72,7 +73,8 @@ impl LowLevel {
 
 fn is_called_by_conmon() -> bool {
     let path = format!("/proc/{}/comm", getppid());
-    file::read(Path::new(&path)).is_ok_and(|name| name.trim_ascii_end() == CONMON.as_bytes())
+    file::read(Path::new(&path), MAX_NAME)
+        .is_ok_and(|name| name.trim_ascii_end() == CONMON.as_bytes())
 }
 
 fn find(name: &Path, own: &Metadata) -> Result<PathBuf, String> {

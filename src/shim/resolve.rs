@@ -1,5 +1,7 @@
 //! From the names of devices to what a container gets: by the specs that are there, or by one that is built for it.
 
+use std::cell::Cell;
+use std::fmt::{Display, Write};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -23,8 +25,8 @@ use crate::rootfs::Root;
 const OWN_PROGRAM: &str = "/proc/self/exe";
 const ALL: &str = "all";
 const LIBCUDA: &str = "libcuda.so.";
-/// Most broken specs that an error names.
-const MAX_NAMED: usize = 3;
+/// Most names, devices and files that an error has in it.
+const MAX_NAMED: usize = 8;
 
 /// The edits for what is requested, in the order in which they are applied. Fails if a device is not found.
 pub(super) fn edits(
@@ -39,24 +41,26 @@ pub(super) fn edits(
         files: &files,
         settings,
         host,
+        warned: Cell::new(false),
     };
-    let (mut found, mut plain, mut missing) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut found, mut to_build, mut missing) = (Vec::new(), Vec::new(), Vec::new());
     for device in &request.devices {
         match device {
             Device::Qualified(name) => match specs.find(name) {
                 Some(file) => found.push((name.clone(), file)),
                 None => missing.push(name.as_str()),
             },
-            Device::Plain(name) => plain.push(name.clone()),
+            Device::Plain(name) => match specs.find_plain(name, call)? {
+                Some(file) => found.push(file),
+                None => to_build.push(name.clone()),
+            },
         }
     }
     ensure!(missing.is_empty(), "{}", specs.unresolvable(&missing));
-    let mut edits = Vec::new();
-    match specs.find_plain(&plain, call) {
-        Some(files) => found.extend(files),
-        None => edits.extend(specs.build(&plain, request)?),
+    let mut edits = of_files(&found);
+    if !to_build.is_empty() || !request.beside.is_empty() || !request.channels.is_empty() {
+        edits.extend(specs.build(&to_build, request)?);
     }
-    edits.extend(of_files(&found));
     Ok(edits)
 }
 
@@ -66,6 +70,7 @@ struct Specs<'s> {
     files: &'s [SpecFile],
     settings: &'s Settings,
     host: &'s Root,
+    warned: Cell<bool>,
 }
 
 impl<'s> Specs<'s> {
@@ -74,30 +79,42 @@ impl<'s> Specs<'s> {
         devices.find(|(it, _)| *it == name).map(|(_, file)| file)
     }
 
-    /// The files that have the devices that are named without a kind; none if one of them is in no file that fits the driver.
-    fn find_plain(&self, names: &[String], call: &Call) -> Option<Vec<(String, &'s SpecFile)>> {
-        let mut found = Vec::new();
-        for name in names {
-            let name = format!("{}={name}", self.settings.default_kind);
-            let file = self.find(&name)?;
-            found.push((name, file));
-        }
-        let loaded = kernel::version(self.host);
-        let is_stale = |file: &SpecFile| match (&loaded, file.spec.as_ref().ok().and_then(version))
-        {
-            (Some(loaded), Some(version)) => *loaded != version,
-            _ => false,
+    /// The file that has a device that is named without a kind; none if there is none, or none that is for the driver that is
+    /// loaded. Fails for a device without a node: the container would have no GPU.
+    fn find_plain(&self, name: &str, call: &Call) -> Result<Option<(String, &'s SpecFile)>> {
+        let name = format!("{}={name}", self.settings.default_kind);
+        let Some(file) = self.find(&name) else {
+            return Ok(None);
         };
-        let stale = found.iter().find(|(_, file)| is_stale(file));
-        if let Some((_, file)) = stale {
-            call.log.warn(&format!(
-                "{} is of another driver than the one that is loaded, {}, and is not used: 'nvidia-ctk cdi generate' writes it anew",
-                file.path.display(),
-                loaded.as_deref().unwrap_or_default()
-            ));
-            return None;
+        if self.is_stale(file, call) {
+            return Ok(None);
         }
-        Some(found)
+        let device = device(&name, file);
+        let has_nodes = device.is_some_and(|it| !it.container_edits.device_nodes.is_empty());
+        ensure!(
+            has_nodes,
+            "{} gives a container no device node for {name}",
+            file.path.display()
+        );
+        Ok(Some((name, file)))
+    }
+
+    /// Whether the file has libraries of another driver than the one that is loaded. A warning says so once.
+    fn is_stale(&self, file: &SpecFile, call: &Call) -> bool {
+        let Some(loaded) = kernel::version(self.host) else {
+            return false;
+        };
+        let version = file.spec.as_ref().ok().and_then(version);
+        let Some(other) = version.filter(|it| *it != loaded) else {
+            return false;
+        };
+        if !self.warned.replace(true) {
+            call.log.warn(&format!(
+                "{} is not used: it is for the driver {other}, and {loaded} is loaded; 'nvidia-ctk cdi generate' writes it anew",
+                file.path.display()
+            ));
+        }
+        true
     }
 
     /// What a spec for these devices would have in it, built from the host as it is.
@@ -124,7 +141,14 @@ impl<'s> Specs<'s> {
             }
             anyhow::Ok(())
         };
-        generate(Mode::Auto, names)?;
+        let mode = if self.settings.uses_lists {
+            Mode::Csv
+        } else {
+            Mode::Auto
+        };
+        if !names.is_empty() {
+            generate(mode, names)?;
+        }
         for name in &request.beside {
             let mode = MODES.iter().find(|(it, _)| it == name);
             generate(
@@ -172,7 +196,7 @@ impl<'s> Specs<'s> {
         })
     }
 
-    /// What an engine shows: names, places, and what is wrong there.
+    /// What an engine shows: names, places, what is wrong there, and what there is.
     fn unresolvable(&self, names: &[&str]) -> String {
         let directories = self
             .settings
@@ -180,17 +204,49 @@ impl<'s> Specs<'s> {
             .iter()
             .map(|it| it.display().to_string());
         let directories: Vec<_> = directories.collect();
-        let broken = self.files.iter().filter_map(|file| {
-            let err = file.spec.as_ref().err()?;
-            Some(format!("; {} is of no use: {err}", file.path.display()))
-        });
-        let broken: String = broken.take(MAX_NAMED).collect();
-        format!(
-            "unresolvable CDI devices {}: in {} no spec has them{broken}",
-            names.join(", "),
+        let mut text = format!(
+            "unresolvable CDI devices {}: no spec in {} has them",
+            few(names.iter()),
             directories.join(", ")
-        )
+        );
+        for shared in self.registry.shared() {
+            if shared.winner().is_none() && names.iter().any(|it| shared.names.contains(it)) {
+                let files = shared.files.iter().map(|it| it.path.display());
+                let _ = write!(
+                    text,
+                    "; these have the same device, so that none counts: {}",
+                    few(files)
+                );
+            }
+        }
+        let broken = self
+            .files
+            .iter()
+            .filter_map(|file| Some((file, file.spec.as_ref().err()?)));
+        for (file, err) in broken.take(MAX_NAMED) {
+            let _ = write!(text, "; {} is of no use: {err}", file.path.display());
+        }
+        let there = few(self.registry.devices().map(|(name, _)| name));
+        if !there.is_empty() {
+            let _ = write!(text, "; there are {there}");
+        }
+        text
     }
+}
+
+/// The first of them, and that there are more.
+fn few(texts: impl Iterator<Item = impl Display>) -> String {
+    let texts: Vec<_> = texts.take(MAX_NAMED + 1).map(|it| it.to_string()).collect();
+    match texts.get(..MAX_NAMED) {
+        Some(first) if texts.len() > MAX_NAMED => format!("{}, ...", first.join(", ")),
+        _ => texts.join(", "),
+    }
+}
+
+fn device<'s>(name: &str, file: &'s SpecFile) -> Option<&'s cdi::Device> {
+    let spec = file.spec.as_ref().ok()?;
+    let (_, name) = name.split_once('=')?;
+    spec.devices.iter().find(|it| it.name == name)
 }
 
 /// The common edits of each spec once, where its first device is, and the devices' own.
@@ -203,11 +259,7 @@ fn of_files(found: &[(String, &SpecFile)]) -> Vec<ContainerEdits> {
             seen.push(&file.path);
             edits.push(spec.container_edits.clone());
         }
-        let device = spec
-            .devices
-            .iter()
-            .find(|it| name.ends_with(&format!("={}", it.name)));
-        edits.extend(device.map(|it| it.container_edits.clone()));
+        edits.extend(device(name, file).map(|it| it.container_edits.clone()));
     }
     edits
 }

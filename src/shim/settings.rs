@@ -2,15 +2,19 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, ensure};
 
 use super::file;
 use crate::document::toml::Document;
 use crate::rootfs::is_not_there;
 
+/// Largest file that is read.
+const MAX_SETTINGS: u64 = 1 << 20;
 const VARIABLE: &str = "NVIDIA_CTK_CONFIG_FILE_PATH";
 const XDG: &str = "XDG_CONFIG_HOME";
 const USUAL: &str = "/etc";
+/// All but the one for Jetson come to the same here.
+const MODES: [&str; 5] = ["auto", "cdi", "csv", "jit-cdi", "legacy"];
 /// The table of the runtime's keys.
 const RUNTIME: &str = "nvidia-container-runtime";
 const FILE: &str = "nvidia-container-runtime/config.toml";
@@ -22,6 +26,10 @@ pub(super) struct Settings {
     pub(super) path: PathBuf,
     /// What is wrong with it.
     broken: Option<String>,
+    /// A file for errors, beside the engine's.
+    pub(super) debug: Option<PathBuf>,
+    /// Whether specs are built from Jetson's lists.
+    pub(super) uses_lists: bool,
     /// Low-level runtimes, the best first.
     pub(super) runtimes: Vec<String>,
     /// Whether the variables of an unprivileged container count.
@@ -49,7 +57,7 @@ impl Settings {
     pub(super) fn read() -> Self {
         let path = path();
         let mut settings = Self::new(path);
-        let read = match file::read(&settings.path) {
+        let read = match file::read(&settings.path, MAX_SETTINGS) {
             Ok(bytes) => settings.set(&String::from_utf8_lossy(&bytes)),
             Err(err) if is_not_there(&err) => Ok(()),
             Err(err) => Err(err.into()),
@@ -63,6 +71,8 @@ impl Settings {
         Self {
             path,
             broken: None,
+            debug: None,
+            uses_lists: false,
             runtimes: vec!["runc".to_owned(), "crun".to_owned()],
             accepts_variables: true,
             accepts_mounts: false,
@@ -131,10 +141,15 @@ impl Settings {
             self.swarm = names.map(str::to_owned).collect();
         }
         self.driver_root = text(&["nvidia-container-cli", "root"])?.map(PathBuf::from);
-        if let Some(mode) = text(&[RUNTIME, "mode"])?
-            && !["auto", "cdi", "csv", "jit-cdi", "legacy"].contains(&mode.as_str())
-        {
-            bail!("{RUNTIME}.mode is \"{mode}\", and none of auto, cdi, csv, jit-cdi, legacy");
+        self.debug = text(&[RUNTIME, "debug"])?.map(PathBuf::from);
+        if let Some(mode) = text(&[RUNTIME, "mode"])? {
+            let is_known = MODES.contains(&mode.as_str());
+            ensure!(
+                is_known,
+                "{RUNTIME}.mode is \"{mode}\", and none of {}",
+                MODES.join(", ")
+            );
+            self.uses_lists = mode == "csv";
         }
         if let Some(kind) = text(&cdi("default-kind"))? {
             self.default_kind = kind;
