@@ -17,7 +17,7 @@ use super::spec::{ContainerEdits, Hook, IntelRdt};
 use crate::document::json::scan::Value;
 use crate::rootfs::Root;
 use config::Config;
-use same::same;
+use same::{is_blank, same, without};
 
 /// The lists of hooks.
 const HOOKS: [[&str; 2]; 6] = [
@@ -143,21 +143,17 @@ fn same_item(item: Value<'_>, wanted: &Tree) -> bool {
 }
 
 fn tree_of_hook(hook: &Hook) -> Tree {
-    let mut tree = json!({"path": hook.path});
-    if !hook.args.is_empty() {
-        tree["args"] = json!(hook.args);
-    }
-    if !hook.env.is_empty() {
-        tree["env"] = json!(hook.env);
-    }
-    if let Some(timeout) = hook.timeout {
-        tree["timeout"] = timeout.into();
-    }
-    tree
+    let tree = json!({
+        "path": hook.path,
+        "args": hook.args,
+        "env": hook.env,
+        "timeout": hook.timeout,
+    });
+    without(is_blank, tree)
 }
 
 fn intel_rdt(rdt: &IntelRdt) -> Tree {
-    let mut tree = json!({
+    let tree = json!({
         "closID": rdt.clos_id,
         "l3CacheSchema": rdt.l3_cache_schema,
         "memBwSchema": rdt.mem_bw_schema,
@@ -166,10 +162,7 @@ fn intel_rdt(rdt: &IntelRdt) -> Tree {
         "enableCMT": rdt.enable_cmt,
         "enableMBM": rdt.enable_mbm,
     });
-    if let Some(members) = tree.as_object_mut() {
-        members.retain(|_, value| !same(None, Some(value)));
-    }
-    tree
+    without(is_blank, tree)
 }
 
 #[cfg(test)]

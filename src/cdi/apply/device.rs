@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value as Tree, json};
 
 use super::config::Config;
-use super::same::same;
+use super::same::{same, without};
 use crate::cdi::spec::{ContainerEdits, DeviceNode};
 use crate::document::json::scan::Value;
 use crate::rootfs::Root;
@@ -157,17 +157,17 @@ impl<'e> Node<'e> {
     }
 
     fn with(&self, mode: Option<u32>, (uid, gid): (Option<u32>, Option<u32>)) -> Tree {
-        let mut tree = json!({"path": self.edit.path, "type": self.kind});
-        if self.kind != "p" {
-            tree["major"] = self.major.into();
-            tree["minor"] = self.minor.into();
-        }
-        for (name, value) in [("fileMode", mode), ("uid", uid), ("gid", gid)] {
-            if let Some(value) = value {
-                tree[name] = value.into();
-            }
-        }
-        tree
+        let is_device = self.kind != "p";
+        let tree = json!({
+            "path": self.edit.path,
+            "type": self.kind,
+            "major": is_device.then_some(self.major),
+            "minor": is_device.then_some(self.minor),
+            "fileMode": mode,
+            "uid": uid,
+            "gid": gid,
+        });
+        without(Tree::is_null, tree)
     }
 
     /// What the container may do with it. FIFOs need no rule.

@@ -6,7 +6,7 @@ use anyhow::Result;
 use serde_json::{Value as Tree, json};
 
 use super::config::Config;
-use super::same::same;
+use super::same::{is_blank, same, without};
 use crate::cdi::spec::{ContainerEdits, Mount};
 use crate::document::json::edit::Entry;
 use crate::document::json::scan::Value;
@@ -93,12 +93,11 @@ fn place(destination: &str) -> PathBuf {
 }
 
 fn tree(mount: &Mount) -> Tree {
-    let mut tree = json!({"destination": mount.container_path, "source": mount.host_path});
-    if !mount.options.is_empty() {
-        tree["options"] = json!(mount.options);
-    }
-    if !mount.kind.is_empty() {
-        tree["type"] = json!(mount.kind);
-    }
-    tree
+    let tree = json!({
+        "destination": mount.container_path,
+        "source": mount.host_path,
+        "options": mount.options,
+        "type": mount.kind,
+    });
+    without(is_blank, tree)
 }

@@ -18,9 +18,9 @@ pub(super) fn same(there: Option<Value<'_>>, wanted: Option<&Tree>) -> bool {
 
 fn same_value(there: Value<'_>, wanted: &Tree) -> bool {
     match wanted {
-        Tree::Null => there.is_null(),
-        Tree::Bool(wanted) => there.raw() == wanted.to_string().as_bytes(),
-        Tree::Number(wanted) => there.number().is_some_and(|it| wanted.as_i64() == Some(it)),
+        Tree::Null | Tree::Bool(_) | Tree::Number(_) => {
+            there.raw() == wanted.to_string().as_bytes()
+        }
         Tree::String(wanted) => there.text().is_some_and(|it| it == *wanted),
         Tree::Array(wanted) => {
             let mut items = there.items();
@@ -42,7 +42,16 @@ fn same_value(there: Value<'_>, wanted: &Tree) -> bool {
     }
 }
 
-fn is_blank(value: &Tree) -> bool {
+/// The object without the members whose values nobody needs.
+pub(super) fn without(is_spare: fn(&Tree) -> bool, mut object: Tree) -> Tree {
+    if let Some(members) = object.as_object_mut() {
+        members.retain(|_, value| !is_spare(value));
+    }
+    object
+}
+
+/// Whether it is empty, 0, false or null.
+pub(super) fn is_blank(value: &Tree) -> bool {
     match value {
         Tree::Null => true,
         Tree::Bool(value) => !value,

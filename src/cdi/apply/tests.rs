@@ -1,3 +1,7 @@
+//! Container edits in texts of all kinds.
+
+mod random;
+
 use std::path::Path;
 
 use serde_json::{Value as Tree, json};

@@ -125,7 +125,7 @@ fn by_first_name(changes: Vec<Change<'_>>) -> Vec<(&str, Vec<Change<'_>>)> {
     names
 }
 
-fn new_object<'p>(changes: Vec<Change<'p>>) -> Result<Vec<u8>, &'p str> {
+fn new_object(changes: Vec<Change<'_>>) -> Result<Vec<u8>, &str> {
     let empty = b"{}";
     let mut edits = Edits::default();
     if let Some(object) = Value::of(empty) {
