@@ -17,6 +17,7 @@ use super::tree::{Problem, Problems, Tree};
 use crate::rootfs::{Kind, Root};
 
 pub use libraries::Library;
+pub(super) use system::{MPS, SOCKETS};
 
 /// The directories in which distributions have libraries.
 pub const USUAL_LIBRARY_DIRECTORIES: [&str; 4] = [
