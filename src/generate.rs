@@ -157,17 +157,14 @@ impl Source<'_> {
     }
 
     /// The node of this name below /dev, or why a container could not use it.
-    fn node(&self, name: &str) -> Result<Node, String> {
-        let known = self
-            .driver
-            .nodes
-            .iter()
-            .find(|it| it.name == Path::new(name));
+    fn node(&self, name: impl AsRef<Path>) -> Result<Node, String> {
+        let name = name.as_ref();
+        let known = self.driver.nodes.iter().find(|it| it.name == name);
         let path = self.dev.on_host(&Path::new("/dev").join(name));
         match self.dev.node(name) {
             None => Err(format!("there is no device {}", path.display())),
             Some(_) if known.is_some_and(|it| !it.is_right()) => Err(format!(
-                "{} has not the numbers that the kernel has for it",
+                "{} has other numbers than the kernel has for it: remove it",
                 path.display()
             )),
             Some(node) => Ok(node),

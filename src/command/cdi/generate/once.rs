@@ -212,7 +212,13 @@ impl<'c> Generator<'c> {
             .gpus
             .iter()
             .filter(|it| it.uuid.is_none() && !it.excluded);
-        for name in gpus.filter_map(|it| Some(format!("nvidia{}", it.minor?))) {
+        let names = gpus.filter_map(|it| Some(format!("nvidia{}", it.minor?)));
+        // To open another device may do anything.
+        let is_right = |name: &String| {
+            let mut nodes = driver.nodes.iter().filter(|it| it.is_right());
+            nodes.any(|it| it.name == Path::new(name))
+        };
+        for name in names.filter(is_right) {
             match dev.open(&name) {
                 Ok(file) => open.push(file),
                 Err(err) => log::warn!("cannot open /dev/{name}: {err}"),
