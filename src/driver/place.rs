@@ -1,9 +1,10 @@
 //! The directories in which a driver's libraries lie, in the order in which they are looked for.
 
 use std::collections::BTreeSet;
+use std::io;
 use std::path::{Path, PathBuf};
 
-use super::name::{driver_version, is_driver_name};
+use super::name::{can_be_told, driver_version, is_driver_name};
 use super::tree::Tree;
 use super::windows;
 use crate::ldcache::order::compare_names;
@@ -161,6 +162,11 @@ impl Found {
                 continue;
             }
             if let Some((version, has_libcuda)) = look_into(tree, path, wanted) {
+                if !can_be_told(path) {
+                    let reason = "left out: a spec cannot name such a directory";
+                    tree.note(path, io::Error::other(reason));
+                    continue;
+                }
                 self.directories.push(DriverDirectory {
                     place: place.to_owned(),
                     path: path.clone(),

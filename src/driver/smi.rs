@@ -2,6 +2,8 @@
 //!
 //! Format: `GPU 0: NVIDIA A100-SXM4-40GB (UUID: GPU-…)`, and below it for each MIG device `  MIG 1g.5gb     Device  0: (UUID: MIG-…)`.
 
+use super::gpu::is_uuid;
+
 /// The GPUs.
 #[derive(Default, PartialEq, Eq, Debug)]
 pub struct List(Vec<ListedGpu>);
@@ -57,10 +59,12 @@ impl List {
         self.0.is_empty()
     }
 
-    /// The GPU with this UUID.
+    /// The GPU with this UUID; none if another one has the same index or UUID.
     #[must_use]
     pub fn find(&self, uuid: &str) -> Option<&ListedGpu> {
-        self.0.iter().find(|it| it.uuid == uuid)
+        let found = self.0.iter().find(|it| it.uuid == uuid)?;
+        let is_same = |it: &&ListedGpu| it.uuid == found.uuid || it.index == found.index;
+        (self.0.iter().filter(is_same).count() == 1).then_some(found)
     }
 }
 
@@ -77,12 +81,9 @@ fn mig(line: &str) -> Option<(u32, &str)> {
     Some((index.trim().parse().ok()?, uuid(rest, "MIG-")?))
 }
 
-/// It is a part of names: nothing but what UUIDs have. Drivers before 470 give MIG devices names with slashes, which tell nothing new.
+/// Drivers before 470 give MIG devices names with slashes, which tell nothing new.
 fn uuid<'t>(text: &'t str, start: &str) -> Option<&'t str> {
-    let uuid = text.strip_suffix(')')?;
-    let digits = uuid.strip_prefix(start)?;
-    let is_digit = |c: char| c.is_ascii_hexdigit() || c == '-';
-    (digits.len() == 36 && digits.chars().all(is_digit)).then_some(uuid)
+    text.strip_suffix(')').filter(|it| is_uuid(it, start))
 }
 
 #[cfg(test)]

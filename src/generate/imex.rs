@@ -45,18 +45,12 @@ fn channel(text: &str) -> Result<u32> {
 
 /// The numbers are left out: the runtime takes those of the node.
 fn device(source: &Source<'_>, channel: u32) -> Result<Device> {
-    let node = source.dev.node(format!("{DIRECTORY}/channel{channel}"));
-    let path = format!("/dev/{DIRECTORY}/channel{channel}");
-    let on_host = source.dev.on_host(path.as_ref());
-    ensure!(
-        node.is_some(),
-        "channel {channel} of IMEX: there is no {}",
-        on_host.display()
-    );
+    let node = source.node(format!("{DIRECTORY}/channel{channel}"));
+    let node = node.map_err(|why| anyhow!("channel {channel} of IMEX: {why}"))?;
     let mut part = Part::default();
     part.edits.device_nodes.push(DeviceNode {
-        path,
-        host_path: Some(path_text(&on_host)),
+        path: path_text(&node.inside),
+        host_path: Some(path_text(&node.on_host)),
         ..DeviceNode::default()
     });
     Ok(Device {

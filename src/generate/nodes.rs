@@ -39,7 +39,8 @@ pub(super) fn control(source: &Source<'_>, notes: &mut Notes) -> Vec<Node> {
     found
 }
 
-pub(super) fn management(source: &Source<'_>) -> Vec<Node> {
+/// The nodes for programs that manage GPUs, but for those with numbers that lead to another device.
+pub(super) fn management(source: &Source<'_>, notes: &mut Notes) -> Vec<Node> {
     let mut nodes = source.dev.nodes("", "nvidia");
     nodes.retain(|node| {
         !NOT_FOR_MANAGEMENT
@@ -48,6 +49,10 @@ pub(super) fn management(source: &Source<'_>) -> Vec<Node> {
     });
     nodes.extend(source.dev.nodes("nvidia-caps", "nvidia-cap"));
     nodes.extend(source.dev.nodes("nvidia-caps-imex-channels", "channel"));
+    nodes.retain(|node| {
+        let right = source.node(node.below_dev());
+        right.map_err(|why| notes.error(why)).is_ok()
+    });
     nodes
 }
 
@@ -89,9 +94,10 @@ pub(super) fn nvswitch(source: &Source<'_>) -> Parts {
     of(part(source, &source.dev.nodes("", "nvidia-nvswitch")))
 }
 
-pub(super) fn mig_capabilities(source: &Source<'_>) -> Parts {
+pub(super) fn mig_capabilities(source: &Source<'_>, notes: &mut Notes) -> Parts {
     let device = |(name, node): &(&str, &str)| {
-        let node = source.dev.node(Path::new("nvidia-caps").join(node))?;
+        let node = source.node(&Path::new("nvidia-caps").join(node));
+        let node = node.map_err(|why| notes.error(why)).ok()?;
         Some(Device {
             names: vec![(*name).to_owned()],
             ..all(part(source, &[node]))

@@ -1,6 +1,7 @@
 //! The driver's libraries, and the links that belong to them.
 
 use std::ffi::OsStr;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::{DriverFile, Places, USUAL_LIBRARY_DIRECTORIES};
@@ -26,6 +27,8 @@ const EXPLICIT: [&str; 11] = [
     "libnvidia-egl-xcb.so",
     "libnvidia-egl-xlib.so",
 ];
+/// Most libraries: a driver has 60.
+const MAX_LIBRARIES: usize = 1024;
 /// A library of the toolkit, which has the driver's prefix.
 const TOOLKIT: &str = "libnvidia-container";
 
@@ -46,6 +49,7 @@ impl Library {
     #[must_use]
     pub fn read(root: &Root, root_path: &Path, path: &Path) -> Option<Self> {
         let inside = root.real_path(path).ok()?;
+        inside.to_str()?;
         if root.stat(&inside).ok()?.kind != Kind::File {
             return None;
         }
@@ -112,7 +116,7 @@ pub(super) fn of_driver(places: &Places<'_, '_>, explicit: bool) -> Vec<Library>
     found
 }
 
-/// Adds the libraries in a directory whose names are meant, sorted by name.
+/// Adds the libraries in a directory whose names are meant, sorted by name, up to [`MAX_LIBRARIES`].
 pub(super) fn add(
     places: &Places<'_, '_>,
     directory: &Path,
@@ -120,6 +124,11 @@ pub(super) fn add(
     found: &mut Vec<Library>,
 ) {
     for name in names(places, directory) {
+        if found.len() == MAX_LIBRARIES {
+            let reason = format!("only {MAX_LIBRARIES} libraries are taken");
+            places.tree.note(directory, io::Error::other(reason));
+            return;
+        }
         if is_meant(&name)
             && let Some(library) = places.library(&directory.join(name))
             && !found.contains(&library)
