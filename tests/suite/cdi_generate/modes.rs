@@ -23,7 +23,8 @@ fn host() -> Option<GpuHost> {
         ("/dev/nvidia-caps-imex-channels/channel1", 242),
         ("/dev/nvidia-caps-imex-channels/channel2047", 242),
     ] {
-        host.node(path, (major, 7), 0o666, 0);
+        let channel = path.split_once("/channel").map_or("7", |(_, number)| number);
+        host.node(path, (major, channel.parse().unwrap()), 0o666, 0);
     }
     host.directory("/run/udev").file("/etc/cufile.json", "{}");
     Some(host)
