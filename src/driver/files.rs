@@ -19,14 +19,6 @@ use crate::rootfs::{Kind, Root};
 pub use libraries::Library;
 pub(super) use system::{MPS, SOCKETS};
 
-/// The directories in which distributions have libraries.
-pub const USUAL_LIBRARY_DIRECTORIES: [&str; 4] = [
-    "/usr/lib/x86_64-linux-gnu",
-    "/usr/lib/aarch64-linux-gnu",
-    "/usr/lib64",
-    "/usr/lib",
-];
-
 /// A file, directory or socket of the host that containers get.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct DriverFile {

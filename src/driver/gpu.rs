@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::tree::Tree;
 
-const GPUS: &str = "/proc/driver/nvidia/gpus";
+pub(super) const GPUS: &str = "/proc/driver/nvidia/gpus";
 const PCI_DEVICES: &str = "/sys/bus/pci/devices";
 const NVIDIA_VENDOR: &str = "0x10de";
 /// First byte of the PCI class of display controllers.

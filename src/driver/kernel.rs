@@ -3,7 +3,7 @@
 use super::tree::Tree;
 use crate::cuda::is_driver_version;
 
-const VERSION: &str = "/proc/driver/nvidia/version";
+pub(super) const VERSION: &str = "/proc/driver/nvidia/version";
 
 /// The driver's modules, the one that drives the GPUs first; on Jetson that is the last one.
 const MODULES: [&str; 7] = [

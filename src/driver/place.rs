@@ -13,13 +13,14 @@ use crate::rootfs::{Entry, Kind, is_not_there};
 
 /// Library directories of distributions. Below each, `nvidia` and all that is in it may be one as well: Debian has
 /// `nvidia/current` and `nvidia/tesla-470`, Bottlerocket `nvidia/tesla`.
-const USUAL: [&str; 5] = [
+pub const USUAL_LIBRARY_DIRECTORIES: [&str; 4] = [
     "/usr/lib/x86_64-linux-gnu",
     "/usr/lib/aarch64-linux-gnu",
     "/usr/lib64",
     "/usr/lib",
-    "/lib64",
 ];
+/// The directory of those distributions that keep /lib64 apart from /usr.
+const LIB64: &str = "/lib64";
 const NVIDIA: &str = "nvidia";
 /// Most directories below one of these.
 const MAX_BELOW: usize = 64;
@@ -109,7 +110,8 @@ fn places(tree: &Tree<'_>) -> Vec<PathBuf> {
     let cached = cached_directories(&tree.root, |name| is_driver_name(Path::new(name)));
     let searched = SearchPath::of(&tree.root);
     let searched = searched.directories().map(Path::to_owned);
-    let usual = USUAL.iter().flat_map(|path| below(tree, Path::new(path)));
+    let usual = USUAL_LIBRARY_DIRECTORIES.iter().chain([&LIB64]);
+    let usual = usual.flat_map(|path| below(tree, Path::new(path)));
     let others = OTHERS.iter().map(PathBuf::from);
     let mut places = Vec::new();
     for place in cached

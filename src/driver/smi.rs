@@ -17,7 +17,7 @@ pub struct ListedGpu {
     pub uuid: String,
     /// The UUIDs of its MIG devices.
     mig: Vec<String>,
-    /// Whether the devices are counted from 0 without a gap.
+    /// Whether the devices are counted from 0 without a gap, and have UUIDs of their own.
     is_whole: bool,
 }
 
@@ -46,8 +46,10 @@ impl List {
             } else if let Some((index, uuid)) = mig(line)
                 && let Some(gpu) = gpus.last_mut()
             {
+                let uuid = uuid.to_owned();
                 gpu.is_whole &= usize::try_from(index).ok() == Some(gpu.mig.len());
-                gpu.mig.push(uuid.to_owned());
+                gpu.is_whole &= !gpu.mig.contains(&uuid);
+                gpu.mig.push(uuid);
             }
         }
         Self(gpus)
@@ -89,6 +91,15 @@ fn uuid<'t>(text: &'t str, start: &str) -> Option<&'t str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn devices_with_one_uuid() {
+        let line = "MIG 1g Device 0: (UUID: MIG-c6d4f1ef-42e4-5de3-91c7-45d71c87eb3f)";
+        let gpu = "GPU 0: A (UUID: GPU-5d5ba0d6-d33d-2b2c-524d-9e3d8d2b8a77)";
+        let second = line.replace("Device 0", "Device 1");
+        let list = List::parse(&format!("{gpu}\n{line}\n{second}\n"));
+        assert_eq!(list.0[0].mig_uuids(2), None);
+    }
 
     #[test]
     fn what_is_printed_is_read() {

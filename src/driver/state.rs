@@ -4,13 +4,15 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use super::Driver;
+use super::device::PROC_DEVICES;
 use super::files::{MPS, SOCKETS};
+use super::gpu::GPUS;
+use super::kernel::VERSION;
+use super::node::CAPABILITIES;
 use crate::rootfs::{Directory, FileVersion, Kind, Root};
 
-const GPUS: &str = "/proc/driver/nvidia/gpus";
-const CAPABILITIES: &str = "/proc/driver/nvidia/capabilities";
-const DEVICES: &str = "/proc/devices";
-const VERSIONS: [&str; 2] = ["/proc/driver/nvidia/version", "/sys/module/nvidia/version"];
+/// What the kernel says of the driver. On Jetson there is no version of it below /proc.
+const TEXTS: [&str; 3] = [PROC_DEVICES, VERSION, "/sys/module/nvidia/version"];
 /// Directories of nodes.
 const NODES: [&str; 6] = [
     DEV,
@@ -85,8 +87,7 @@ impl State {
                 devices.extend(instances.map(|it| format!("{gpu}/{gpu_instance}/{it}")));
             }
         }
-        let mut files = vec![PathBuf::from(DEVICES)];
-        files.extend(VERSIONS.map(PathBuf::from));
+        let mut files = TEXTS.map(PathBuf::from).to_vec();
         if known.lacks_uuids {
             let information = gpus
                 .iter()

@@ -3,18 +3,19 @@
 use anyhow::{Result, anyhow, ensure};
 
 use super::part::Part;
-use super::{Device, Parts, Source, path_text};
+use super::{ALL, Device, Notes, Parts, Source, path_text};
 use crate::cdi::DeviceNode;
 
 const DIRECTORY: &str = "nvidia-caps-imex-channels";
 /// The highest number of a channel.
 const MAX_CHANNEL: u32 = 0xf_ffff;
 
-/// The channels that were asked for, or those that there are.
-pub(super) fn parts(source: &Source<'_>) -> Result<Parts> {
+/// The channels that were asked for, or those that there are and can be used.
+pub(super) fn parts(source: &Source<'_>, notes: &mut Notes) -> Result<Parts> {
+    let are_all = source.options.ids.iter().any(|it| it == ALL);
     let mut channels = Vec::new();
     for id in &source.options.ids {
-        if id == super::ALL {
+        if id == ALL {
             let nodes = source.dev.nodes(DIRECTORY, "channel");
             let numbers = nodes.iter().filter_map(|it| channel(it.name()).ok());
             channels.extend(numbers);
@@ -24,7 +25,14 @@ pub(super) fn parts(source: &Source<'_>) -> Result<Parts> {
     }
     channels.sort_unstable();
     channels.dedup();
-    let devices = channels.into_iter().map(|channel| device(source, channel));
+    let devices = channels.into_iter().filter_map(|channel| {
+        let device = device(source, channel);
+        if let (true, Err(err)) = (are_all, &device) {
+            notes.error(err.to_string());
+            return None;
+        }
+        Some(device)
+    });
     Ok(Parts {
         common: Part::default(),
         devices: devices.collect::<Result<_>>()?,

@@ -69,7 +69,7 @@ pub(super) fn parts(source: &Source<'_>, notes: &mut Notes) -> Result<Parts, Fai
         Mode::Mofed => nodes::mofed(source),
         Mode::Nvswitch => nodes::nvswitch(source),
         Mode::MigCaps => nodes::mig_capabilities(source, notes),
-        Mode::Imex => imex::parts(source)?,
+        Mode::Imex => imex::parts(source, notes)?,
     })
 }
 

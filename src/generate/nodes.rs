@@ -6,15 +6,9 @@ use super::part::Part;
 use super::{ALL, Device, Notes, Parts, Source};
 use crate::driver::dev::Node;
 use crate::driver::files::DriverFile;
+use crate::driver::node::CONTROL;
 use crate::rootfs::Kind;
 
-/// The nodes that every program needs, whichever GPU it uses.
-const CONTROL: [&str; 4] = [
-    "nvidia-modeset",
-    "nvidia-uvm-tools",
-    "nvidia-uvm",
-    "nvidiactl",
-];
 /// Without these no program can compute.
 const NEEDED: [&str; 2] = ["nvidia-uvm", "nvidiactl"];
 const REMEDY: &str = "; 'nvidia-ctk system create-device-nodes --control-devices' makes it";

@@ -4,8 +4,9 @@ use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{DriverFile, Places, USUAL_LIBRARY_DIRECTORIES};
+use super::{DriverFile, Places};
 use crate::driver::library;
+use crate::driver::place::USUAL_LIBRARY_DIRECTORIES;
 use crate::elf::Class;
 use crate::rootfs::{Kind, Root};
 

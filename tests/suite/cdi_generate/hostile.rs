@@ -234,6 +234,22 @@ fn nodes_of_other_devices() {
     }
 }
 
+/// The admin has to know which file names a directory that is not there.
+#[test]
+fn roots_that_are_not_there() {
+    let Some(host) = GpuHost::of(SMALL) else {
+        return;
+    };
+    refuses(&host, "--driver-root /gone", &["driver's root /gone"]);
+    refuses(&host, "--dev-root /gone", &["/dev, /gone"]);
+    let config = "/etc/nvidia-container-runtime/config.toml";
+    host.file(config, "[nvidia-container-cli]\nroot = \"/gone\"\n");
+    refuses(&host, "", &[config, "driver's root /gone"]);
+    assert_eq!(generate(&host, "--driver-root /").code, 0);
+    host.remove(config).directory(config);
+    refuses(&host, "", &[config]);
+}
+
 /// Lists of a Jetson with patterns that lead everywhere.
 #[test]
 fn lists_without_an_end() {

@@ -141,16 +141,16 @@ impl<'c> Generator<'c> {
             library_paths: &self.command.library_search_path,
             config_paths: &self.command.config_search_path,
         };
-        let mut driver = Driver::read(&self.host, asked)?;
-        if self.makes_nodes && self.make_nodes(&driver)? {
-            driver = Driver::read(&self.host, asked)?;
+        let mut notes = Notes::default();
+        let mut driver = self.driver(asked)?;
+        if self.makes_nodes && self.make_nodes(&driver, &mut notes)? {
+            driver = self.driver(asked)?;
         }
         // The nodes stay open until the driver is asked again: by then it has learnt the UUIDs.
-        let open = self.initialise(&driver)?;
+        let open = self.initialise(&driver, &mut notes)?;
         if !open.is_empty() {
-            driver = Driver::read(&self.host, asked)?;
+            driver = self.driver(asked)?;
         }
-        let mut notes = Notes::default();
         let (list, options) = (&self.list, &self.options);
         let mut specs = generate(&self.host, asked, &driver, list, options, &mut notes);
         if specs.is_ok() && self.command.strict && !notes.0.is_empty() {
@@ -164,15 +164,26 @@ impl<'c> Generator<'c> {
         })
     }
 
+    fn driver(&self, asked: Asked<'_>) -> Result<Driver> {
+        let is_by_config = self.driver_root.is_some() && self.command.driver_root.is_none();
+        Driver::read(&self.host, asked).map_err(|err| {
+            if is_by_config {
+                err.context(format!("{CONFIG} says where the driver is"))
+            } else {
+                err
+            }
+        })
+    }
+
     /// Makes nodes that are missing. Returns whether there were any.
-    fn make_nodes(&self, driver: &Driver) -> Result<bool> {
+    fn make_nodes(&self, driver: &Driver, notes: &mut Notes) -> Result<bool> {
         if driver.kernel.is_none() {
             return Ok(false);
         }
         let wanted = WantedNodes::read(&self.host)?;
         if !wanted.may_be_made() {
-            log::warn!(
-                "no node is made: the kernel module's option NVreg_ModifyDeviceFiles leaves them to the admin"
+            notes.warn(
+                "no node is made: the kernel module's option NVreg_ModifyDeviceFiles leaves them to the admin",
             );
             return Ok(false);
         }
@@ -190,7 +201,7 @@ impl<'c> Generator<'c> {
                 Ok(true) => log::info!("Made {}", path.display()),
                 Ok(false) => continue,
                 Err(err) => {
-                    log::debug!("{}: {err}", path.display());
+                    notes.warn(format!("cannot make {}: {err}", path.display()));
                     continue;
                 }
             }
@@ -200,7 +211,7 @@ impl<'c> Generator<'c> {
     }
 
     /// Opens the nodes of GPUs that have no UUID yet.
-    fn initialise(&self, driver: &Driver) -> Result<Vec<File>> {
+    fn initialise(&self, driver: &Driver, notes: &mut Notes) -> Result<Vec<File>> {
         let mut open = Vec::new();
         if !self.command.init_devices {
             return Ok(open);
@@ -221,7 +232,7 @@ impl<'c> Generator<'c> {
         for name in names.filter(is_right) {
             match dev.open(&name) {
                 Ok(file) => open.push(file),
-                Err(err) => log::warn!("cannot open /dev/{name}: {err}"),
+                Err(err) => notes.warn(format!("cannot open /dev/{name}: {err}")),
             }
         }
         Ok(open)
