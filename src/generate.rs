@@ -188,17 +188,19 @@ impl Source<'_> {
             Some(format!("{} ({})", it.version.as_deref()?, path.display()))
         });
         let others: Vec<_> = others.collect();
-        Err(if others.is_empty() {
-            anyhow!(
+        Err(match (&others[..], self.asked.library_paths) {
+            ([], []) => anyhow!(
                 "the kernel module is {version}, but the driver's libraries are in no known place: install them, or name their \
                  directory with --library-search-path"
-            )
-        } else {
-            anyhow!(
+            ),
+            ([], _) => anyhow!(
+                "the kernel module is {version}, but --library-search-path names no directory with the driver's libraries"
+            ),
+            _ => anyhow!(
                 "the kernel module is {version}, but the libraries are {}: after an update of the driver reboot, or load its modules \
                  anew",
                 others.join(", ")
-            )
+            ),
         })
     }
 

@@ -98,6 +98,6 @@ pub(super) fn head(root: &Root, path: &Path) -> Option<(Class, Option<String>)> 
     let object = Object::read(&file, &mut head).ok()?;
     let soname = object.soname(&object.dynamic().ok()?).ok()?;
     let soname = soname.filter(|it| check_soname(it).is_ok());
-    let soname = soname.and_then(|it| String::from_utf8(it.to_vec()).ok());
+    let soname = soname.and_then(|it| String::from_utf8(it).ok());
     Some((object.class(), soname))
 }

@@ -16,8 +16,8 @@ pub(super) fn parts(source: &Source<'_>, notes: &mut Notes) -> Result<Parts> {
     let mut channels = Vec::new();
     for id in &source.options.ids {
         if id == ALL {
-            let nodes = source.dev.nodes(DIRECTORY, "channel");
-            let numbers = nodes.iter().filter_map(|it| channel(it.name()).ok());
+            let found = source.dev.nodes(DIRECTORY, "channel");
+            let numbers = found.iter().filter_map(|it| channel(it.name()).ok());
             channels.extend(numbers);
         } else {
             channels.push(channel(id)?);

@@ -35,19 +35,19 @@ pub(super) fn control(source: &Source<'_>, notes: &mut Notes) -> Vec<Node> {
 
 /// The nodes for programs that manage GPUs, but for those with numbers that lead to another device.
 pub(super) fn management(source: &Source<'_>, notes: &mut Notes) -> Vec<Node> {
-    let mut nodes = source.dev.nodes("", "nvidia");
-    nodes.retain(|node| {
+    let mut found = source.dev.nodes("", "nvidia");
+    found.retain(|node| {
         !NOT_FOR_MANAGEMENT
             .iter()
             .any(|it| node.name().starts_with(it))
     });
-    nodes.extend(source.dev.nodes("nvidia-caps", "nvidia-cap"));
-    nodes.extend(source.dev.nodes("nvidia-caps-imex-channels", "channel"));
-    nodes.retain(|node| {
+    found.extend(source.dev.nodes("nvidia-caps", "nvidia-cap"));
+    found.extend(source.dev.nodes("nvidia-caps-imex-channels", "channel"));
+    found.retain(|node| {
         let right = source.node(node.below_dev());
         right.map_err(|why| notes.error(why)).is_ok()
     });
-    nodes
+    found
 }
 
 pub(super) fn gds(source: &Source<'_>) -> Parts {
@@ -90,7 +90,7 @@ pub(super) fn nvswitch(source: &Source<'_>) -> Parts {
 
 pub(super) fn mig_capabilities(source: &Source<'_>, notes: &mut Notes) -> Parts {
     let device = |(name, node): &(&str, &str)| {
-        let node = source.node(&Path::new("nvidia-caps").join(node));
+        let node = source.node(Path::new("nvidia-caps").join(node));
         let node = node.map_err(|why| notes.error(why)).ok()?;
         Some(Device {
             names: vec![(*name).to_owned()],

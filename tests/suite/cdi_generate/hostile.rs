@@ -242,6 +242,8 @@ fn roots_that_are_not_there() {
     };
     refuses(&host, "--driver-root /gone", &["driver's root /gone"]);
     refuses(&host, "--dev-root /gone", &["/dev, /gone"]);
+    let options = "--library-search-path /opt";
+    refuses(&host, options, &["--library-search-path names no"]);
     let config = "/etc/nvidia-container-runtime/config.toml";
     host.file(config, "[nvidia-container-cli]\nroot = \"/gone\"\n");
     refuses(&host, "", &[config, "driver's root /gone"]);
@@ -260,9 +262,8 @@ fn lists_without_an_end() {
         host.file(format!("/many/{number}/{number}/x"), "");
     }
     let everywhere = "lib, /*/*/*/*\n".repeat(50_000);
-    let names = (0..20_000)
-        .map(|it| format!("lib, /none/{it}\n"))
-        .collect::<String>();
+    let names: Vec<_> = (0..20_000).map(|it| format!("lib, /none/{it}\n")).collect();
+    let names = names.concat();
     for list in [everywhere, names] {
         host.file("/list.csv", list);
         refuses(

@@ -226,8 +226,8 @@ impl<'c> Generator<'c> {
         let names = gpus.filter_map(|it| Some(format!("nvidia{}", it.minor?)));
         // To open another device may do anything.
         let is_right = |name: &String| {
-            let mut nodes = driver.nodes.iter().filter(|it| it.is_right());
-            nodes.any(|it| it.name == Path::new(name))
+            let mut right = driver.nodes.iter().filter(|it| it.is_right());
+            right.any(|it| it.name == Path::new(name))
         };
         for name in names.filter(is_right) {
             match dev.open(&name) {
