@@ -81,8 +81,13 @@ pub(super) fn find(tree: &Tree<'_>, wanted: Option<&str>, asked: &[PathBuf]) -> 
         [] => places(tree),
         asked => asked.iter().map(|path| tree.inside(path)).collect(),
     };
+    let mut listed = BTreeSet::new();
     for place in places {
-        found.add(tree, &place, wanted, &mut seen);
+        // /lib and /usr/lib are often one.
+        let is_new = |real| listed.insert(real);
+        if tree.root.real_path(&place).is_ok_and(is_new) {
+            found.add(tree, &place, wanted, &mut seen);
+        }
     }
     let windows = windows::packages(tree).into_iter().next();
     if let Some((path, version)) = windows {
@@ -147,8 +152,8 @@ impl Found {
         wanted: Option<&str>,
         seen: &mut BTreeSet<PathBuf>,
     ) {
-        let names = tree.entries(place).into_iter().map(|entry| entry.name);
-        let paths = names.map(|name| place.join(name));
+        let entries = tree.listed(place);
+        let paths = entries.iter().map(|entry| place.join(&entry.name));
         let (mut behind, mut dangling) = (BTreeSet::new(), Vec::new());
         for path in paths.filter(|path| is_driver_name(path)) {
             match tree.root.real_path(&path) {
@@ -185,7 +190,7 @@ impl Found {
 
 /// The version of the driver whose files lie in a directory, and whether libcuda is one of them; none where no file is a driver's.
 fn look_into(tree: &Tree<'_>, path: &Path, wanted: Option<&str>) -> Option<(Option<String>, bool)> {
-    let entries = tree.entries(path);
+    let entries = tree.listed(path);
     let files = entries.iter().filter(|entry| entry.kind == Kind::File);
     let names: Vec<_> = files.map(|entry| entry.name.as_os_str()).collect();
     let versions = names.iter().filter(|name| is_driver_name(Path::new(name)));

@@ -153,10 +153,11 @@ fn add_unversioned(places: &Places<'_, '_>, directory: &Path, found: &mut Vec<Li
 }
 
 fn names(places: &Places<'_, '_>, directory: &Path) -> Vec<String> {
-    let entries = places.tree.entries(directory).into_iter();
+    let entries = places.tree.listed(directory);
     let is_file = |kind| matches!(kind, Kind::File | Kind::Link);
-    let names = entries.filter(|it| is_file(it.kind));
-    let mut names: Vec<_> = names.filter_map(|it| it.name.into_string().ok()).collect();
+    let names = entries.iter().filter(|it| is_file(it.kind));
+    let names = names.filter_map(|it| it.name.to_str()).map(str::to_owned);
+    let mut names: Vec<_> = names.collect();
     names.sort_unstable();
     names
 }
