@@ -71,13 +71,8 @@ pub struct Options {
     pub csv: mode::Csv,
 }
 
-/// What was generated.
-pub struct Generated {
-    /// The spec, and what is generated beside it, with what stands before the extension in their file names.
-    pub specs: Vec<(&'static str, Spec)>,
-    /// What a person should know of it.
-    pub notes: Notes,
-}
+/// The spec, and what is generated beside it, each with what stands before the extension in its file name.
+pub type Specs = Vec<(&'static str, Spec)>;
 
 /// Why there is no spec.
 pub enum Failure {
@@ -114,14 +109,16 @@ struct Parts {
     devices: Vec<Device>,
 }
 
-/// Generates the specs of the options' mode for the host whose driver this is. `list` is what `nvidia-smi -L` printed there.
+/// Generates the specs of the options' mode for the host whose driver this is. `list` is what `nvidia-smi -L` printed there. What a
+/// person should know is in `notes`, also where there are no specs.
 pub fn generate(
     host: &Root,
     asked: Asked<'_>,
     driver: &Driver,
     list: &List,
     options: &Options,
-) -> Result<Generated, Failure> {
+    notes: &mut Notes,
+) -> Result<Specs, Failure> {
     let dev = driver.dev(host).context("cannot open the root of /dev")?;
     let source = Source {
         host,
@@ -131,11 +128,10 @@ pub fn generate(
         list,
         options,
     };
-    let mut notes = Notes::default();
     for problem in &driver.problems {
         notes.warn(format!("{}: {}", problem.path.display(), problem.error));
     }
-    let parts = mode::parts(&source, &mut notes)?;
+    let parts = mode::parts(&source, notes)?;
     if parts.devices.is_empty() {
         return Err(Failure::NoDevices(mode::nothing(&source)));
     }
@@ -149,7 +145,7 @@ pub fn generate(
             }
         }
     }
-    Ok(Generated { specs, notes })
+    Ok(specs)
 }
 
 impl Source<'_> {
@@ -161,17 +157,14 @@ impl Source<'_> {
     }
 
     /// The node of this name below /dev, or why a container could not use it.
-    fn node(&self, name: &str) -> Result<Node, String> {
-        let known = self
-            .driver
-            .nodes
-            .iter()
-            .find(|it| it.name == Path::new(name));
+    fn node(&self, name: impl AsRef<Path>) -> Result<Node, String> {
+        let name = name.as_ref();
+        let known = self.driver.nodes.iter().find(|it| it.name == name);
         let path = self.dev.on_host(&Path::new("/dev").join(name));
         match self.dev.node(name) {
             None => Err(format!("there is no device {}", path.display())),
             Some(_) if known.is_some_and(|it| !it.is_right()) => Err(format!(
-                "{} has not the numbers that the kernel has for it",
+                "{} has other numbers than the kernel has for it: remove it",
                 path.display()
             )),
             Some(node) => Ok(node),
@@ -195,17 +188,19 @@ impl Source<'_> {
             Some(format!("{} ({})", it.version.as_deref()?, path.display()))
         });
         let others: Vec<_> = others.collect();
-        Err(if others.is_empty() {
-            anyhow!(
+        Err(match (&others[..], self.asked.library_paths) {
+            ([], []) => anyhow!(
                 "the kernel module is {version}, but the driver's libraries are in no known place: install them, or name their \
                  directory with --library-search-path"
-            )
-        } else {
-            anyhow!(
+            ),
+            ([], _) => anyhow!(
+                "the kernel module is {version}, but --library-search-path names no directory with the driver's libraries"
+            ),
+            _ => anyhow!(
                 "the kernel module is {version}, but the libraries are {}: after an update of the driver reboot, or load its modules \
                  anew",
                 others.join(", ")
-            )
+            ),
         })
     }
 
@@ -289,6 +284,15 @@ fn libcuda_directories(directories: &[PathBuf]) -> String {
 
 fn path_text(path: &Path) -> String {
     path.display().to_string()
+}
+
+impl Failure {
+    /// Why, in words.
+    #[must_use]
+    pub fn into_error(self) -> anyhow::Error {
+        let (Self::NotLoaded(err) | Self::NoDevices(err) | Self::Other(err)) = self;
+        err
+    }
 }
 
 impl From<anyhow::Error> for Failure {

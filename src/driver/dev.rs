@@ -93,6 +93,12 @@ impl Dev {
 }
 
 impl Node {
+    /// Its path below /dev.
+    #[must_use]
+    pub fn below_dev(&self) -> &Path {
+        self.inside.strip_prefix(DEV).unwrap_or(&self.inside)
+    }
+
     /// Its name.
     #[must_use]
     pub fn name(&self) -> &str {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::tree::{Problems, Tree};
 use crate::rootfs::{Kind, Root};
 
-const PROC_DEVICES: &str = "/proc/devices";
+pub(super) const PROC_DEVICES: &str = "/proc/devices";
 const DEV: &str = "/dev";
 /// How the names of the driver's nodes begin: on Jetson also as the last two, on WSL it is `dxg` alone.
 const NAMES: [&str; 4] = ["nvidia", "dxg", "nvmap", "nvhost-"];

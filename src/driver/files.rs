@@ -17,14 +17,7 @@ use super::tree::{Problem, Problems, Tree};
 use crate::rootfs::{Kind, Root};
 
 pub use libraries::Library;
-
-/// The directories in which distributions have libraries.
-pub const USUAL_LIBRARY_DIRECTORIES: [&str; 4] = [
-    "/usr/lib/x86_64-linux-gnu",
-    "/usr/lib/aarch64-linux-gnu",
-    "/usr/lib64",
-    "/usr/lib",
-];
+pub(super) use system::{MPS, SOCKETS};
 
 /// A file, directory or socket of the host that containers get.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -102,15 +95,25 @@ impl Driver {
                 .map(|it| tree.inside(it))
                 .collect(),
         };
+        let libraries = libraries::of_driver(&places, explicit);
+        let has_libraries = |directory: &PathBuf| {
+            let mut directories = libraries.iter().map(Library::directory);
+            directories.any(|it| it == directory)
+        };
         let files = Files {
-            libraries: libraries::of_driver(&places, explicit),
             graphics: graphics::libraries(&places),
             xorg: graphics::xorg(&places),
             configs: graphics::configs(&places),
             programs: system::programs(&places),
             firmware: system::firmware(&places),
             ipc: system::ipc(&places),
-            directories: places.directories,
+            // Those for programs of 32 bits have none.
+            directories: places
+                .directories
+                .into_iter()
+                .filter(has_libraries)
+                .collect(),
+            libraries,
         };
         Ok((files, problems.into_inner()))
     }
@@ -145,6 +148,8 @@ impl Places<'_, '_> {
     ) -> Option<DriverFile> {
         let found = self.tree.stat(path)?;
         let real = self.tree.noted(path, self.tree.root.real_path(path))?;
+        // A spec is text.
+        real.to_str()?;
         is_meant(found.kind).then(|| DriverFile {
             on_host: self.tree.on_host(&real),
             inside: inside.into(),

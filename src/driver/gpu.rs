@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::tree::Tree;
 
-const GPUS: &str = "/proc/driver/nvidia/gpus";
+pub(super) const GPUS: &str = "/proc/driver/nvidia/gpus";
 const PCI_DEVICES: &str = "/sys/bus/pci/devices";
 const NVIDIA_VENDOR: &str = "0x10de";
 /// First byte of the PCI class of display controllers.
@@ -32,33 +32,34 @@ pub struct Gpu {
 }
 
 impl Gpu {
-    /// The parts of the PCI address, to sort by.
-    fn address(&self) -> [u64; 4] {
-        let mut parts = [u64::MAX; 4];
-        let texts = self.bus_id.split([':', '.']);
-        for (part, text) in parts.iter_mut().zip(texts) {
-            *part = u64::from_str_radix(text, 16).unwrap_or(u64::MAX);
+    /// The parts of the PCI address, to sort by; none if it is not one.
+    fn address(&self) -> Option<[u64; 4]> {
+        let mut texts = self.bus_id.split([':', '.']);
+        let mut parts = [0; 4];
+        for part in &mut parts {
+            let digits = texts.next().filter(|it| !it.starts_with('+'))?;
+            *part = u64::from_str_radix(digits, 16).ok()?;
         }
-        parts
+        texts.next().is_none().then_some(parts)
     }
 }
 
+/// One whose description cannot be read is among them, since the others have the same indices then.
 pub(super) fn read(host: &Tree<'_>) -> Vec<Gpu> {
     let entries = host.entries(GPUS).into_iter();
-    let mut gpus: Vec<_> = entries
-        .filter_map(|entry| {
-            let bus_id = entry.name.into_string().ok()?;
-            let text = host.text(format!("{GPUS}/{bus_id}/information"))?;
-            let drm = drm(host, &bus_id);
-            // The kernel module makes it for GPUs whose memory the host has as a NUMA node.
-            let is_coherent = host.stat(format!("{GPUS}/{bus_id}/numa_status")).is_some();
-            Some(Gpu {
-                drm,
-                is_coherent,
-                ..parse(bus_id, &text)
-            })
-        })
-        .collect();
+    let names = entries.filter_map(|entry| entry.name.into_string().ok());
+    let gpus = names.map(|bus_id| {
+        let path = format!("{GPUS}/{bus_id}/information");
+        let drm = drm(host, &bus_id);
+        // The kernel module makes it for GPUs whose memory the host has as a NUMA node.
+        let is_coherent = host.stat(format!("{GPUS}/{bus_id}/numa_status")).is_some();
+        Gpu {
+            drm,
+            is_coherent,
+            ..parse(bus_id, &host.text(path).unwrap_or_default())
+        }
+    });
+    let mut gpus: Vec<_> = gpus.filter(|it| it.address().is_some()).collect();
     gpus.sort_by_key(Gpu::address);
     gpus
 }
@@ -87,7 +88,7 @@ fn parse(bus_id: String, text: &str) -> Gpu {
         let known = (!value.contains("??") && value != "N/A").then(|| value.to_owned());
         match name.trim() {
             "Model" => gpu.model = known,
-            "GPU UUID" => gpu.uuid = known,
+            "GPU UUID" => gpu.uuid = known.filter(|it| is_uuid(it, "GPU-")),
             "Device Minor" => gpu.minor = value.parse().ok(),
             "GPU Firmware" => gpu.firmware = known,
             "GPU Excluded" | "Blacklisted" => gpu.excluded = value == "Yes",
@@ -95,6 +96,13 @@ fn parse(bus_id: String, text: &str) -> Gpu {
         }
     }
     gpu
+}
+
+/// Whether it is a UUID that begins so. It is a part of names: nothing but what UUIDs have.
+pub(super) fn is_uuid(text: &str, start: &str) -> bool {
+    let is_digit = |c: char| c.is_ascii_hexdigit() || c == '-';
+    let digits = text.strip_prefix(start);
+    digits.is_some_and(|it| it.len() == 36 && it.chars().all(is_digit))
 }
 
 pub(super) fn count_on_pci(host: &Tree<'_>) -> usize {
@@ -123,7 +131,6 @@ mod tests {
             "0000:0f:00.0",
             "0000:07:00.1",
             "0000:07:00.0",
-            "odd",
         ];
         ids.sort_by_key(|id| address(id));
         assert_eq!(
@@ -134,9 +141,11 @@ mod tests {
                 "0000:0f:00.0",
                 "0000:41:00.0",
                 "10000:01:00.0",
-                "odd"
             ]
         );
+        for odd in ["", "odd", "0:1:2", "0:1:2.3.4", "0:+1:2.3", "0:1:2. 3"] {
+            assert_eq!(address(odd), None, "{odd}");
+        }
     }
 
     #[test]
@@ -156,6 +165,11 @@ mod tests {
                 drm: Vec::new(),
                 is_coherent: false,
             }
+        );
+        assert_eq!(
+            parse("a".into(), "GPU UUID: GPU-a b\n").uuid,
+            None,
+            "no name can have it"
         );
         let text = "Model: \t Tesla K80\nGPU UUID: \t GPU-????????-????-????-????-????????????\n\
             GPU Firmware: \t N/A\nBlacklisted:\t Yes\nDevice Minor: \t x\n\nbroken\n";

@@ -6,7 +6,7 @@ use super::tree::Tree;
 use crate::cuda::is_driver_version;
 use crate::rootfs::Root;
 
-const VERSION: &str = "/proc/driver/nvidia/version";
+pub(super) const VERSION: &str = "/proc/driver/nvidia/version";
 const MAX_VERSION: u64 = 64 << 10;
 
 /// The driver's modules, the one that drives the GPUs first; on Jetson that is the last one.

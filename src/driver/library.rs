@@ -6,7 +6,7 @@ use super::name::{is_driver_name, version};
 use super::place::{self, DriverDirectory};
 use super::tree::Tree;
 use crate::elf::{Class, Head, Object, OpenFile};
-use crate::ldcache;
+use crate::ldcache::{self, check_soname};
 use crate::rootfs::{Root, is_not_there};
 
 /// The driver's libraries on a host.
@@ -90,13 +90,14 @@ fn read_library(root: &Root, path: PathBuf) -> Option<DriverLibrary> {
     })
 }
 
-/// The word size of a library, and the name that programs ask for; none if it is no library.
+/// The word size of a library, and the name that programs ask for if it can be that of a file; none if it is no library.
 pub(super) fn head(root: &Root, path: &Path) -> Option<(Class, Option<String>)> {
     let (file, metadata) = root.open_file(path).ok()?;
     let file = OpenFile::new(file, metadata.size);
     let mut head = Head::default();
     let object = Object::read(&file, &mut head).ok()?;
     let soname = object.soname(&object.dynamic().ok()?).ok()?;
-    let soname = soname.map(|it| String::from_utf8_lossy(&it).into_owned());
+    let soname = soname.filter(|it| check_soname(it).is_ok());
+    let soname = soname.and_then(|it| String::from_utf8(it).ok());
     Some((object.class(), soname))
 }

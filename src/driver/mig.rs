@@ -6,10 +6,8 @@
 use std::io;
 use std::path::Path;
 
+use super::node::{CAPABILITIES, MIG_MINORS, field};
 use super::tree::Tree;
-
-const CAPABILITIES: &str = "/proc/driver/nvidia/capabilities";
-const MINORS: &str = "/proc/driver/nvidia-caps/mig-minors";
 
 /// A compute instance in a GPU instance.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,7 +31,8 @@ pub(super) fn read(host: &Tree<'_>) -> Vec<MigInstance> {
         for gpu_instance in host.numbered(&mig, "gi") {
             let outer = format!("gi{gpu_instance}");
             for compute_instance in host.numbered(format!("{mig}/{outer}"), "ci") {
-                let minors = minors.get_or_insert_with(|| host.text(MINORS).unwrap_or_default());
+                let minors =
+                    minors.get_or_insert_with(|| host.text(MIG_MINORS).unwrap_or_default());
                 let inner = format!("{outer}/ci{compute_instance}");
                 instances.push(MigInstance {
                     gpu,
@@ -51,15 +50,14 @@ pub(super) fn read(host: &Tree<'_>) -> Vec<MigInstance> {
 fn minor(host: &Tree<'_>, minors: &str, gpu: u32, capability: &str) -> Option<u32> {
     let path = format!("{CAPABILITIES}/gpu{gpu}/mig/{capability}/access");
     let text = host.text(&path).unwrap_or_default();
-    let own = text
-        .lines()
-        .find_map(|line| line.strip_prefix("DeviceFileMinor:"));
-    let own = own.and_then(|it| it.trim().parse().ok());
+    let own = field(&text, "DeviceFileMinor");
     let listed = listed(minors, &format!("gpu{gpu}/{capability}/access"));
     if let (Some(own), Some(listed)) = (own, listed)
         && own != listed
     {
-        let error = io::Error::other(format!("it has the number {own}, and {listed} in {MINORS}"));
+        let error = io::Error::other(format!(
+            "it has the number {own}, and {listed} in {MIG_MINORS}"
+        ));
         host.note(Path::new(&path), error);
     }
     own.or(listed)

@@ -26,6 +26,13 @@ pub(super) fn is_driver_name(path: &Path) -> bool {
     NAMES.iter().any(|start| name.starts_with(start.as_bytes()))
 }
 
+/// Whether a spec and its hooks can name the directory: lists of directories have colons between them, and `ld.so.conf` comments.
+#[must_use]
+pub fn can_be_told(directory: &Path) -> bool {
+    let is_plain = |text: &str| !text.contains(|c: char| c.is_control() || ":#".contains(c));
+    directory.to_str().is_some_and(is_plain)
+}
+
 /// The driver's version at the end of a file name. Versions of the libraries' own begin with 1: `libcuda.so.1.1` on Jetson and WSL.
 #[must_use]
 pub fn driver_version(name: &OsStr) -> Option<String> {

@@ -17,10 +17,10 @@ use super::tree::{Problems, Tree};
 use crate::rootfs::{Kind, Root};
 
 const PARAMS: &str = "/proc/driver/nvidia/params";
-const CAPABILITIES: &str = "/proc/driver/nvidia/capabilities";
-const MIG_MINORS: &str = "/proc/driver/nvidia-caps/mig-minors";
+pub(super) const CAPABILITIES: &str = "/proc/driver/nvidia/capabilities";
+pub(super) const MIG_MINORS: &str = "/proc/driver/nvidia-caps/mig-minors";
 /// The devices that programs need whatever GPU they use.
-const CONTROL: [&str; 4] = [
+pub const CONTROL: [&str; 4] = [
     "nvidiactl",
     "nvidia-modeset",
     "nvidia-uvm",
@@ -212,6 +212,12 @@ fn fields(text: &str) -> impl Iterator<Item = (&str, u32)> {
     })
 }
 
+/// The number of the line with this name.
+pub(super) fn field(text: &str, name: &str) -> Option<u32> {
+    let (_, value) = fields(text).find(|(it, _)| *it == name)?;
+    Some(value)
+}
+
 /// Those whose nodes programs are to make, by number.
 fn capabilities(host: &Tree<'_>) -> Vec<Capability> {
     let mut found = Vec::new();
@@ -231,14 +237,9 @@ fn capabilities(host: &Tree<'_>) -> Vec<Capability> {
 }
 
 fn capability(text: &str) -> Option<Capability> {
-    let field = |name| {
-        fields(text)
-            .find(|(it, _)| *it == name)
-            .map(|(_, value)| value)
-    };
-    let minor = field("DeviceFileMinor")?.into();
-    let mode = field("DeviceFileMode")?;
-    (field("DeviceFileModify") != Some(0)).then_some(Capability { minor, mode })
+    let minor = field(text, "DeviceFileMinor")?.into();
+    let mode = field(text, "DeviceFileMode")?;
+    (field(text, "DeviceFileModify") != Some(0)).then_some(Capability { minor, mode })
 }
 
 fn mig_minors(text: &str) -> Vec<(Option<u64>, u64)> {

@@ -1,9 +1,10 @@
 //! The directories in which a driver's libraries lie, in the order in which they are looked for.
 
 use std::collections::BTreeSet;
+use std::io;
 use std::path::{Path, PathBuf};
 
-use super::name::{driver_version, is_driver_name};
+use super::name::{can_be_told, driver_version, is_driver_name};
 use super::tree::Tree;
 use super::windows;
 use crate::ldcache::order::compare_names;
@@ -12,13 +13,14 @@ use crate::rootfs::{Entry, Kind, is_not_there};
 
 /// Library directories of distributions. Below each, `nvidia` and all that is in it may be one as well: Debian has
 /// `nvidia/current` and `nvidia/tesla-470`, Bottlerocket `nvidia/tesla`.
-const USUAL: [&str; 5] = [
+pub const USUAL_LIBRARY_DIRECTORIES: [&str; 4] = [
     "/usr/lib/x86_64-linux-gnu",
     "/usr/lib/aarch64-linux-gnu",
     "/usr/lib64",
     "/usr/lib",
-    "/lib64",
 ];
+/// The directory of those distributions that keep /lib64 apart from /usr.
+const LIB64: &str = "/lib64";
 const NVIDIA: &str = "nvidia";
 /// Most directories below one of these.
 const MAX_BELOW: usize = 64;
@@ -79,8 +81,13 @@ pub(super) fn find(tree: &Tree<'_>, wanted: Option<&str>, asked: &[PathBuf]) -> 
         [] => places(tree),
         asked => asked.iter().map(|path| tree.inside(path)).collect(),
     };
+    let mut listed = BTreeSet::new();
     for place in places {
-        found.add(tree, &place, wanted, &mut seen);
+        // /lib and /usr/lib are often one.
+        let is_new = |real| listed.insert(real);
+        if tree.root.real_path(&place).is_ok_and(is_new) {
+            found.add(tree, &place, wanted, &mut seen);
+        }
     }
     let windows = windows::packages(tree).into_iter().next();
     if let Some((path, version)) = windows {
@@ -108,7 +115,8 @@ fn places(tree: &Tree<'_>) -> Vec<PathBuf> {
     let cached = cached_directories(&tree.root, |name| is_driver_name(Path::new(name)));
     let searched = SearchPath::of(&tree.root);
     let searched = searched.directories().map(Path::to_owned);
-    let usual = USUAL.iter().flat_map(|path| below(tree, Path::new(path)));
+    let usual = USUAL_LIBRARY_DIRECTORIES.iter().chain([&LIB64]);
+    let usual = usual.flat_map(|path| below(tree, Path::new(path)));
     let others = OTHERS.iter().map(PathBuf::from);
     let mut places = Vec::new();
     for place in cached
@@ -144,8 +152,8 @@ impl Found {
         wanted: Option<&str>,
         seen: &mut BTreeSet<PathBuf>,
     ) {
-        let names = tree.entries(place).into_iter().map(|entry| entry.name);
-        let paths = names.map(|name| place.join(name));
+        let entries = tree.listed(place);
+        let paths = entries.iter().map(|entry| place.join(&entry.name));
         let (mut behind, mut dangling) = (BTreeSet::new(), Vec::new());
         for path in paths.filter(|path| is_driver_name(path)) {
             match tree.root.real_path(&path) {
@@ -161,6 +169,11 @@ impl Found {
                 continue;
             }
             if let Some((version, has_libcuda)) = look_into(tree, path, wanted) {
+                if !can_be_told(path) {
+                    let reason = "left out: a spec cannot name such a directory";
+                    tree.note(path, io::Error::other(reason));
+                    continue;
+                }
                 self.directories.push(DriverDirectory {
                     place: place.to_owned(),
                     path: path.clone(),
@@ -177,7 +190,7 @@ impl Found {
 
 /// The version of the driver whose files lie in a directory, and whether libcuda is one of them; none where no file is a driver's.
 fn look_into(tree: &Tree<'_>, path: &Path, wanted: Option<&str>) -> Option<(Option<String>, bool)> {
-    let entries = tree.entries(path);
+    let entries = tree.listed(path);
     let files = entries.iter().filter(|entry| entry.kind == Kind::File);
     let names: Vec<_> = files.map(|entry| entry.name.as_os_str()).collect();
     let versions = names.iter().filter(|name| is_driver_name(Path::new(name)));

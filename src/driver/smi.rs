@@ -2,6 +2,8 @@
 //!
 //! Format: `GPU 0: NVIDIA A100-SXM4-40GB (UUID: GPU-…)`, and below it for each MIG device `  MIG 1g.5gb     Device  0: (UUID: MIG-…)`.
 
+use super::gpu::is_uuid;
+
 /// The GPUs.
 #[derive(Default, PartialEq, Eq, Debug)]
 pub struct List(Vec<ListedGpu>);
@@ -15,7 +17,7 @@ pub struct ListedGpu {
     pub uuid: String,
     /// The UUIDs of its MIG devices.
     mig: Vec<String>,
-    /// Whether the devices are counted from 0 without a gap.
+    /// Whether the devices are counted from 0 without a gap, and have UUIDs of their own.
     is_whole: bool,
 }
 
@@ -44,8 +46,10 @@ impl List {
             } else if let Some((index, uuid)) = mig(line)
                 && let Some(gpu) = gpus.last_mut()
             {
+                let uuid = uuid.to_owned();
                 gpu.is_whole &= usize::try_from(index).ok() == Some(gpu.mig.len());
-                gpu.mig.push(uuid.to_owned());
+                gpu.is_whole &= !gpu.mig.contains(&uuid);
+                gpu.mig.push(uuid);
             }
         }
         Self(gpus)
@@ -57,10 +61,12 @@ impl List {
         self.0.is_empty()
     }
 
-    /// The GPU with this UUID.
+    /// The GPU with this UUID; none if another one has the same index or UUID.
     #[must_use]
     pub fn find(&self, uuid: &str) -> Option<&ListedGpu> {
-        self.0.iter().find(|it| it.uuid == uuid)
+        let found = self.0.iter().find(|it| it.uuid == uuid)?;
+        let is_same = |it: &&ListedGpu| it.uuid == found.uuid || it.index == found.index;
+        (self.0.iter().filter(is_same).count() == 1).then_some(found)
     }
 }
 
@@ -77,17 +83,23 @@ fn mig(line: &str) -> Option<(u32, &str)> {
     Some((index.trim().parse().ok()?, uuid(rest, "MIG-")?))
 }
 
-/// It is a part of names: nothing but what UUIDs have. Drivers before 470 give MIG devices names with slashes, which tell nothing new.
+/// Drivers before 470 give MIG devices names with slashes, which tell nothing new.
 fn uuid<'t>(text: &'t str, start: &str) -> Option<&'t str> {
-    let uuid = text.strip_suffix(')')?;
-    let digits = uuid.strip_prefix(start)?;
-    let is_digit = |c: char| c.is_ascii_hexdigit() || c == '-';
-    (digits.len() == 36 && digits.chars().all(is_digit)).then_some(uuid)
+    text.strip_suffix(')').filter(|it| is_uuid(it, start))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn devices_with_one_uuid() {
+        let line = "MIG 1g Device 0: (UUID: MIG-c6d4f1ef-42e4-5de3-91c7-45d71c87eb3f)";
+        let gpu = "GPU 0: A (UUID: GPU-5d5ba0d6-d33d-2b2c-524d-9e3d8d2b8a77)";
+        let second = line.replace("Device 0", "Device 1");
+        let list = List::parse(&format!("{gpu}\n{line}\n{second}\n"));
+        assert_eq!(list.0[0].mig_uuids(2), None);
+    }
 
     #[test]
     fn what_is_printed_is_read() {

@@ -1,27 +1,38 @@
 //! What changes when a spec has to be written anew: read often, so with few calls.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use super::Driver;
-use crate::rootfs::{FileVersion, Root};
+use super::device::PROC_DEVICES;
+use super::files::{MPS, SOCKETS};
+use super::gpu::GPUS;
+use super::kernel::VERSION;
+use super::node::CAPABILITIES;
+use crate::rootfs::{Directory, FileVersion, Kind, Root};
 
-const GPUS: &str = "/proc/driver/nvidia/gpus";
-const CAPABILITIES: &str = "/proc/driver/nvidia/capabilities";
-const DEVICES: &str = "/proc/devices";
-const VERSIONS: [&str; 2] = ["/proc/driver/nvidia/version", "/sys/module/nvidia/version"];
+/// What the kernel says of the driver. On Jetson there is no version of it below /proc.
+const TEXTS: [&str; 3] = [PROC_DEVICES, VERSION, "/sys/module/nvidia/version"];
 /// Directories of nodes.
-const NODES: [&str; 5] = [
-    "dev",
+const NODES: [&str; 6] = [
+    DEV,
     "dev/dri",
     "dev/dri/by-path",
+    "dev/infiniband",
     "dev/nvidia-caps",
     "dev/nvidia-caps-imex-channels",
 ];
+const DEV: &str = "dev";
+/// How the names of nodes in /dev itself begin.
+const NAMES: [&str; 3] = ["nvidia", "gdrdrv", "dxg"];
+/// Written at the end of an installation of libraries, wherever they are.
+const CACHE: &str = "etc/ld.so.cache";
 const MAX_FILE: u64 = 1 << 20;
 
 /// What is known of the driver from the last look.
 #[derive(Default)]
 pub struct Known {
+    root: PathBuf,
     dev_root: PathBuf,
     libraries: Vec<PathBuf>,
     /// Whether the driver has still to learn UUIDs. Until driver 580 reading them wakes GPUs that are asleep.
@@ -35,11 +46,16 @@ pub struct State {
     pub devices: Vec<String>,
     /// What the kernel says of the driver.
     texts: Vec<Vec<u8>>,
-    /// The names of nodes.
-    nodes: Vec<String>,
-    /// The directories with libraries.
+    /// Nodes.
+    nodes: Vec<NodeState>,
+    /// The directories with libraries, and the loader's cache.
     libraries: Vec<Option<FileVersion>>,
+    /// What daemons listen at, on the host and in the driver's root: what it is, and whose.
+    daemons: Vec<Option<(Kind, u32)>>,
 }
+
+/// The name, the number, the mode and the group of a node.
+type NodeState = (String, Option<(u64, u64)>, u32, u32);
 
 impl Known {
     /// What is known now.
@@ -47,6 +63,7 @@ impl Known {
     pub fn of(driver: &Driver) -> Self {
         let libraries = driver.libraries.directories.iter();
         Self {
+            root: driver.root.clone(),
             dev_root: driver.dev_root.clone(),
             libraries: libraries.map(|it| driver.on_host(&it.path)).collect(),
             lacks_uuids: driver
@@ -70,8 +87,7 @@ impl State {
                 devices.extend(instances.map(|it| format!("{gpu}/{gpu_instance}/{it}")));
             }
         }
-        let mut files = vec![PathBuf::from(DEVICES)];
-        files.extend(VERSIONS.map(PathBuf::from));
+        let mut files = TEXTS.map(PathBuf::from).to_vec();
         if known.lacks_uuids {
             let information = gpus
                 .iter()
@@ -81,12 +97,14 @@ impl State {
         let texts = files
             .iter()
             .map(|it| host.read(it, MAX_FILE).unwrap_or_default());
-        let nodes = NODES.iter().flat_map(|it| {
-            let directory = known.dev_root.join(it);
-            let start = if *it == "dev" { "nvidia" } else { "" };
-            names(host, &directory, start)
-        });
-        let libraries = known.libraries.iter();
+        let nodes = NODES.iter().flat_map(|it| nodes(host, &known.dev_root, it));
+        let cache = known.root.join(CACHE);
+        let libraries = known.libraries.iter().chain([&cache]);
+        let daemons = SOCKETS
+            .iter()
+            .chain([&MPS])
+            .map(|it| it.trim_start_matches('/'));
+        let daemons = daemons.flat_map(|it| [PathBuf::from(it), known.root.join(it)]);
         Self {
             devices,
             texts: texts.collect(),
@@ -94,16 +112,43 @@ impl State {
             libraries: libraries
                 .map(|it| Some(host.stat(it).ok()?.version()))
                 .collect(),
+            daemons: daemons
+                .map(|it| host.stat(&it).ok().map(|it| (it.kind, it.owner)))
+                .collect(),
         }
     }
 }
 
+fn nodes(host: &Root, dev_root: &Path, directory: &str) -> Vec<NodeState> {
+    let path = dev_root.join(directory);
+    let Ok(opened) = host.directory(&path) else {
+        return Vec::new();
+    };
+    let mut names = sorted(&opened);
+    if directory == DEV {
+        names.retain(|name| NAMES.iter().any(|it| name.starts_with(it)));
+    }
+    let node = |name: String| {
+        let found = opened.stat(OsStr::new(&name)).ok()?;
+        Some((name, found.device_number, found.mode.bits(), found.group))
+    };
+    names.into_iter().filter_map(node).collect()
+}
+
 /// The names in a directory that begin so, sorted.
 fn names(host: &Root, directory: &Path, start: &str) -> Vec<String> {
-    let entries = host.directory(directory).and_then(|it| it.entries());
-    let names = entries.unwrap_or_default().into_iter();
-    let mut names: Vec<_> = names.filter_map(|it| it.name.into_string().ok()).collect();
+    let mut names = host
+        .directory(directory)
+        .map_or_else(|_| Vec::new(), |it| sorted(&it));
     names.retain(|name| name.starts_with(start));
+    names
+}
+
+fn sorted(directory: &Directory) -> Vec<String> {
+    let entries = directory.entries().unwrap_or_default().into_iter();
+    let mut names: Vec<_> = entries
+        .filter_map(|it| it.name.into_string().ok())
+        .collect();
     names.sort_unstable();
     names
 }

@@ -1,8 +1,10 @@
 //! A tree in which a driver's files are looked for, and what could not be read of it.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use crate::ldcache::is_failure;
 use crate::rootfs::{Entry, Metadata, Root};
@@ -28,6 +30,7 @@ pub(super) struct Tree<'p> {
     pub(super) root: Root,
     path: PathBuf,
     problems: &'p Problems,
+    listed: RefCell<BTreeMap<PathBuf, Rc<[Entry]>>>,
 }
 
 impl Problems {
@@ -45,6 +48,7 @@ impl<'p> Tree<'p> {
             root,
             path: Path::new("/").join(path),
             problems,
+            listed: RefCell::default(),
         })
     }
 
@@ -76,6 +80,17 @@ impl<'p> Tree<'p> {
         let directory = self.root.directory(path);
         let entries = directory.and_then(|directory| directory.entries());
         self.noted(path, entries).unwrap_or_default()
+    }
+
+    /// The same, for directories that are asked for again and again: a distribution's library directory has thousands of names.
+    pub(super) fn listed(&self, path: &Path) -> Rc<[Entry]> {
+        if let Some(listed) = self.listed.borrow().get(path) {
+            return Rc::clone(listed);
+        }
+        let entries: Rc<[Entry]> = self.entries(path).into();
+        let mut listed = self.listed.borrow_mut();
+        listed.insert(path.to_owned(), Rc::clone(&entries));
+        entries
     }
 
     /// The names in a directory that begin so, with what is behind that.

@@ -8,6 +8,7 @@ use std::cmp::Reverse;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use super::name::can_be_told;
 use super::tree::Tree;
 
 const STORE: &str = "/usr/lib/wsl/drivers";
@@ -25,6 +26,7 @@ pub(super) fn packages(host: &Tree<'_>) -> Vec<(PathBuf, Option<String>)> {
         .into_iter()
         .filter_map(|entry| entry.name.into_string().ok())
         .filter(|name| name.starts_with("nv") && name.contains(".inf_"))
+        .filter(|name| can_be_told(Path::new(name)))
         .collect();
     names.sort();
     let mut packages: Vec<_> = names

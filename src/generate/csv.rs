@@ -12,6 +12,7 @@ use super::names::Strategy;
 use super::part::Part;
 use super::{ALL, Device, Notes, Parts, Source, links};
 use crate::driver::files::{DriverFile, Library};
+use crate::driver::name::can_be_told;
 use crate::glob;
 use crate::rootfs::{Kind, Root, is_not_there};
 
@@ -20,8 +21,10 @@ const DIRECTORY: &str = "/etc/nvidia-container-runtime/host-files-for-container.
 const LISTS: [&str; 3] = ["devices.csv", "drivers.csv", "l4t.csv"];
 /// Largest list.
 const MAX_LIST: u64 = 1 << 20;
-/// Most paths that one pattern, and most links that one path may lead to.
+/// Most paths that all lists may lead to, and most names that are compared with patterns in them.
 const MAX_PATHS: usize = 4096;
+const MAX_NAMES: usize = 1 << 20;
+/// Most links that one path may lead to.
 const MAX_CHAIN: usize = 40;
 /// What tells programs in the container which release it is.
 const RELEASE: &str = "/etc/nv_tegra_release";
@@ -56,11 +59,19 @@ pub(super) fn parts(source: &Source<'_>, notes: &mut Notes) -> Result<Parts> {
         device: Part::default(),
         libraries: Vec::new(),
         chains: Vec::new(),
+        left: Left {
+            paths: MAX_PATHS,
+            names: MAX_NAMES,
+        },
     };
     for entry in entries {
         lists.add(entry);
     }
     lists.add(Entry::File(RELEASE));
+    ensure!(
+        lists.left.paths > 0 && lists.left.names > 0,
+        "the csv lists lead to more than {MAX_PATHS} paths, or search through more than {MAX_NAMES} names"
+    );
     Ok(lists.finish())
 }
 
@@ -108,6 +119,13 @@ struct Lists<'l, 's> {
     device: Part,
     libraries: Vec<Library>,
     chains: Vec<Link>,
+    left: Left,
+}
+
+/// How much may still be looked at.
+struct Left {
+    paths: usize,
+    names: usize,
 }
 
 impl Lists<'_, '_> {
@@ -142,7 +160,8 @@ impl Lists<'_, '_> {
 
     /// Mounts what the path leads to.
     fn mount(&mut self, path: &Path, kind: Kind) {
-        let Ok(real) = self.root.real_path(path) else {
+        let real = self.root.real_path(path).ok();
+        let Some(real) = real.filter(|it| it.parent().is_none_or(can_be_told)) else {
             return;
         };
         if !self.root.stat(&real).is_ok_and(|it| it.kind == kind) {
@@ -191,7 +210,7 @@ impl Lists<'_, '_> {
     }
 
     /// The paths that match, sorted. Nodes may be below another root.
-    fn expand(&self, pattern: &str) -> Vec<PathBuf> {
+    fn expand(&mut self, pattern: &str) -> Vec<PathBuf> {
         let is_node = pattern.starts_with("/dev/");
         let dev = is_node.then(|| {
             self.source
@@ -200,7 +219,9 @@ impl Lists<'_, '_> {
                 .ok()
         });
         let root = dev.as_ref().and_then(Option::as_ref).unwrap_or(self.root);
-        expand(root, Path::new(pattern))
+        let paths = self.left.expand(root, Path::new(pattern));
+        self.left.paths = self.left.paths.saturating_sub(paths.len());
+        paths
     }
 
     fn finish(mut self) -> Parts {
@@ -244,31 +265,52 @@ fn read_link(root: &Root, path: &Path) -> Option<PathBuf> {
     directory.read_link(path.file_name()?).ok()
 }
 
-fn expand(root: &Root, pattern: &Path) -> Vec<PathBuf> {
-    let mut paths = vec![PathBuf::from("/")];
-    for component in pattern.components() {
-        let Component::Normal(component) = component else {
-            continue;
-        };
-        if !glob::is_pattern(component) {
-            for path in &mut paths {
-                path.push(component);
+impl Left {
+    /// The paths that match, sorted.
+    fn expand(&mut self, root: &Root, pattern: &Path) -> Vec<PathBuf> {
+        let mut paths = vec![PathBuf::from("/")];
+        for component in pattern.components() {
+            let Component::Normal(component) = component else {
+                continue;
+            };
+            if !glob::is_pattern(component) {
+                for path in &mut paths {
+                    path.push(component);
+                }
+                continue;
             }
-            continue;
+            let mut matching = Vec::new();
+            for path in &paths {
+                if matching.len() >= self.paths {
+                    break;
+                }
+                let names = self.matching(root, path, component);
+                matching.extend(names.into_iter().map(|name| path.join(name)));
+            }
+            paths = matching;
+            paths.truncate(self.paths);
         }
-        let entries = |path: &PathBuf| {
-            let entries = root.directory(path).and_then(|it| it.entries());
-            let names = entries.unwrap_or_default().into_iter().map(|it| it.name);
-            let mut names: Vec<_> = names.filter(|it| glob::matches(component, it)).collect();
-            names.sort_unstable();
-            names
-                .into_iter()
-                .map(|name| path.join(name))
-                .collect::<Vec<_>>()
-        };
-        paths = paths.iter().flat_map(entries).take(MAX_PATHS).collect();
+        paths.truncate(self.paths);
+        paths
     }
-    paths
+
+    /// The names in a directory that match. None where no more may be looked at.
+    fn matching(&mut self, root: &Root, directory: &Path, pattern: &OsStr) -> Vec<String> {
+        if self.names == 0 {
+            return Vec::new();
+        }
+        let entries = root.directory(directory).and_then(|it| it.entries());
+        let entries = entries.unwrap_or_default();
+        self.names = self.names.saturating_sub(1 + entries.len());
+        let names = entries
+            .into_iter()
+            .filter_map(|it| it.name.into_string().ok());
+        let mut names: Vec<_> = names
+            .filter(|it| glob::matches(pattern, it.as_ref()))
+            .collect();
+        names.sort_unstable();
+        names
+    }
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use crate::driver::mig::MigInstance;
 use crate::driver::smi::ListedGpu;
 
 const DRI: &str = "/dev/dri";
-const REMEDY: &str = "; --create-devices makes missing nodes";
+const NO_NUMBER: &str = "the kernel module does not say the number of its node";
 const CAPABILITIES: &str = "/dev/nvidia-caps";
 
 /// A GPU that containers may get, with its index.
@@ -121,17 +121,21 @@ impl<'d> Indexed<'d> {
     }
 
     fn node(&self, source: &Source<'_>, notes: &mut Notes) -> Option<Node> {
+        let left_out = |why| notes.error(format!("GPU {} is left out: {why}", self.gpu.bus_id));
         let node = match self.gpu.minor {
-            Some(minor) => source.node(&format!("nvidia{minor}")),
-            None => Err("the kernel module does not say the number of its node".to_owned()),
-        };
-        let left_out = |why| {
-            notes.error(format!(
-                "GPU {} is left out: {why}{REMEDY}",
-                self.gpu.bus_id
-            ));
+            None => Err(NO_NUMBER.to_owned()),
+            Some(minor) => match self.double(source) {
+                Some(other) => Err(format!("GPU {} has the same node", other.bus_id)),
+                None => existing(source, &format!("nvidia{minor}")),
+            },
         };
         node.map_err(left_out).ok()
+    }
+
+    /// Another GPU of which the kernel module says that it has the same node.
+    fn double(&self, source: &Source<'d>) -> Option<&'d Gpu> {
+        let mut others = source.driver.gpus.iter().filter(|it| !it.excluded);
+        others.find(|it| it.minor == self.gpu.minor && it.bus_id != self.gpu.bus_id)
     }
 }
 
@@ -164,14 +168,19 @@ fn capability(
     notes: &mut Notes,
 ) -> Option<Node> {
     let node = match minor {
-        Some(minor) => source.node(&format!("nvidia-caps/nvidia-cap{minor}")),
-        None => Err("the kernel module does not say the number of its node".to_owned()),
+        Some(minor) => existing(source, &format!("nvidia-caps/nvidia-cap{minor}")),
+        None => Err(NO_NUMBER.to_owned()),
     };
     let left_out = |why| {
         notes.error(format!(
-            "MIG instance {}:{} of /dev/nvidia{} is left out: {why}{REMEDY}",
+            "MIG instance {}:{} of /dev/nvidia{} is left out: {why}",
             instance.gpu_instance, instance.compute_instance, instance.gpu
         ));
     };
     node.map_err(left_out).ok()
+}
+
+fn existing(source: &Source<'_>, name: &str) -> Result<Node, String> {
+    let node = source.node(name);
+    node.map_err(|why| format!("{why}; --create-devices makes missing nodes"))
 }

@@ -87,8 +87,12 @@ impl Link {
         }
     }
 
-    fn argument(&self) -> String {
-        format!("{}::{}", self.target, self.path.display())
+    /// How hooks are told of it; none if they would take that for another link.
+    fn argument(&self) -> Option<String> {
+        let path = self.path.to_str()?;
+        let text = format!("{}::{path}", self.target);
+        let is_read = text.split_once("::") == Some((&self.target, path)) && !path.contains("::");
+        is_read.then_some(text)
     }
 }
 
@@ -125,7 +129,7 @@ impl Hooks {
     fn separate(&self, work: &Work) -> Vec<cdi::Hook> {
         let mut hooks = Vec::new();
         for links in work.links.iter().chain([&work.device_links]) {
-            let links = pairs("--link", links.iter().map(Link::argument));
+            let links = pairs("--link", links.iter().filter_map(Link::argument));
             hooks.extend(self.named(CREATE_SYMLINKS, links));
         }
         let directories = paths("--path", &work.device_directories);
@@ -161,9 +165,9 @@ impl Hooks {
             arguments.extend(work.compat.iter().cloned());
         }
         if self.allows(CREATE_SYMLINKS) {
-            let links = work.links.iter().flatten().map(Link::argument);
+            let links = work.links.iter().flatten().filter_map(Link::argument);
             arguments.extend(pairs("--link", links));
-            let links = work.device_links.iter().map(Link::argument);
+            let links = work.device_links.iter().filter_map(Link::argument);
             arguments.extend(pairs("--link-if-target", unique(links)));
         }
         if self.allows(CHMOD) {
@@ -231,4 +235,23 @@ fn unique(values: impl Iterator<Item = String>) -> impl Iterator<Item = String> 
         }
         is_new
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_are_told_as_they_are() {
+        for (target, path, is_told) in [
+            ("libcuda.so.1", "/usr/lib/libcuda.so", true),
+            ("a: b", "/c:d", true),
+            ("a::b", "/c", false),
+            ("a:", "/c", false),
+            ("a", "/c::d", false),
+        ] {
+            let told = Link::new(target, path).argument();
+            assert_eq!(told.is_some(), is_told, "{target} {path}");
+        }
+    }
 }

@@ -3,20 +3,21 @@
 use anyhow::{Result, anyhow, ensure};
 
 use super::part::Part;
-use super::{Device, Parts, Source, path_text};
+use super::{ALL, Device, Notes, Parts, Source, path_text};
 use crate::cdi::DeviceNode;
 
 const DIRECTORY: &str = "nvidia-caps-imex-channels";
 /// The highest number of a channel.
 const MAX_CHANNEL: u32 = 0xf_ffff;
 
-/// The channels that were asked for, or those that there are.
-pub(super) fn parts(source: &Source<'_>) -> Result<Parts> {
+/// The channels that were asked for, or those that there are and can be used.
+pub(super) fn parts(source: &Source<'_>, notes: &mut Notes) -> Result<Parts> {
+    let are_all = source.options.ids.iter().any(|it| it == ALL);
     let mut channels = Vec::new();
     for id in &source.options.ids {
-        if id == super::ALL {
-            let nodes = source.dev.nodes(DIRECTORY, "channel");
-            let numbers = nodes.iter().filter_map(|it| channel(it.name()).ok());
+        if id == ALL {
+            let found = source.dev.nodes(DIRECTORY, "channel");
+            let numbers = found.iter().filter_map(|it| channel(it.name()).ok());
             channels.extend(numbers);
         } else {
             channels.push(channel(id)?);
@@ -24,7 +25,14 @@ pub(super) fn parts(source: &Source<'_>) -> Result<Parts> {
     }
     channels.sort_unstable();
     channels.dedup();
-    let devices = channels.into_iter().map(|channel| device(source, channel));
+    let devices = channels.into_iter().filter_map(|channel| {
+        let device = device(source, channel);
+        if let (true, Err(err)) = (are_all, &device) {
+            notes.error(err.to_string());
+            return None;
+        }
+        Some(device)
+    });
     Ok(Parts {
         common: Part::default(),
         devices: devices.collect::<Result<_>>()?,
@@ -45,18 +53,12 @@ fn channel(text: &str) -> Result<u32> {
 
 /// The numbers are left out: the runtime takes those of the node.
 fn device(source: &Source<'_>, channel: u32) -> Result<Device> {
-    let node = source.dev.node(format!("{DIRECTORY}/channel{channel}"));
-    let path = format!("/dev/{DIRECTORY}/channel{channel}");
-    let on_host = source.dev.on_host(path.as_ref());
-    ensure!(
-        node.is_some(),
-        "channel {channel} of IMEX: there is no {}",
-        on_host.display()
-    );
+    let node = source.node(format!("{DIRECTORY}/channel{channel}"));
+    let node = node.map_err(|why| anyhow!("channel {channel} of IMEX: {why}"))?;
     let mut part = Part::default();
     part.edits.device_nodes.push(DeviceNode {
-        path,
-        host_path: Some(path_text(&on_host)),
+        path: path_text(&node.inside),
+        host_path: Some(path_text(&node.on_host)),
         ..DeviceNode::default()
     });
     Ok(Device {

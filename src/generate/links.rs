@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use super::hooks::Link;
-use crate::driver::files::{Files, Library, USUAL_LIBRARY_DIRECTORIES};
+use crate::driver::files::{Files, Library};
+use crate::driver::place::USUAL_LIBRARY_DIRECTORIES;
 
 /// Where programs look for backends of GBM and of VDPAU: below the library directory of their own library.
 const GBM: &str = "gbm/nvidia-drm_gbm.so";

@@ -68,8 +68,8 @@ pub(super) fn parts(source: &Source<'_>, notes: &mut Notes) -> Result<Parts, Fai
         Mode::Gdrcopy => nodes::gdrcopy(source),
         Mode::Mofed => nodes::mofed(source),
         Mode::Nvswitch => nodes::nvswitch(source),
-        Mode::MigCaps => nodes::mig_capabilities(source),
-        Mode::Imex => imex::parts(source)?,
+        Mode::MigCaps => nodes::mig_capabilities(source, notes),
+        Mode::Imex => imex::parts(source, notes)?,
     })
 }
 
@@ -141,7 +141,7 @@ fn nvml(source: &Source<'_>, notes: &mut Notes) -> Result<Parts, Failure> {
 }
 
 fn management(source: &Source<'_>, notes: &mut Notes) -> Result<Parts, Failure> {
-    let found = nodes::management(source);
+    let found = nodes::management(source, notes);
     if found.is_empty() {
         return Err(Failure::NoDevices(nothing(source)));
     }

@@ -6,15 +6,9 @@ use super::part::Part;
 use super::{ALL, Device, Notes, Parts, Source};
 use crate::driver::dev::Node;
 use crate::driver::files::DriverFile;
+use crate::driver::node::CONTROL;
 use crate::rootfs::Kind;
 
-/// The nodes that every program needs, whichever GPU it uses.
-const CONTROL: [&str; 4] = [
-    "nvidia-modeset",
-    "nvidia-uvm-tools",
-    "nvidia-uvm",
-    "nvidiactl",
-];
 /// Without these no program can compute.
 const NEEDED: [&str; 2] = ["nvidia-uvm", "nvidiactl"];
 const REMEDY: &str = "; 'nvidia-ctk system create-device-nodes --control-devices' makes it";
@@ -39,16 +33,21 @@ pub(super) fn control(source: &Source<'_>, notes: &mut Notes) -> Vec<Node> {
     found
 }
 
-pub(super) fn management(source: &Source<'_>) -> Vec<Node> {
-    let mut nodes = source.dev.nodes("", "nvidia");
-    nodes.retain(|node| {
+/// The nodes for programs that manage GPUs, but for those with numbers that lead to another device.
+pub(super) fn management(source: &Source<'_>, notes: &mut Notes) -> Vec<Node> {
+    let mut found = source.dev.nodes("", "nvidia");
+    found.retain(|node| {
         !NOT_FOR_MANAGEMENT
             .iter()
             .any(|it| node.name().starts_with(it))
     });
-    nodes.extend(source.dev.nodes("nvidia-caps", "nvidia-cap"));
-    nodes.extend(source.dev.nodes("nvidia-caps-imex-channels", "channel"));
-    nodes
+    found.extend(source.dev.nodes("nvidia-caps", "nvidia-cap"));
+    found.extend(source.dev.nodes("nvidia-caps-imex-channels", "channel"));
+    found.retain(|node| {
+        let right = source.node(node.below_dev());
+        right.map_err(|why| notes.error(why)).is_ok()
+    });
+    found
 }
 
 pub(super) fn gds(source: &Source<'_>) -> Parts {
@@ -89,9 +88,10 @@ pub(super) fn nvswitch(source: &Source<'_>) -> Parts {
     of(part(source, &source.dev.nodes("", "nvidia-nvswitch")))
 }
 
-pub(super) fn mig_capabilities(source: &Source<'_>) -> Parts {
+pub(super) fn mig_capabilities(source: &Source<'_>, notes: &mut Notes) -> Parts {
     let device = |(name, node): &(&str, &str)| {
-        let node = source.dev.node(Path::new("nvidia-caps").join(node))?;
+        let node = source.node(Path::new("nvidia-caps").join(node));
+        let node = node.map_err(|why| notes.error(why)).ok()?;
         Some(Device {
             names: vec![(*name).to_owned()],
             ..all(part(source, &[node]))

@@ -11,7 +11,7 @@ pub struct Notes(pub Vec<Note>);
 
 impl Notes {
     /// Something is unknown, or odd.
-    pub(super) fn warn(&mut self, text: impl Into<String>) {
+    pub fn warn(&mut self, text: impl Into<String>) {
         self.add(Level::Warn, text.into());
     }
 

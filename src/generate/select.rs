@@ -27,8 +27,9 @@ pub(super) fn devices(source: &Source<'_>, notes: &mut Notes) -> Result<Vec<Devi
     let mut seen = Vec::new();
     let mut devices = Vec::new();
     for text in ids {
-        let found = find(&gpus, source, &Id::parse(text)?);
-        let (gpu, position) = found.with_context(|| format!("device {text} is not there"))?;
+        let id = Id::parse(text)?;
+        let found = find(&gpus, source, &id);
+        let (gpu, position) = found.with_context(|| missing(text, &id, source))?;
         ensure!(
             !seen.contains(&(gpu.index, position)),
             "device {text} is asked for twice"
@@ -39,8 +40,9 @@ pub(super) fn devices(source: &Source<'_>, notes: &mut Notes) -> Result<Vec<Devi
             None => gpu.whole(source, &naming, notes),
         };
         let Some(device) = device else {
-            let reasons: Vec<_> = notes.0.iter().map(|(_, text)| text.as_str()).collect();
-            bail!("device {text} is of no use: {}", reasons.join("; "));
+            // The error takes the place of the last note, which is on this device.
+            let (_, reason) = notes.0.pop().unzip();
+            bail!("device {text} is of no use: {}", reason.unwrap_or_default());
         };
         devices.push(device);
     }
@@ -100,6 +102,16 @@ fn find<'i, 'd>(
             Some((gpu, Some(position)))
         }),
     }
+}
+
+fn missing(text: &str, id: &Id, source: &Source<'_>) -> String {
+    let remedy = match id {
+        Id::MigUuid(_) if source.list.is_empty() => {
+            ": only --nvidia-smi-list tells the UUIDs of MIG devices"
+        }
+        _ => "",
+    };
+    format!("device {text} is not there{remedy}")
 }
 
 fn none() -> Device {

@@ -45,10 +45,9 @@ fn common(source: &Source<'_>) -> Result<Part> {
     let mut paths = vec![dxcore];
     let entries = root.directory(&store).and_then(|it| it.entries());
     let entries = entries.with_context(|| format!("cannot read {}", store.display()))?;
-    let files = entries
-        .iter()
-        .filter(|it| it.kind == Kind::File && is_of_driver(&it.name));
-    paths.extend(files.map(|it| store.join(&it.name)));
+    let files = entries.iter().filter(|it| it.kind == Kind::File);
+    let names = files.filter_map(|it| it.name.to_str());
+    paths.extend(names.filter(|it| is_of_driver(it)).map(|it| store.join(it)));
     paths.retain(|path| root.stat(path).is_ok_and(|it| it.kind == Kind::File));
     let files: Vec<_> = paths.into_iter().map(|path| file(source, path)).collect();
     common.files(&files);
@@ -69,8 +68,7 @@ fn file(source: &Source<'_>, path: PathBuf) -> DriverFile {
     }
 }
 
-fn is_of_driver(name: &OsStr) -> bool {
-    let name = name.to_string_lossy();
-    let extension = Path::new(name.as_ref()).extension().and_then(OsStr::to_str);
+fn is_of_driver(name: &str) -> bool {
+    let extension = Path::new(name).extension().and_then(OsStr::to_str);
     name == NVIDIA_SMI || name.contains(".so") || matches!(extension, Some("bin" | "dll"))
 }

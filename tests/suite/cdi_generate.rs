@@ -3,6 +3,7 @@
 mod faults;
 mod golden;
 mod hooks;
+mod hostile;
 mod modes;
 mod names;
 mod options;

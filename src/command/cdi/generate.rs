@@ -8,7 +8,7 @@ mod watch;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, ensure};
 use argh::{ArgsInfo, FromArgs};
 
 use once::Generator;
@@ -128,9 +128,10 @@ impl Generate {
         let Some(seconds) = self.watch else {
             return once::run(&generator, &output, purpose);
         };
-        let Some(path) = output.path().filter(|_| purpose == Purpose::Write) else {
-            bail!("--watch needs --output, and goes with neither --diff nor --dry-run");
-        };
+        ensure!(
+            output.path("").is_some() && purpose == Purpose::Write,
+            "--watch needs --output, and goes with neither --diff nor --dry-run"
+        );
         ensure!(
             seconds > 0,
             "--watch {seconds}: the shortest time is one second"
@@ -139,6 +140,6 @@ impl Generate {
             self.nvidia_smi_list.as_deref() != Some(STDIN),
             "--watch does not go with --nvidia-smi-list {STDIN}: give it a file"
         );
-        watch::run(&generator, &output, path, seconds)
+        watch::run(&generator, &output, seconds)
     }
 }

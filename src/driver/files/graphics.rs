@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use super::libraries::{self, Library};
-use super::{DriverFile, Places, USUAL_LIBRARY_DIRECTORIES};
+use super::{DriverFile, Places};
+use crate::driver::place::USUAL_LIBRARY_DIRECTORIES;
 
 /// Platform libraries of EGL: each has a version of its own.
 const LIBRARIES: [&str; 5] = [

@@ -1,10 +1,12 @@
 //! The driver's libraries, and the links that belong to them.
 
 use std::ffi::OsStr;
+use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{DriverFile, Places, USUAL_LIBRARY_DIRECTORIES};
+use super::{DriverFile, Places};
 use crate::driver::library;
+use crate::driver::place::USUAL_LIBRARY_DIRECTORIES;
 use crate::elf::Class;
 use crate::rootfs::{Kind, Root};
 
@@ -26,6 +28,8 @@ const EXPLICIT: [&str; 11] = [
     "libnvidia-egl-xcb.so",
     "libnvidia-egl-xlib.so",
 ];
+/// Most libraries: a driver has 60.
+const MAX_LIBRARIES: usize = 1024;
 /// A library of the toolkit, which has the driver's prefix.
 const TOOLKIT: &str = "libnvidia-container";
 
@@ -46,6 +50,7 @@ impl Library {
     #[must_use]
     pub fn read(root: &Root, root_path: &Path, path: &Path) -> Option<Self> {
         let inside = root.real_path(path).ok()?;
+        inside.to_str()?;
         if root.stat(&inside).ok()?.kind != Kind::File {
             return None;
         }
@@ -112,7 +117,7 @@ pub(super) fn of_driver(places: &Places<'_, '_>, explicit: bool) -> Vec<Library>
     found
 }
 
-/// Adds the libraries in a directory whose names are meant, sorted by name.
+/// Adds the libraries in a directory whose names are meant, sorted by name, up to [`MAX_LIBRARIES`].
 pub(super) fn add(
     places: &Places<'_, '_>,
     directory: &Path,
@@ -120,6 +125,11 @@ pub(super) fn add(
     found: &mut Vec<Library>,
 ) {
     for name in names(places, directory) {
+        if found.len() == MAX_LIBRARIES {
+            let reason = format!("only {MAX_LIBRARIES} libraries are taken");
+            places.tree.note(directory, io::Error::other(reason));
+            return;
+        }
         if is_meant(&name)
             && let Some(library) = places.library(&directory.join(name))
             && !found.contains(&library)
@@ -143,10 +153,11 @@ fn add_unversioned(places: &Places<'_, '_>, directory: &Path, found: &mut Vec<Li
 }
 
 fn names(places: &Places<'_, '_>, directory: &Path) -> Vec<String> {
-    let entries = places.tree.entries(directory).into_iter();
+    let entries = places.tree.listed(directory);
     let is_file = |kind| matches!(kind, Kind::File | Kind::Link);
-    let names = entries.filter(|it| is_file(it.kind));
-    let mut names: Vec<_> = names.filter_map(|it| it.name.into_string().ok()).collect();
+    let names = entries.iter().filter(|it| is_file(it.kind));
+    let names = names.filter_map(|it| it.name.to_str()).map(str::to_owned);
+    let mut names: Vec<_> = names.collect();
     names.sort_unstable();
     names
 }

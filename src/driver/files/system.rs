@@ -39,12 +39,12 @@ const KERNEL_RELEASE: &str = "/proc/sys/kernel/osrelease";
 const FIRMWARE: &str = "/lib/firmware";
 const GSP: &str = "gsp*.bin";
 
-const SOCKETS: [&str; 2] = [
+pub(in crate::driver) const SOCKETS: [&str; 2] = [
     "/run/nvidia-persistenced/socket",
     "/run/nvidia-fabricmanager/socket",
 ];
 /// The directory of pipes of the Multi-Process Service.
-const MPS: &str = "/tmp/nvidia-mps";
+pub(in crate::driver) const MPS: &str = "/tmp/nvidia-mps";
 const ROOT: u32 = 0;
 
 /// The programs, each of them once.

@@ -388,6 +388,32 @@ fn links_to_other_nodes() {
     }
 }
 
+/// A folder with more files than any driver has: what is written, if anything, this program reads as well.
+#[test]
+fn more_libraries_than_any_driver_has() {
+    let Some(host) = GpuHost::of(SMALL) else {
+        return;
+    };
+    let library = host.at(format!("{LIBRARIES}/libcuda.so.{VERSION}"));
+    for number in 0..3000 {
+        let link = host.at(format!("{LIBRARIES}/libnvidia-{number}.so.{VERSION}"));
+        fs::hard_link(&library, link).unwrap();
+    }
+    let outcome = generate(&host, "--output @ROOT@/etc/cdi/nvidia.yaml");
+    if outcome.code == 0 {
+        assert_eq!(
+            host.succeed("cdi list --root @ROOT@")
+                .stdout
+                .lines()
+                .count(),
+            5
+        );
+    } else {
+        assert_eq!(outcome.stderr.lines().count(), 1, "{outcome:?}");
+        assert!(!host.at("/etc/cdi/nvidia.yaml").exists());
+    }
+}
+
 /// Names of files with blanks and signs of YAML come out as they are.
 #[test]
 fn odd_names() {

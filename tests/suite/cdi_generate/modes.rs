@@ -23,7 +23,9 @@ fn host() -> Option<GpuHost> {
         ("/dev/nvidia-caps-imex-channels/channel1", 242),
         ("/dev/nvidia-caps-imex-channels/channel2047", 242),
     ] {
-        host.node(path, (major, 7), 0o666, 0);
+        let channel = path.split_once("/channel").map(|(_, number)| number);
+        let minor = channel.map_or(7, |number| number.parse().unwrap());
+        host.node(path, (major, minor), 0o666, 0);
     }
     host.directory("/run/udev").file("/etc/cufile.json", "{}");
     Some(host)
@@ -113,6 +115,10 @@ fn channels_of_imex() {
         assert_eq!(node["hostPath"], path(name).as_str());
     }
     assert_eq!(nodes(device(&printed, "all")), ["0", "1", "2047"].map(path));
+    host.node(&path("1"), (242, 0), 0o666, 0);
+    assert_eq!(names(&spec(&host, "--mode imex")), ["0", "2047", "all"]);
+    refuses(&host, "--mode imex --device-id 1", &["channel1"]);
+    host.node(&path("1"), (242, 1), 0o666, 0);
     for id in ["1", "channel1"] {
         let printed = spec(&host, &format!("--mode imex --device-id {id}"));
         assert_eq!(names(&printed), ["1", "all"], "{id}");

@@ -142,6 +142,8 @@ fn coherent_memory() {
         host.names("/out"),
         ["x.coherent.yaml", "x.noncoherent.yaml", "x.yaml"]
     );
+    let again = generate(&host, options);
+    assert_eq!(again.stderr, "", "these are no files of others");
     for (class, index) in [("coherent", "0"), ("noncoherent", "1")] {
         let text = host.text(format!("/out/x.{class}.yaml"));
         let spec = Spec::printed(&text);

@@ -179,6 +179,138 @@ fn a_list_is_outdated() {
     assert_eq!(outcome.code, 0, "{outcome:?}");
 }
 
+/// The unit starts it with a list: what is gone is gone from the file as well, though there is a new watcher each time.
+#[test]
+fn the_last_gpu_goes_from_a_list() {
+    let [first, _] = Gpu::two();
+    let Some(host) = GpuHost::new("small-2gpu.yaml", slice::from_ref(&first)) else {
+        return;
+    };
+    host.file("/list", GpuHost::smi_list(slice::from_ref(&first)));
+    let watcher = Watcher::start(&host, "--nvidia-smi-list @ROOT@/list");
+    until("a spec", || !written(&host).is_empty());
+    let folder = host.at(format!("/proc/driver/nvidia/gpus/{}", first.bus_id));
+    fs::remove_dir_all(folder).unwrap();
+    let outcome = watcher.outcome();
+    assert_eq!(outcome.code, 0, "{outcome:?}");
+    assert!(!host.at(FILE).exists());
+}
+
+/// Where the module is loaded after the unit was started, the list is empty: it takes another one to name MIG devices.
+#[test]
+fn an_empty_list_is_outdated() {
+    let Some(host) = GpuHost::of("small-mig.yaml") else {
+        return;
+    };
+    host.file("/list", "");
+    let gpus = host.at("/proc/driver/nvidia/gpus");
+    fs::rename(&gpus, host.at("/gpus")).unwrap();
+    let watcher = Watcher::start(&host, "--nvidia-smi-list @ROOT@/list");
+    sleep(Duration::from_secs(2));
+    fs::rename(host.at("/gpus"), &gpus).unwrap();
+    assert_eq!(watcher.outcome().code, 0);
+}
+
+/// Whoever removes or changes the file does not keep engines from what is there.
+#[test]
+fn the_file_goes() {
+    let Some(host) = GpuHost::of("small-2gpu.yaml") else {
+        return;
+    };
+    let watcher = Watcher::start(&host, "");
+    until("a spec", || written(&host).len() == 5);
+    host.remove(FILE);
+    until("the file again", || written(&host).len() == 5);
+    let text = host.text(FILE);
+    host.file(FILE, "");
+    until("its text again", || host.text(FILE) == text);
+    assert_eq!(watcher.end(Signal::SIGTERM).code, 0);
+}
+
+/// A disk may be full for a while. Nobody waits for a place that never was one.
+#[test]
+fn the_file_cannot_be_written() {
+    let Some(host) = GpuHost::of("small-2gpu.yaml") else {
+        return;
+    };
+    let watcher = Watcher::start(&host, "");
+    until("a spec", || written(&host).len() == 5);
+    let folder = host.at("/run/cdi");
+    fs::remove_dir_all(&folder).unwrap();
+    fs::write(&folder, "no directory").unwrap();
+    host.gpu(&Gpu::new("0000:81:00.0", 2, 5));
+    sleep(Duration::from_secs(3));
+    fs::remove_file(&folder).unwrap();
+    until("a spec with the new GPU", || written(&host).len() == 7);
+    let outcome = watcher.end(Signal::SIGTERM);
+    assert_eq!(outcome.code, 0, "{outcome:?}");
+    assert_eq!(outcome.stderr.matches("cannot write").count(), 1);
+    fs::remove_dir_all(&folder).unwrap();
+    fs::write(&folder, "no directory").unwrap();
+    assert_eq!(Watcher::start(&host, "").outcome().code, 1);
+}
+
+/// The module is loaded before the driver's container, or a package, has its libraries in place.
+#[test]
+fn the_libraries_come_later() {
+    let Some(host) = GpuHost::of("small-2gpu.yaml") else {
+        return;
+    };
+    host.remove("/etc/ld.so.cache");
+    let (usual, away) = (host.at("/usr"), host.at("/away"));
+    let operator = host.at("/run/nvidia/driver");
+    for options in ["", "--driver-root /run/nvidia/driver"] {
+        fs::rename(&usual, &away).unwrap();
+        let watcher = Watcher::start(&host, &format!("{options} --dev-root /"));
+        sleep(Duration::from_secs(2));
+        assert!(!host.at(FILE).exists());
+        fs::create_dir_all(&operator).unwrap();
+        fs::rename(&away, operator.join("usr")).unwrap();
+        until("a spec", || written(&host).len() == 5);
+        let outcome = watcher.end(Signal::SIGTERM);
+        assert_eq!(outcome.code, 0, "{outcome:?}");
+        assert!(outcome.stderr.lines().count() <= 2, "{outcome:?}");
+        fs::rename(operator.join("usr"), &usual).unwrap();
+        fs::remove_dir(&operator).unwrap();
+        host.remove(FILE);
+    }
+}
+
+/// A mount of a socket that is gone keeps containers from starting, and udev sets the group of a node after it is there.
+#[test]
+fn sockets_and_groups() {
+    let Some(host) = GpuHost::of("small-2gpu.yaml") else {
+        return;
+    };
+    let socket = "/run/nvidia-persistenced/socket";
+    let watcher = Watcher::start(&host, "");
+    until("a spec", || host.text(FILE).contains(socket));
+    host.remove(socket);
+    until("one without the socket", || {
+        written(&host).len() == 5 && !host.text(FILE).contains(socket)
+    });
+    host.socket(socket);
+    until("one with it", || host.text(FILE).contains(socket));
+    host.node("/dev/nvidia0", (195, 0), 0o660, 4711);
+    until("one with the group", || host.text(FILE).contains("4711"));
+    assert_eq!(watcher.end(Signal::SIGTERM).code, 0);
+}
+
+/// What would not be written once is not written later, either.
+#[test]
+fn strictness() {
+    let Some(host) = GpuHost::of("small-2gpu.yaml") else {
+        return;
+    };
+    host.remove("/dev/nvidia1");
+    let watcher = Watcher::start(&host, "--strict");
+    sleep(Duration::from_secs(2));
+    assert!(!host.at(FILE).exists());
+    host.gpu(&Gpu::two()[1]);
+    until("a spec", || written(&host).len() == 5);
+    assert_eq!(watcher.end(Signal::SIGTERM).code, 0);
+}
+
 #[test]
 fn what_cannot_be_watched() {
     let Some(host) = GpuHost::of("small-2gpu.yaml") else {

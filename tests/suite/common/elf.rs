@@ -46,6 +46,32 @@ pub(crate) fn library(soname: impl AsRef<[u8]>) -> Vec<u8> {
     file
 }
 
+/// The bytes of a shared library of i386 with this SONAME, and nothing else.
+pub(crate) fn library_of_32_bits(soname: &str) -> Vec<u8> {
+    const HEADERS: u32 = 52 + 2 * 32;
+    const DYNAMIC: u32 = 4 * 8;
+    let strings = ["\0", soname, "\0"].concat();
+    let length = u32::try_from(strings.len()).expect("a short name");
+    let size = HEADERS + DYNAMIC + length;
+    let mut file = Vec::from(*b"\x7fELF\x01\x01\x01\0\0\0\0\0\0\0\0\0");
+    file.extend([3, 0, 3, 0]); // ET_DYN, EM_386
+    let words = |words: &[u32]| {
+        words
+            .iter()
+            .flat_map(|it| it.to_le_bytes())
+            .collect::<Vec<_>>()
+    };
+    file.extend(words(&[1, 0, 52, 0, 0]));
+    file.extend([52, 0, 32, 0, 2, 0, 40, 0, 0, 0, 0, 0]);
+    file.extend(words(&[1, 0, 0, 0, size, size, 4, 4096])); // PT_LOAD of everything
+    file.extend(words(&[
+        2, HEADERS, HEADERS, HEADERS, DYNAMIC, DYNAMIC, 4, 4,
+    ])); // PT_DYNAMIC
+    file.extend(words(&[5, HEADERS + DYNAMIC, 10, length, 14, 1, 0, 0]));
+    file.extend(strings.into_bytes());
+    file
+}
+
 /// The bytes of an ELF file of x86-64 with a section of notes, in which this owner says this.
 pub(crate) fn with_note(section: &str, owner: &str, text: &[u8]) -> Vec<u8> {
     let names = format!("\0{section}\0.shstrtab\0");

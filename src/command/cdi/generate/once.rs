@@ -6,7 +6,7 @@ use std::io::{Read as _, stdin};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow};
 use nix::sys::stat::{Mode, umask};
 
 use super::output::{Output, Purpose};
@@ -17,9 +17,9 @@ use crate::driver::Driver;
 use crate::driver::node::WantedNodes;
 use crate::driver::root::Asked;
 use crate::driver::smi::List;
-use crate::generate::{Failure, Generated, Notes, Options, generate};
+use crate::generate::{Failure, Notes, Options, Specs, generate};
 use crate::host::file;
-use crate::rootfs::Root;
+use crate::rootfs::{Root, is_not_there};
 
 const CONFIG: &str = "/etc/nvidia-container-runtime/config.toml";
 const MAX_CONFIG: u64 = 1 << 20;
@@ -39,7 +39,8 @@ pub(super) struct Generator<'c> {
 /// What is known of a host at one time, and the specs for it.
 pub(super) struct Seen {
     pub(super) driver: Driver,
-    pub(super) generated: Result<Generated, Failure>,
+    pub(super) notes: Notes,
+    pub(super) specs: Result<Specs, Failure>,
 }
 
 /// Generates the specs, and writes or prints them.
@@ -48,28 +49,21 @@ pub(super) fn run(
     output: &Output,
     purpose: Purpose,
 ) -> Result<ExitCode> {
-    let generated = match generator.look()?.generated {
-        Ok(generated) => generated,
-        Err(Failure::NotLoaded(err) | Failure::NoDevices(err) | Failure::Other(err)) => {
-            return Err(err);
-        }
-    };
-    report(&generated.notes);
-    if generator.command.strict && !generated.notes.0.is_empty() {
-        bail!("nothing is written, because of --strict and what is said above");
-    }
-    put(&generated, output, purpose)?;
+    let seen = generator.look()?;
+    report(&seen.notes);
+    let specs = seen.specs.map_err(Failure::into_error)?;
+    put(&specs, output, purpose)?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// Writes or prints all specs.
-pub(super) fn put(generated: &Generated, output: &Output, purpose: Purpose) -> Result<()> {
-    if let (Purpose::Write, Some(path)) = (purpose, output.path()) {
-        warn_of_others(path, generated);
+pub(super) fn put(specs: &Specs, output: &Output, purpose: Purpose) -> Result<()> {
+    if purpose == Purpose::Write {
+        warn_of_others(specs, output);
     }
-    for (suffix, spec) in &generated.specs {
+    for (suffix, spec) in specs {
         let is_new = output.put(suffix, spec, purpose)?;
-        if let (true, Some(path)) = (is_new, output.path()) {
+        if let (true, Some(path)) = (is_new, output.path(suffix)) {
             log::info!(
                 "Wrote {}: {} devices, {} mounts, CDI {}",
                 path.display(),
@@ -83,17 +77,19 @@ pub(super) fn put(generated: &Generated, output: &Output, purpose: Purpose) -> R
 }
 
 /// Names other files in the directory that have the same devices: engines then take none of them.
-fn warn_of_others(path: &Path, generated: &Generated) {
-    let Ok(path) = std::path::absolute(path) else {
+fn warn_of_others(specs: &Specs, output: &Output) {
+    let paths = specs.iter().filter_map(|(suffix, _)| output.path(suffix));
+    let paths: Vec<_> = paths
+        .filter_map(|it| std::path::absolute(it).ok())
+        .collect();
+    let directory = paths.first().and_then(|it| it.parent());
+    let (Some(directory), Ok(host)) = (directory, Root::host()) else {
         return;
     };
-    let (Ok(host), Some(directory)) = (Root::host(), path.parent()) else {
-        return;
-    };
-    let specs = generated.specs.iter().map(|(_, spec)| spec);
+    let specs = specs.iter().map(|(_, spec)| spec);
     let ours: BTreeSet<_> = specs.flat_map(Spec::qualified_names).collect();
     let files = cdi::read_all(&host, &[directory.to_owned()]);
-    for file in files.iter().filter(|file| file.path != path) {
+    for file in files.iter().filter(|file| !paths.contains(&file.path)) {
         let Ok(spec) = &file.spec else { continue };
         if let Some(name) = spec.qualified_names().find(|name| ours.contains(name)) {
             log::warn!(
@@ -132,9 +128,9 @@ impl<'c> Generator<'c> {
         })
     }
 
-    /// Whether there is a list of nvidia-smi, in which new devices are missing.
+    /// Whether there is a list of nvidia-smi, in which new devices are missing. It may be empty: nothing was there when it was made.
     pub(super) fn has_list(&self) -> bool {
-        !self.list.is_empty()
+        self.command.nvidia_smi_list.is_some()
     }
 
     /// Looks at the host, and generates the specs for what is there.
@@ -145,28 +141,49 @@ impl<'c> Generator<'c> {
             library_paths: &self.command.library_search_path,
             config_paths: &self.command.config_search_path,
         };
-        let mut driver = Driver::read(&self.host, asked)?;
-        if self.makes_nodes && self.make_nodes(&driver)? {
-            driver = Driver::read(&self.host, asked)?;
+        let mut notes = Notes::default();
+        let mut driver = self.driver(asked)?;
+        if self.makes_nodes && self.make_nodes(&driver, &mut notes)? {
+            driver = self.driver(asked)?;
         }
         // The nodes stay open until the driver is asked again: by then it has learnt the UUIDs.
-        let open = self.initialise(&driver)?;
+        let open = self.initialise(&driver, &mut notes)?;
         if !open.is_empty() {
-            driver = Driver::read(&self.host, asked)?;
+            driver = self.driver(asked)?;
         }
-        let generated = generate(&self.host, asked, &driver, &self.list, &self.options);
-        Ok(Seen { driver, generated })
+        let (list, options) = (&self.list, &self.options);
+        let mut specs = generate(&self.host, asked, &driver, list, options, &mut notes);
+        if specs.is_ok() && self.command.strict && !notes.0.is_empty() {
+            let refusal = "nothing is written, because of --strict and what is said above";
+            specs = Err(anyhow!(refusal).into());
+        }
+        Ok(Seen {
+            driver,
+            notes,
+            specs,
+        })
+    }
+
+    fn driver(&self, asked: Asked<'_>) -> Result<Driver> {
+        let is_by_config = self.driver_root.is_some() && self.command.driver_root.is_none();
+        Driver::read(&self.host, asked).map_err(|err| {
+            if is_by_config {
+                err.context(format!("{CONFIG} says where the driver is"))
+            } else {
+                err
+            }
+        })
     }
 
     /// Makes nodes that are missing. Returns whether there were any.
-    fn make_nodes(&self, driver: &Driver) -> Result<bool> {
+    fn make_nodes(&self, driver: &Driver, notes: &mut Notes) -> Result<bool> {
         if driver.kernel.is_none() {
             return Ok(false);
         }
         let wanted = WantedNodes::read(&self.host)?;
         if !wanted.may_be_made() {
-            log::warn!(
-                "no node is made: the kernel module's option NVreg_ModifyDeviceFiles leaves them to the admin"
+            notes.warn(
+                "no node is made: the kernel module's option NVreg_ModifyDeviceFiles leaves them to the admin",
             );
             return Ok(false);
         }
@@ -184,7 +201,7 @@ impl<'c> Generator<'c> {
                 Ok(true) => log::info!("Made {}", path.display()),
                 Ok(false) => continue,
                 Err(err) => {
-                    log::debug!("{}: {err}", path.display());
+                    notes.warn(format!("cannot make {}: {err}", path.display()));
                     continue;
                 }
             }
@@ -194,7 +211,7 @@ impl<'c> Generator<'c> {
     }
 
     /// Opens the nodes of GPUs that have no UUID yet.
-    fn initialise(&self, driver: &Driver) -> Result<Vec<File>> {
+    fn initialise(&self, driver: &Driver, notes: &mut Notes) -> Result<Vec<File>> {
         let mut open = Vec::new();
         if !self.command.init_devices {
             return Ok(open);
@@ -206,10 +223,16 @@ impl<'c> Generator<'c> {
             .gpus
             .iter()
             .filter(|it| it.uuid.is_none() && !it.excluded);
-        for name in gpus.filter_map(|it| Some(format!("nvidia{}", it.minor?))) {
+        let names = gpus.filter_map(|it| Some(format!("nvidia{}", it.minor?)));
+        // To open another device may do anything.
+        let is_right = |name: &String| {
+            let mut right = driver.nodes.iter().filter(|it| it.is_right());
+            right.any(|it| it.name == Path::new(name))
+        };
+        for name in names.filter(is_right) {
             match dev.open(&name) {
                 Ok(file) => open.push(file),
-                Err(err) => log::warn!("cannot open /dev/{name}: {err}"),
+                Err(err) => notes.warn(format!("cannot open /dev/{name}: {err}")),
             }
         }
         Ok(open)
@@ -218,8 +241,9 @@ impl<'c> Generator<'c> {
 
 /// The driver's root by the toolkit's configuration.
 fn configured_root(host: &Root) -> Result<Option<PathBuf>> {
-    let Ok(bytes) = host.read(Path::new(CONFIG), MAX_CONFIG) else {
-        return Ok(None);
+    let bytes = match host.read(Path::new(CONFIG), MAX_CONFIG) {
+        Err(err) if is_not_there(&err) => return Ok(None),
+        bytes => bytes.with_context(|| format!("cannot read {CONFIG}"))?,
     };
     let root = config::driver_root(&String::from_utf8_lossy(&bytes));
     let root = root.with_context(|| format!("{CONFIG} cannot be read"))?;

@@ -77,16 +77,16 @@ impl Output {
         })
     }
 
-    /// The file; none for standard output.
-    pub(super) fn path(&self) -> Option<&Path> {
-        self.path.as_deref()
+    /// The file for the spec with this suffix; none for standard output.
+    pub(super) fn path(&self, suffix: &str) -> Option<PathBuf> {
+        let path = self.path.as_ref()?;
+        Some(with_suffix(path, suffix))
     }
 
     /// Writes or prints a spec. Returns whether a file was not so already.
     pub(super) fn put(&self, suffix: &str, spec: &Spec, purpose: Purpose) -> Result<bool> {
         let text = to_text(spec, self.format);
-        let path = self.path.as_ref().map(|path| with_suffix(path, suffix));
-        match (path, purpose) {
+        match (self.path(suffix), purpose) {
             (Some(path), Purpose::Write) => {
                 let written = file::publish(&path, text.as_bytes());
                 return written.with_context(|| {
@@ -144,10 +144,10 @@ mod tests {
             ("x.yaml", Some("toml"), None),
         ] {
             let output = Output::new(path, format).ok();
-            let found = output.as_ref().and_then(Output::path);
-            assert_eq!(found, expected.map(Path::new), "{path}");
+            let found = output.and_then(|it| it.path(""));
+            assert_eq!(found, expected.map(PathBuf::from), "{path}");
         }
-        assert_eq!(Output::new("", None).unwrap().path(), None);
+        assert_eq!(Output::new("", None).unwrap().path(""), None);
         assert_eq!(
             with_suffix(Path::new("/a/nvidia.yaml"), "coherent"),
             Path::new("/a/nvidia.coherent.yaml")

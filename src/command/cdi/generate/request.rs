@@ -154,7 +154,17 @@ fn hook_program(command: &Generate, host: &Root) -> Result<PathBuf> {
             "--nvidia-cdi-hook-path {}: there is no such program",
             asked.display()
         ),
-        None => Ok(Path::new(PROGRAMS).join(CDI_HOOK)),
+        None => {
+            let path = Path::new(PROGRAMS).join(CDI_HOOK);
+            if is_here {
+                log::warn!(
+                    "{} is not there: containers start once it is; 'nvidia-ctk install' makes it, and --nvidia-cdi-hook-path names \
+                     another program",
+                    path.display()
+                );
+            }
+            Ok(path)
+        }
     }
 }
 

@@ -1,34 +1,33 @@
 //! `--watch`: stays, and keeps the specs as the host is.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Error, Result};
 
 use super::once::{Generator, Seen, put, report};
 use super::output::{Output, Purpose};
 use crate::driver::state::{Known, State};
-use crate::generate::{Failure, Generated, Notes};
+use crate::generate::{Failure, Notes, Specs};
 use crate::host::file;
 use crate::host::pause::{Pause, Woken};
+use crate::rootfs::{FileVersion, Root};
 
-/// Writes the specs when what they are made of changes, until a signal comes.
-pub(super) fn run(
-    generator: &Generator<'_>,
-    output: &Output,
-    path: &Path,
-    seconds: u64,
-) -> Result<ExitCode> {
+/// Writes the specs when what they are made of changes, until a signal comes. Fails if they cannot be written the first time; later
+/// on it is tried again, since a disk may be full for a while.
+pub(super) fn run(generator: &Generator<'_>, output: &Output, seconds: u64) -> Result<ExitCode> {
     let pause = Pause::new().context("cannot wait for signals")?;
     let mut watch = Watch {
         generator,
         output,
-        path,
+        here: Root::host().context("cannot open /")?,
         known: Known::default(),
         state: None,
+        is_due: false,
         notes: Notes::default(),
         failure: String::new(),
+        written: Vec::new(),
         has_written: false,
     };
     let time = Duration::from_secs(seconds);
@@ -50,65 +49,120 @@ enum Next {
 struct Watch<'w> {
     generator: &'w Generator<'w>,
     output: &'w Output,
-    path: &'w Path,
+    /// The root directory of the files that are written.
+    here: Root,
     /// What is known of the driver, for looking at it again.
     known: Known,
     /// What the specs were made of.
     state: Option<State>,
+    /// Whether the next look has to be a whole one, since this one failed.
+    is_due: bool,
     /// What was said last, so that it is said once.
     notes: Notes,
     failure: String,
+    /// The files that are there by this process.
+    written: Vec<(Option<FileVersion>, PathBuf)>,
     has_written: bool,
 }
 
 impl Watch<'_> {
-    /// Writes the specs if the host has changed since the last look.
+    /// Writes the specs if the host, or a file that was written, has changed since the last look.
     fn look(&mut self) -> Result<Next> {
         let state = State::read(&self.generator.host, &self.known);
         let before = self.state.replace(state.clone());
-        if before.as_ref() == Some(&state) {
+        let has_changed = before.as_ref() != Some(&state);
+        if !has_changed && !self.is_due && self.is_as_written() {
             return Ok(Next::Wait);
         }
-        let are_same = before.is_none_or(|it| it.devices == state.devices);
-        if !are_same && self.generator.has_list() {
-            log::info!("GPUs or MIG devices have changed: a new list of nvidia-smi is needed");
-            return Ok(Next::End);
+        let are_others = before.is_some_and(|it| it.devices != state.devices);
+        self.is_due = false;
+        match self.generator.look() {
+            Ok(seen) => self.take(seen, are_others && self.generator.has_list()),
+            Err(err) => {
+                self.fail(&err);
+                Ok(Next::Wait)
+            }
         }
-        let Seen { driver, generated } = self.generator.look()?;
-        self.known = Known::of(&driver);
-        match generated {
-            Ok(generated) => self.write(&generated)?,
-            Err(Failure::NotLoaded(err)) => log::debug!("{err:#}"),
+    }
+
+    /// Makes the files what was seen, unless that was named by a list which is outdated.
+    fn take(&mut self, seen: Seen, is_outdated: bool) -> Result<Next> {
+        self.known = Known::of(&seen.driver);
+        let is_gone = matches!(seen.specs, Err(Failure::NoDevices(_)));
+        if self.notes != seen.notes && (is_gone || !is_outdated) {
+            report(&seen.notes);
+            self.notes = seen.notes;
+        }
+        match seen.specs {
             Err(Failure::NoDevices(err)) => {
                 self.complain(&err);
-                self.remove()?;
+                // A spec without devices is invalid, and one with devices that are gone is worse.
+                self.remove_all_but(&[]);
             }
-            Err(Failure::Other(err)) => self.complain(&err),
+            _ if is_outdated => {}
+            Ok(specs) => self.write(&specs)?,
+            Err(Failure::NotLoaded(err)) => log::debug!("{err:#}"),
+            Err(Failure::Other(err)) => self.fail(&err),
+        }
+        if is_outdated {
+            log::info!("GPUs or MIG devices have changed: a new list of nvidia-smi is needed");
+            return Ok(Next::End);
         }
         Ok(Next::Wait)
     }
 
-    fn write(&mut self, generated: &Generated) -> Result<()> {
-        if self.notes != generated.notes {
-            report(&generated.notes);
-            self.notes = generated.notes.clone();
+    fn write(&mut self, specs: &Specs) -> Result<()> {
+        let paths = specs.iter().filter_map(|(it, _)| self.output.path(it));
+        let paths: Vec<_> = paths.collect();
+        self.remove_all_but(&paths);
+        match put(specs, self.output, Purpose::Write) {
+            Err(err) if self.has_written => self.fail(&err),
+            result => {
+                result?;
+                self.failure.clear();
+                self.has_written = true;
+            }
         }
-        self.failure.clear();
-        self.has_written = true;
-        put(generated, self.output, Purpose::Write)
-    }
-
-    /// A spec without devices is invalid, and one with devices that are gone is worse. What somebody else wrote stays.
-    fn remove(&mut self) -> Result<()> {
-        let path = self.path.display();
-        if std::mem::take(&mut self.has_written) {
-            file::remove(self.path).with_context(|| format!("cannot remove {path}"))?;
-            log::info!("Removed {path}");
-        }
+        let as_it_is = |path: PathBuf| (self.version(&path), path);
+        self.written = paths.into_iter().map(as_it_is).collect();
         Ok(())
     }
 
-    fn complain(&mut self, err: &anyhow::Error) {
+    /// What somebody else wrote stays.
+    fn remove_all_but(&mut self, kept: &[PathBuf]) {
+        for (_, path) in std::mem::take(&mut self.written) {
+            if kept.contains(&path) {
+                continue;
+            }
+            match file::remove(&path) {
+                Ok(()) => log::info!("Removed {}", path.display()),
+                Err(err) if err.kind() == std::io::ErrorKind::NotFound => {}
+                Err(err) => {
+                    let name = path.display().to_string();
+                    self.written.push((None, path));
+                    self.fail(&Error::new(err).context(format!("cannot remove {name}")));
+                }
+            }
+        }
+    }
+
+    fn is_as_written(&self) -> bool {
+        let mut files = self.written.iter();
+        files.all(|(version, path)| self.version(path) == *version)
+    }
+
+    fn version(&self, path: &Path) -> Option<FileVersion> {
+        let path = std::path::absolute(path).ok()?;
+        Some(self.here.stat(&path).ok()?.version())
+    }
+
+    /// The reason may go away without a trace in what is watched.
+    fn fail(&mut self, err: &Error) {
+        self.is_due = true;
+        self.complain(err);
+    }
+
+    fn complain(&mut self, err: &Error) {
         let failure = format!("{err:#}");
         if self.failure != failure {
             log::error!("{failure}");
