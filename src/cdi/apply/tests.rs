@@ -407,3 +407,35 @@ fn what_is_not_a_config_is_refused() {
         assert_eq!(error(config, &wanted), expected);
     }
 }
+
+#[test]
+fn a_fifo_needs_no_rule() {
+    let root = tempfile::tempdir().unwrap();
+    let mode = nix::sys::stat::Mode::from_bits_truncate(0o600);
+    nix::unistd::mkfifo(&root.path().join("fifo"), mode).unwrap();
+    let edits = edits(&json!({"deviceNodes": [{"path": "/dev/f", "hostPath": "/fifo"}]}));
+    let host = Root::open(root.path()).unwrap();
+    let found = apply(b"{}", &[&edits], &host, &mut Vec::new()).unwrap();
+    assert_eq!(
+        String::from_utf8(found.unwrap()).unwrap(),
+        r#"{"linux":{"devices":[{"fileMode":384,"path":"/dev/f","type":"p"}]}}"#
+    );
+}
+
+#[test]
+fn depth_does_no_harm() {
+    let deep = format!("{}{}", "[".repeat(10_000), "]".repeat(10_000));
+    let list = format!("[{deep},{{\"path\":{deep},\"destination\":{deep},\"args\":{deep}}}]");
+    let config = format!(
+        "{{\"x\":{deep},\"process\":{{\"env\":{list}}},\"mounts\":{list},\"hooks\":{{\"prestart\":{list}}},\
+         \"linux\":{{\"devices\":{list},\"resources\":{{\"devices\":{list}}}}}}}"
+    );
+    let wanted = json!({
+        "env": ["A=1"],
+        "deviceNodes": [{"path": "/dev/null"}],
+        "mounts": [{"hostPath": "/a", "containerPath": "/b"}],
+        "hooks": [{"hookName": "prestart", "path": "/h", "args": ["h"]}],
+    });
+    let text = text(&config, &wanted);
+    assert_eq!(text.matches(&deep).count(), config.matches(&deep).count());
+}
