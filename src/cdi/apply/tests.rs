@@ -387,6 +387,33 @@ fn nvidias_prestart_hook_is_cut_out() {
 }
 
 #[test]
+fn a_spec_does_not_bring_nvidias_hook_back() {
+    let hook = json!({"hookName": "prestart", "path": "/bin/nvidia-container-toolkit"});
+    let config = r#"{"hooks":{"prestart":[{"path":"/bin/nvidia-container-toolkit"}]}}"#;
+    let expected = r#"{"hooks":{"prestart":[]}}"#;
+    assert_eq!(text(config, &json!({"hooks": [hook]})), expected);
+}
+
+#[test]
+fn the_last_of_a_name_counts() {
+    let edit = |name: &str, uid: u32| {
+        edits(&json!({
+            "netDevices": [{"hostInterfaceName": "ib0", "name": name}],
+            "intelRdt": {"closID": name},
+            "deviceNodes": [{"path": "/dev/null", "uid": uid}],
+        }))
+    };
+    let edits = [&edit("a", 1), &edit("b", 2)];
+    let apply = |text: &[u8]| apply(text, &edits, &host(), &mut Vec::new()).unwrap();
+    let found = apply(b"{}").unwrap();
+    assert_eq!(apply(&found), None);
+    let found: Tree = serde_json::from_slice(&found).unwrap();
+    assert_eq!(found["linux"]["netDevices"], json!({"ib0": {"name": "b"}}));
+    assert_eq!(found["linux"]["intelRdt"], json!({"closID": "b"}));
+    assert_eq!(found["linux"]["devices"][0]["uid"], 2);
+}
+
+#[test]
 fn what_is_not_a_config_is_refused() {
     let wanted = json!({"env": ["A=1"], "netDevices": [{"hostInterfaceName": "a", "name": "b"}]});
     for (config, expected) in [
