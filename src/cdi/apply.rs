@@ -16,7 +16,7 @@ use serde_json::{Value as Tree, json};
 use super::spec::{ContainerEdits, Hook, IntelRdt};
 use crate::document::json::scan::Value;
 use crate::rootfs::Root;
-use config::Config;
+use config::{Config, last_of_each};
 use same::{is_blank, same, without};
 
 /// The lists of hooks.
@@ -41,9 +41,8 @@ pub fn apply(
     host: &Root,
     warnings: &mut Vec<String>,
 ) -> Result<Option<Vec<u8>>> {
-    let net_devices: Vec<_> = edits
-        .iter()
-        .flat_map(|it| &it.net_devices)
+    let net_devices = edits.iter().flat_map(|it| &it.net_devices);
+    let net_devices: BTreeMap<_, _> = net_devices
         .map(|it| {
             let path = ["linux", "netDevices", it.host_interface_name.as_str()];
             (path, json!({"name": it.name}))
@@ -78,19 +77,14 @@ pub fn remove_nvidia_hook(config: &[u8]) -> Result<Option<Vec<u8>>> {
 /// Variables take the place of those of their names; each is there once then.
 fn set_env(config: &mut Config<'_, '_>, edits: &[&ContainerEdits]) -> Result<()> {
     const PATH: &[&str] = &["process", "env"];
-    let mut wanted: Vec<&str> = Vec::new();
-    for variable in edits.iter().flat_map(|it| &it.env) {
-        match wanted.iter_mut().find(|it| name(it) == name(variable)) {
-            Some(earlier) => *earlier = variable,
-            None => wanted.push(variable),
-        }
-    }
+    let variables = edits.iter().flat_map(|it| &it.env);
+    let wanted = last_of_each(variables, |it| name(it));
     config.merge(
         PATH,
         &wanted,
         |item, wanted| item.text().is_some_and(|it| name(&it) == name(wanted)),
-        |item, wanted| item.text().is_some_and(|it| it == *wanted),
-        |wanted| Tree::from(*wanted),
+        |item, wanted| item.text().is_some_and(|it| it == **wanted),
+        |wanted| Tree::from(wanted.as_str()),
     )
 }
 
@@ -104,7 +98,7 @@ fn add_gids(config: &mut Config<'_, '_>, edits: &[&ContainerEdits]) -> Result<()
     config.append(
         &["process", "user", "additionalGids"],
         gids,
-        |_, _| true,
+        |_| true,
         same_item,
     )
 }
@@ -112,30 +106,26 @@ fn add_gids(config: &mut Config<'_, '_>, edits: &[&ContainerEdits]) -> Result<()
 fn add_hooks(config: &mut Config<'_, '_>, edits: &[&ContainerEdits]) -> Result<()> {
     let mut wanted: BTreeMap<&str, Vec<Tree>> = BTreeMap::new();
     for hook in edits.iter().flat_map(|it| &it.hooks) {
-        wanted
-            .entry(&hook.hook_name)
-            .or_default()
-            .push(tree_of_hook(hook));
+        if hook.hook_name != "prestart" || !is_of_nvidia(&hook.path) {
+            let of_name = wanted.entry(&hook.hook_name).or_default();
+            of_name.push(tree_of_hook(hook));
+        }
     }
     for path in &HOOKS {
         let [_, name] = path;
-        let stays = |_, item: Value<'_>| *name != "prestart" || !is_of_nvidia(item);
-        config.append(
-            path,
-            wanted.remove(name).unwrap_or_default(),
-            stays,
-            same_item,
-        )?;
+        let stays = |item: Value<'_>| {
+            let path = item.member("path").and_then(Value::text);
+            *name != "prestart" || !path.is_some_and(|it| is_of_nvidia(&it))
+        };
+        let wanted = wanted.remove(name).unwrap_or_default();
+        config.append(path, wanted, stays, same_item)?;
     }
     Ok(())
 }
 
-fn is_of_nvidia(hook: Value<'_>) -> bool {
-    let path = hook.member("path").and_then(Value::text);
-    path.is_some_and(|path| {
-        let name = path.rsplit('/').next().unwrap_or_default();
-        NVIDIA_HOOKS.contains(&name)
-    })
+fn is_of_nvidia(path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or_default();
+    NVIDIA_HOOKS.contains(&name)
 }
 
 fn same_item(item: Value<'_>, wanted: &Tree) -> bool {

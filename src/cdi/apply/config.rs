@@ -1,6 +1,7 @@
 //! A `config.json` that is being changed.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, anyhow};
 use serde_json::Value as Tree;
@@ -56,18 +57,17 @@ impl<'t, 'p> Config<'t, 'p> {
         }
     }
 
-    /// Keeps of the array at `path` what `stays`, by index and value, and appends each wanted item that is not there, as `serves`
-    /// has it.
+    /// Keeps of the array at `path` what `stays`, and appends each wanted item that is not there, as `serves` has it.
     pub(super) fn append(
         &mut self,
         path: &'p [&'p str],
         wanted: impl IntoIterator<Item = Tree>,
-        stays: impl Fn(usize, Value<'_>) -> bool,
+        stays: impl Fn(Value<'_>) -> bool,
         serves: impl Fn(Value<'_>, &Tree) -> bool,
     ) -> Result<()> {
         let list = self.list(path)?;
         let kept = list.items().iter().enumerate();
-        let kept: Vec<_> = kept.filter(|(index, item)| stays(*index, **item)).collect();
+        let kept: Vec<_> = kept.filter(|(_, item)| stays(**item)).collect();
         let mut added: Vec<Tree> = Vec::new();
         for item in wanted {
             if !added.contains(&item) && !kept.iter().any(|(_, it)| serves(**it, &item)) {
@@ -121,4 +121,21 @@ impl<'t, 'p> Config<'t, 'p> {
             .map_err(|name| anyhow!("config.json: {name} is not an object"))?;
         Ok(Some(edits.apply(self.text)))
     }
+}
+
+/// Of the items with one key the last, where the first was.
+pub(super) fn last_of_each<T, K: Ord>(
+    items: impl IntoIterator<Item = T>,
+    key: impl Fn(&T) -> K,
+) -> Vec<T> {
+    let mut places = BTreeMap::new();
+    let mut last: Vec<T> = Vec::new();
+    for item in items {
+        let place = *places.entry(key(&item)).or_insert(last.len());
+        match last.get_mut(place) {
+            Some(earlier) => *earlier = item,
+            None => last.push(item),
+        }
+    }
+    last
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value as Tree, json};
 
-use super::config::Config;
+use super::config::{Config, last_of_each};
 use super::same::{same, without};
 use crate::cdi::spec::{ContainerEdits, DeviceNode};
 use crate::document::json::scan::Value;
@@ -33,13 +33,8 @@ pub(super) fn add(
     host: &Root,
     warnings: &mut Vec<String>,
 ) -> Result<()> {
-    let mut wanted: Vec<&DeviceNode> = Vec::new();
-    for node in edits.iter().flat_map(|it| &it.device_nodes) {
-        match wanted.iter_mut().find(|it| it.path == node.path) {
-            Some(earlier) => *earlier = node,
-            None => wanted.push(node),
-        }
-    }
+    let nodes = edits.iter().flat_map(|it| &it.device_nodes);
+    let wanted = last_of_each(nodes, |it| it.path.as_str());
     let nodes = wanted.iter().map(|node| Node::find(node, host, warnings));
     let nodes = nodes.collect::<Result<Vec<_>>>()?;
     add_nodes(config, &nodes)?;
@@ -89,7 +84,7 @@ fn add_rules(config: &mut Config<'_, '_>, nodes: &[Node<'_>]) -> Result<()> {
             && needed.chars().all(|letter| access.contains(letter))
     };
     let rules = nodes.iter().filter_map(Node::rule);
-    config.append(RULES, rules, |_, _| true, serves)
+    config.append(RULES, rules, |_| true, serves)
 }
 
 impl<'e> Node<'e> {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use serde_json::{Value as Tree, json};
 
-use super::config::Config;
+use super::config::{Config, last_of_each};
 use super::same::{is_blank, same, without};
 use crate::cdi::spec::{ContainerEdits, Mount};
 use crate::document::json::edit::Entry;
@@ -21,13 +21,11 @@ struct Wanted {
 
 /// Adds the mounts, parents first, in the place of those with their destinations. The engine's own stay in their order.
 pub(super) fn add(config: &mut Config<'_, '_>, edits: &[&ContainerEdits]) -> Result<()> {
-    let mut wanted: Vec<Wanted> = Vec::new();
-    for mount in edits.iter().flat_map(|it| &it.mounts) {
-        let place = place(&mount.container_path);
-        wanted.retain(|it| it.place != place);
-        let tree = tree(mount);
-        wanted.push(Wanted { place, tree });
-    }
+    let mounts = edits.iter().flat_map(|it| &it.mounts).map(|it| Wanted {
+        place: place(&it.container_path),
+        tree: tree(it),
+    });
+    let mut wanted = last_of_each(mounts, |it| it.place.clone());
     wanted.sort_by_key(|it| it.place.components().count());
 
     let list = config.list(MOUNTS)?;

@@ -387,6 +387,33 @@ fn nvidias_prestart_hook_is_cut_out() {
 }
 
 #[test]
+fn a_spec_does_not_bring_nvidias_hook_back() {
+    let hook = json!({"hookName": "prestart", "path": "/bin/nvidia-container-toolkit"});
+    let config = r#"{"hooks":{"prestart":[{"path":"/bin/nvidia-container-toolkit"}]}}"#;
+    let expected = r#"{"hooks":{"prestart":[]}}"#;
+    assert_eq!(text(config, &json!({"hooks": [hook]})), expected);
+}
+
+#[test]
+fn the_last_of_a_name_counts() {
+    let edit = |name: &str, uid: u32| {
+        edits(&json!({
+            "netDevices": [{"hostInterfaceName": "ib0", "name": name}],
+            "intelRdt": {"closID": name},
+            "deviceNodes": [{"path": "/dev/null", "uid": uid}],
+        }))
+    };
+    let edits = [&edit("a", 1), &edit("b", 2)];
+    let apply = |text: &[u8]| apply(text, &edits, &host(), &mut Vec::new()).unwrap();
+    let found = apply(b"{}").unwrap();
+    assert_eq!(apply(&found), None);
+    let found: Tree = serde_json::from_slice(&found).unwrap();
+    assert_eq!(found["linux"]["netDevices"], json!({"ib0": {"name": "b"}}));
+    assert_eq!(found["linux"]["intelRdt"], json!({"closID": "b"}));
+    assert_eq!(found["linux"]["devices"][0]["uid"], 2);
+}
+
+#[test]
 fn what_is_not_a_config_is_refused() {
     let wanted = json!({"env": ["A=1"], "netDevices": [{"hostInterfaceName": "a", "name": "b"}]});
     for (config, expected) in [
@@ -406,4 +433,36 @@ fn what_is_not_a_config_is_refused() {
     ] {
         assert_eq!(error(config, &wanted), expected);
     }
+}
+
+#[test]
+fn a_fifo_needs_no_rule() {
+    let root = tempfile::tempdir().unwrap();
+    let mode = nix::sys::stat::Mode::from_bits_truncate(0o600);
+    nix::unistd::mkfifo(&root.path().join("fifo"), mode).unwrap();
+    let edits = edits(&json!({"deviceNodes": [{"path": "/dev/f", "hostPath": "/fifo"}]}));
+    let host = Root::open(root.path()).unwrap();
+    let found = apply(b"{}", &[&edits], &host, &mut Vec::new()).unwrap();
+    assert_eq!(
+        String::from_utf8(found.unwrap()).unwrap(),
+        r#"{"linux":{"devices":[{"fileMode":384,"path":"/dev/f","type":"p"}]}}"#
+    );
+}
+
+#[test]
+fn depth_does_no_harm() {
+    let deep = format!("{}{}", "[".repeat(10_000), "]".repeat(10_000));
+    let list = format!("[{deep},{{\"path\":{deep},\"destination\":{deep},\"args\":{deep}}}]");
+    let config = format!(
+        "{{\"x\":{deep},\"process\":{{\"env\":{list}}},\"mounts\":{list},\"hooks\":{{\"prestart\":{list}}},\
+         \"linux\":{{\"devices\":{list},\"resources\":{{\"devices\":{list}}}}}}}"
+    );
+    let wanted = json!({
+        "env": ["A=1"],
+        "deviceNodes": [{"path": "/dev/null"}],
+        "mounts": [{"hostPath": "/a", "containerPath": "/b"}],
+        "hooks": [{"hookName": "prestart", "path": "/h", "args": ["h"]}],
+    });
+    let text = text(&config, &wanted);
+    assert_eq!(text.matches(&deep).count(), config.matches(&deep).count());
 }

@@ -47,12 +47,14 @@ impl Edits {
     /// Makes each value what stands at its path below `object`, with the objects on the way; the last member of a name counts, and
     /// `null` is as good as nothing. Refuses, with its name, what is in the way and is not an object.
     pub fn set<'p>(&mut self, object: Value<'_>, changes: Vec<Change<'p>>) -> Result<(), &'p str> {
+        let members: Vec<_> = object.members().collect();
         let mut added = Vec::new();
         for (name, below) in by_first_name(changes) {
             let (leaf, below): (Vec<_>, Vec<_>) =
                 below.into_iter().partition(|it| it.path.is_empty());
             let leaf = leaf.into_iter().next_back().map(|it| it.text);
-            match (object.member(name), leaf) {
+            let there = members.iter().rfind(|(it, _)| it == name);
+            match (there.map(|(_, value)| *value), leaf) {
                 (Some(there), Some(text)) => self.replace(there.range(), text),
                 (Some(there), None) if there.is_object() => self.set(there, below)?,
                 (Some(there), None) if there.is_null() => {
@@ -63,7 +65,9 @@ impl Edits {
                 (None, None) => added.push((name, new_object(below)?)),
             }
         }
-        self.append(object, &added);
+        if !added.is_empty() {
+            self.append(object, &added);
+        }
         Ok(())
     }
 
@@ -88,9 +92,7 @@ impl Edits {
             text.extend_from_slice(value);
         }
         let place = places.last().map_or(object.range().start + 1, |it| it.end);
-        if !members.is_empty() {
-            self.replace(place..place, text);
-        }
+        self.replace(place..place, text);
     }
 
     /// The text with all changes. Parts may come in any order, and must not overlap; at one place, those that came first stand first.
