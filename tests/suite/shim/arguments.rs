@@ -149,7 +149,12 @@ fn the_file_of_crun() {
         &["create", "-fother.json", "c1"],
         &["create", "--config", "other.json", "c1"],
         &["create", "--config=other.json", "c1"],
-        &["create", "--bundle=@SHIM@/bundle", "--config=other.json", "c1"],
+        &[
+            "create",
+            "--bundle=@SHIM@/bundle",
+            "--config=other.json",
+            "c1",
+        ],
         &["run", "--config=other.json", "c1"],
     ] {
         let shim = asking();

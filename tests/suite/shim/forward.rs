@@ -36,7 +36,9 @@ fn arguments() {
     let shim = Shim::new();
     for line in [
         &["state", "c1"][..],
-        &["--root", "", "exec", "c 1", "sh", "-c", " ", "", "a\nb", "--", ""],
+        &[
+            "--root", "", "exec", "c 1", "sh", "-c", " ", "", "a\nb", "--", "",
+        ],
         &["", "", ""],
         &[],
     ] {
@@ -45,7 +47,11 @@ fn arguments() {
     let odd = [OsStr::from_bytes(b"kill"), OsStr::from_bytes(b"\xff\xfe=")];
     same(&shim, &[], &odd);
     let many: Vec<_> = (0..20_000).map(|it| it.to_string()).collect();
-    same(&shim, &[], &[&["exec".to_owned(), "c1".to_owned()], many.as_slice()].concat());
+    same(
+        &shim,
+        &[],
+        &[&["exec".to_owned(), "c1".to_owned()], many.as_slice()].concat(),
+    );
 }
 
 #[test]
@@ -53,8 +59,16 @@ fn the_environment() {
     let shim = Shim::new();
     for variables in [
         &["A=", "B= x ", "C=a=b\n", "LISTEN_FDS=3", "NOTIFY_SOCKET=/x"][..],
-        &["_LIBCONTAINER_INITPIPE=3", "RUST_BACKTRACE=full", "NVIDIA_CTK_DEBUG=1"],
-        &["NVIDIA_VISIBLE_DEVICES=all", "GOMAXPROCS=1", "XDG_RUNTIME_DIR=/run"],
+        &[
+            "_LIBCONTAINER_INITPIPE=3",
+            "RUST_BACKTRACE=full",
+            "NVIDIA_CTK_DEBUG=1",
+        ],
+        &[
+            "NVIDIA_VISIBLE_DEVICES=all",
+            "GOMAXPROCS=1",
+            "XDG_RUNTIME_DIR=/run",
+        ],
     ] {
         let before = words(&[&["env"], variables].concat());
         let call = same(&shim, &before, &["state", "c1"]);
@@ -63,7 +77,11 @@ fn the_environment() {
         }
     }
     let odd = OsStr::from_bytes(b"ODD=\xff\xc3(").to_owned();
-    let call = same(&shim, &[words(&["env"]), vec![odd.clone()]].concat(), &["state"]);
+    let call = same(
+        &shim,
+        &[words(&["env"]), vec![odd.clone()]].concat(),
+        &["state"],
+    );
     assert!(call.environ.contains(&odd));
 }
 
@@ -89,10 +107,17 @@ fn signals() {
         &["--default-signal"],
         &["--ignore-signal"],
         &["--ignore-signal=HUP,INT,QUIT,TERM,USR1,USR2,CHLD,TSTP,TTIN,TTOU,WINCH"],
-        &["--default-signal", "--block-signal=PIPE,HUP,INT,QUIT,TERM,USR1,CHLD,URG,PROF"],
+        &[
+            "--default-signal",
+            "--block-signal=PIPE,HUP,INT,QUIT,TERM,USR1,CHLD,URG,PROF",
+        ],
         &["--ignore-signal=PIPE", "--block-signal"],
     ] {
-        same(&shim, &words(&[&["env"], signals].concat()), &["start", "c1"]);
+        same(
+            &shim,
+            &words(&[&["env"], signals].concat()),
+            &["start", "c1"],
+        );
     }
     let ignored = |signal: &str| {
         let before = words(&["env", signal]);
@@ -115,7 +140,11 @@ fn open_files() {
         "exec 0</dev/zero 1>/dev/null 2>/dev/full",
     ] {
         let script = format!("{script}; exec \"$@\"");
-        same(&shim, &words(&["sh", "-c", &script, "/dev/null"]), &["start", "c1"]);
+        same(
+            &shim,
+            &words(&["sh", "-c", &script, "/dev/null"]),
+            &["start", "c1"],
+        );
     }
     // Rust opens /dev/null in the place of a standard stream that is closed, so that no other file gets there.
     let before = words(&["sh", "-c", "exec <&- 7</dev/zero; exec \"$@\"", "sh"]);
@@ -181,7 +210,16 @@ fn few_system_calls() {
     let shim = Shim::new();
     let log = shim.inside("log.json");
     for line in [
-        &["--root", "/x", "--log", &log, "--log-format", "json", "state", "c1"][..],
+        &[
+            "--root",
+            "/x",
+            "--log",
+            &log,
+            "--log-format",
+            "json",
+            "state",
+            "c1",
+        ][..],
         &["--log", &log, "kill", "c1", "9"],
         &["exec", "c1", "sh"],
         &["start", "c1"],
@@ -194,7 +232,15 @@ fn few_system_calls() {
         let calls = trace(&shim, line);
         let all = calls.join("\n");
         assert!(calls.len() <= 40, "{line:?}: {}\n{all}", calls.len());
-        for word in ["clone", "fork", "/config.json", "log.json", "write(", "/dev/", "socket("] {
+        for word in [
+            "clone",
+            "fork",
+            "/config.json",
+            "log.json",
+            "write(",
+            "/dev/",
+            "socket(",
+        ] {
             assert!(!all.contains(word), "{line:?}: {word} in\n{all}");
         }
         assert!(!shim.at("log.json").exists(), "{line:?}");
@@ -209,7 +255,11 @@ fn few_system_calls_for_a_container_without_a_request() {
     }
     let shim = Shim::new();
     let log = shim.inside("log.json");
-    for variables in [&[][..], &["NVIDIA_VISIBLE_DEVICES=void"], &["NVIDIA_VISIBLE_DEVICES="]] {
+    for variables in [
+        &[][..],
+        &["NVIDIA_VISIBLE_DEVICES=void"],
+        &["NVIDIA_VISIBLE_DEVICES="],
+    ] {
         shim.variables(variables);
         let bundle = shim.inside("bundle");
         let line = ["--log", &log, "create", "--bundle", &bundle, "c1"];
@@ -221,12 +271,17 @@ fn few_system_calls_for_a_container_without_a_request() {
             calls.iter().filter(open).count()
         };
         assert_eq!(opens("config.json"), 1, "{all}");
-        for word in ["clone", "fork", "O_WRONLY", "O_RDWR", "O_CREAT", "/dev/", "rename"] {
+        for word in [
+            "clone", "fork", "O_WRONLY", "O_RDWR", "O_CREAT", "/dev/", "rename",
+        ] {
             assert!(!all.contains(word), "{word} in\n{all}");
         }
         for folder in ["etc", "run"] {
             let folder = shim.inside(folder);
-            assert!(!all.contains(&format!("\"{folder}\"")), "{folder} in\n{all}");
+            assert!(
+                !all.contains(&format!("\"{folder}\"")),
+                "{folder} in\n{all}"
+            );
         }
         for word in [".so", "/proc/driver", "/sys/"] {
             assert_eq!(opens(word), 0, "{word} in\n{all}");

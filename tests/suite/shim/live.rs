@@ -38,7 +38,9 @@ fn gpus(config: &Value) -> Vec<&str> {
 
 #[test]
 fn all_indices_and_uuids() {
-    let Some((_host, shim)) = host("full-2gpu.yaml") else { return };
+    let Some((_host, shim)) = host("full-2gpu.yaml") else {
+        return;
+    };
     let two = Gpu::two();
     let [first, second] = [two[0].uuid(), two[1].uuid()];
     let both = format!("{first},{second}");
@@ -68,7 +70,9 @@ fn all_indices_and_uuids() {
 /// The driver comes with the GPUs, numbers of nodes are the host's, hooks are this program's.
 #[test]
 fn the_driver_comes_with_them() {
-    let Some((host, shim)) = host("full-2gpu.yaml") else { return };
+    let Some((host, shim)) = host("full-2gpu.yaml") else {
+        return;
+    };
     let created = ask(&shim, "0");
     let mounts = created["mounts"].as_array().unwrap();
     let libcuda = format!("/libcuda.so.{VERSION}");
@@ -77,14 +81,21 @@ fn the_driver_comes_with_them() {
     let node = |path: &str| {
         let all = created["linux"]["devices"].as_array().unwrap();
         let found = all.iter().find(|it| it["path"] == path).unwrap();
-        (found["type"].clone(), found["major"].clone(), found["minor"].clone())
+        (
+            found["type"].clone(),
+            found["major"].clone(),
+            found["minor"].clone(),
+        )
     };
     assert_eq!(node("/dev/nvidia0"), (json!("c"), json!(195), json!(0)));
     assert_eq!(node("/dev/nvidia-uvm"), (json!("c"), json!(510), json!(0)));
     let rules = created["linux"]["resources"]["devices"].as_array().unwrap();
     assert_eq!(rules[0], json!({"allow": false, "access": "rwm"}));
     let allowed = |(major, minor)| {
-        rules[1..].iter().filter(|it| it["allow"] == true && it["major"] == major && it["minor"] == minor).count()
+        rules[1..]
+            .iter()
+            .filter(|it| it["allow"] == true && it["major"] == major && it["minor"] == minor)
+            .count()
     };
     for number in [(195, 0), (195, 255), (510, 0)] {
         assert_eq!(allowed(number), 1, "{number:?}: {rules:?}");
@@ -95,14 +106,22 @@ fn the_driver_comes_with_them() {
     for hook in hooks {
         let path = hook["path"].as_str().unwrap();
         let program = fs::canonicalize(host.at(path)).expect(path);
-        assert_eq!(program, fs::canonicalize(shim.at("bin/nvidia-ctk")).unwrap());
-        assert!(hook["env"].is_array(), "{hook}: else the image's would count");
+        assert_eq!(
+            program,
+            fs::canonicalize(shim.at("bin/nvidia-ctk")).unwrap()
+        );
+        assert!(
+            hook["env"].is_array(),
+            "{hook}: else the image's would count"
+        );
     }
 }
 
 #[test]
 fn mig() {
-    let Some((_host, shim)) = host("full-mig.yaml") else { return };
+    let Some((_host, shim)) = host("full-mig.yaml") else {
+        return;
+    };
     for (names, expected, capabilities) in [
         ("0:0", "0", 2),
         ("0:1", "0", 2),
@@ -115,15 +134,32 @@ fn mig() {
         assert_eq!(gpus(&created), expected, "{names}");
         let caps = devices(&created).into_iter();
         let caps = caps.filter(|path| path.starts_with("/dev/nvidia-caps/"));
-        assert_eq!(caps.count(), capabilities, "{names}: {:?}", devices(&created));
+        assert_eq!(
+            caps.count(),
+            capabilities,
+            "{names}: {:?}",
+            devices(&created)
+        );
     }
 }
 
 /// What the host does not have is an error with its name.
 #[test]
 fn names_that_the_host_does_not_have() {
-    let Some((_host, shim)) = host("full-mig.yaml") else { return };
-    for names in ["2", "0,2", "0:7", "9:0", "GPU-00000000-0000-0000-0000-000000000000", "MIG-x", "1:0", "x", "-1"] {
+    let Some((_host, shim)) = host("full-mig.yaml") else {
+        return;
+    };
+    for names in [
+        "2",
+        "0,2",
+        "0:7",
+        "9:0",
+        "GPU-00000000-0000-0000-0000-000000000000",
+        "MIG-x",
+        "1:0",
+        "x",
+        "-1",
+    ] {
         shim.variables(&[&format!("NVIDIA_VISIBLE_DEVICES={names}")]);
         let message = shim.refused();
         let odd = names.rsplit(',').next().unwrap();
@@ -135,9 +171,16 @@ fn names_that_the_host_does_not_have() {
 /// A spec file knows better than a look at the host, where it has the name; other names are found beside it.
 #[test]
 fn spec_files_come_first() {
-    let Some((_host, shim)) = host("full-2gpu.yaml") else { return };
+    let Some((_host, shim)) = host("full-2gpu.yaml") else {
+        return;
+    };
     shim.spec("etc/gpu.json", &spec("nvidia.com/gpu", &["0", "own"]));
-    for (names, from_file, from_host) in [("0", vec!["0"], false), ("1", vec![], true), ("own", vec!["own"], false), ("all", vec![], true)] {
+    for (names, from_file, from_host) in [
+        ("0", vec!["0"], false),
+        ("1", vec![], true),
+        ("own", vec!["own"], false),
+        ("all", vec![], true),
+    ] {
         let created = ask(&shim, names);
         assert_eq!(got(&created), from_file, "{names}");
         let has_driver = created.to_string().contains("libcuda.so");
@@ -155,11 +198,14 @@ fn spec_files_come_first() {
 /// A spec that a driver update left behind: its libraries have another version than the kernel module.
 #[test]
 fn a_stale_spec_is_not_used() {
-    let Some((host, shim)) = host("full-2gpu.yaml") else { return };
+    let Some((host, shim)) = host("full-2gpu.yaml") else {
+        return;
+    };
     let mut stale = spec("nvidia.com/gpu", &["0", "all"]);
     let library = "/usr/lib/x86_64-linux-gnu/libcuda.so.550.54.15";
     host.file(library, "");
-    stale["containerEdits"]["mounts"] = json!([{"hostPath": library, "containerPath": library, "options": ["ro", "bind"]}]);
+    stale["containerEdits"]["mounts"] =
+        json!([{"hostPath": library, "containerPath": library, "options": ["ro", "bind"]}]);
     shim.spec("etc/gpu.json", &stale);
     for names in ["0", "all"] {
         let created = ask(&shim, names);
@@ -185,7 +231,9 @@ fn a_stale_spec_is_not_used() {
 /// A spec's numbers are from another day than the host's nodes: the host is right.
 #[test]
 fn stale_numbers() {
-    let Some((_host, shim)) = host("full-2gpu.yaml") else { return };
+    let Some((_host, shim)) = host("full-2gpu.yaml") else {
+        return;
+    };
     let mut stale = spec("nvidia.com/gpu", &["0"]);
     let nodes = json!([
         {"path": "/dev/nvidia0", "type": "c", "major": 195, "minor": 0},
@@ -195,7 +243,10 @@ fn stale_numbers() {
     shim.spec("etc/gpu.json", &stale);
     let created = ask(&shim, "nvidia.com/gpu=0");
     let all = created["linux"]["devices"].as_array().unwrap();
-    let uvm = all.iter().find(|it| it["path"] == "/dev/nvidia-uvm").unwrap();
+    let uvm = all
+        .iter()
+        .find(|it| it["path"] == "/dev/nvidia-uvm")
+        .unwrap();
     assert_eq!(uvm["major"], 510);
     let rules = created["linux"]["resources"]["devices"].to_string();
     assert!(rules.contains("510") && !rules.contains("237"), "{rules}");
@@ -209,7 +260,9 @@ fn stale_numbers() {
 /// The last GPU is gone, or the module: no container without one.
 #[test]
 fn a_host_that_lost_its_gpus() {
-    let Some((host, shim)) = host("small-2gpu.yaml") else { return };
+    let Some((host, shim)) = host("small-2gpu.yaml") else {
+        return;
+    };
     for gpu in Gpu::two() {
         fs::remove_dir_all(host.at(format!("/proc/driver/nvidia/gpus/{}", gpu.bus_id))).unwrap();
         host.remove(format!("/dev/nvidia{}", gpu.minor));
@@ -224,7 +277,9 @@ fn a_host_that_lost_its_gpus() {
 
 #[test]
 fn channels_of_imex() {
-    let Some((host, shim)) = host("small-2gpu.yaml") else { return };
+    let Some((host, shim)) = host("small-2gpu.yaml") else {
+        return;
+    };
     let path = |number: u64| format!("/dev/nvidia-caps-imex-channels/channel{number}");
     for number in [0, 1, 2047] {
         host.node(&path(number), (242, number), 0o666, 0);
@@ -251,22 +306,40 @@ fn channels_of_imex() {
         assert_eq!(found, expected, "{channels}");
         assert_eq!(gpus(&created), ["0"], "{channels}");
     }
-    for channels in ["2", "0,2", "x", "-1", "1048576", "channel", "../0", "99999999999999999999"] {
+    for channels in [
+        "2",
+        "0,2",
+        "x",
+        "-1",
+        "1048576",
+        "channel",
+        "../0",
+        "99999999999999999999",
+    ] {
         ask(channels);
         let message = shim.refused();
         let odd = channels.rsplit(',').next().unwrap();
-        assert!(message.contains(odd) && message.to_lowercase().contains("imex"), "{channels}: {message}");
+        assert!(
+            message.contains(odd) && message.to_lowercase().contains("imex"),
+            "{channels}: {message}"
+        );
         let _ = fs::remove_file(shim.at("log.json"));
     }
     shim.settings_with("features.ignore-imex-channel-requests = true", "");
     ask("0");
-    assert!(!devices(&shim.created()).iter().any(|it| it.contains("imex")));
+    assert!(
+        !devices(&shim.created())
+            .iter()
+            .any(|it| it.contains("imex"))
+    );
 }
 
 /// The second run finds nothing to do.
 #[test]
 fn twice_is_once() {
-    let Some((_host, shim)) = host("full-2gpu.yaml") else { return };
+    let Some((_host, shim)) = host("full-2gpu.yaml") else {
+        return;
+    };
     let first = ask(&shim, "all");
     let text = shim.text();
     assert_eq!(shim.created(), first);

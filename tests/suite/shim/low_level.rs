@@ -56,15 +56,31 @@ fn the_first_of_the_list_that_is_there() {
     shim.file("plain", "text");
     let bin = shim.inside("bin");
     for (runtimes, folder, program) in [
-        ("\"@BIN@/runc\", \"@BIN@/crun\"", "bin", format!("{bin}/runc")),
-        ("\"@BIN@/crun\", \"@BIN@/runc\"", "bin", format!("{bin}/crun")),
+        (
+            "\"@BIN@/runc\", \"@BIN@/crun\"",
+            "bin",
+            format!("{bin}/runc"),
+        ),
+        (
+            "\"@BIN@/crun\", \"@BIN@/runc\"",
+            "bin",
+            format!("{bin}/crun"),
+        ),
         ("\"crun\", \"runc\"", "bin", format!("{bin}/crun")),
-        ("\"nope-of-no-host\", \"runc\"", "bin", format!("{bin}/runc")),
+        (
+            "\"nope-of-no-host\", \"runc\"",
+            "bin",
+            format!("{bin}/runc"),
+        ),
         ("\"/nowhere/runc\", \"runc\"", "bin", format!("{bin}/runc")),
         ("\"@SHIM@/folder\", \"runc\"", "bin", format!("{bin}/runc")),
         ("\"@SHIM@/plain\", \"runc\"", "bin", format!("{bin}/runc")),
         ("\"/dev/null\", \"runc\"", "bin", format!("{bin}/runc")),
-        ("\"@SHIM@/other/youki\", \"runc\"", "other", shim.inside("other/youki")),
+        (
+            "\"@SHIM@/other/youki\", \"runc\"",
+            "other",
+            shim.inside("other/youki"),
+        ),
         ("\"\", \"runc\"", "bin", format!("{bin}/runc")),
     ] {
         list(&shim, runtimes);
@@ -115,7 +131,12 @@ fn without_a_path() {
 /// What a container's image or an engine's working directory holds is never started.
 #[test]
 fn relative_paths_are_refused() {
-    for runtimes in ["\"./runc\"", "\"bin/runc\"", "\"../bin/runc\"", "\"sub/../runc\""] {
+    for runtimes in [
+        "\"./runc\"",
+        "\"bin/runc\"",
+        "\"../bin/runc\"",
+        "\"sub/../runc\"",
+    ] {
         let shim = listed(runtimes);
         shim.low_level("bundle/runc");
         shim.low_level("bundle/bin/runc");
@@ -128,9 +149,18 @@ fn relative_paths_are_refused() {
     let shim = listed("\"runc\"");
     shim.low_level("bundle/runc");
     let bin = shim.inside("bin");
-    for path in [format!(".:{bin}"), format!(":{bin}"), format!("../bundle:{bin}"), format!("{bin}:")] {
+    for path in [
+        format!(".:{bin}"),
+        format!(":{bin}"),
+        format!("../bundle:{bin}"),
+        format!("{bin}:"),
+    ] {
         let before = words(&["/usr/bin/env", &format!("PATH={path}")]);
-        assert_eq!(started(&shim, "bin", &before), format!("{bin}/runc"), "{path}");
+        assert_eq!(
+            started(&shim, "bin", &before),
+            format!("{bin}/runc"),
+            "{path}"
+        );
         assert!(shim.calls_of("bundle").is_empty(), "{path}");
     }
 }
@@ -151,7 +181,11 @@ fn never_itself() {
         list(&shim, &format!("\"{path}\""));
         refuses(&shim, &[&path]);
         list(&shim, &format!("\"{path}\", \"@BIN@/runc\""));
-        assert_eq!(started(&shim, "bin", &[]), shim.inside("bin/runc"), "{name}");
+        assert_eq!(
+            started(&shim, "bin", &[]),
+            shim.inside("bin/runc"),
+            "{name}"
+        );
         fs::remove_dir_all(shim.at("bin/calls")).unwrap();
         fs::create_dir(shim.at("bin/calls")).unwrap();
     }

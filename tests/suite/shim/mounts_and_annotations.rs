@@ -50,7 +50,10 @@ fn mounts() {
     let shim = shim(MOUNTS);
     for (mounts, names) in [
         (&[("/dev/null", "/0")][..], "0"),
-        (&[("/dev/null", "/GPU0"), ("/dev/null", "/GPU1")], "GPU0 GPU1"),
+        (
+            &[("/dev/null", "/GPU0"), ("/dev/null", "/GPU1")],
+            "GPU0 GPU1",
+        ),
         (&[("/dev/null", "/GPU1"), ("/dev/null", "/GPU1")], "GPU1"),
         (&[("/dev/./null", "//GPU1/")], "GPU1"),
         (&[("/dev/null", "/all")], "all"),
@@ -68,7 +71,10 @@ fn mounts() {
     ] {
         let path = |it: &&(&str, &str)| (it.0.to_owned(), format!("{FOLDER}{}", it.1));
         let mounts: Vec<_> = mounts.iter().map(|it| path(&it)).collect();
-        let mounts: Vec<_> = mounts.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();
+        let mounts: Vec<_> = mounts
+            .iter()
+            .map(|(a, b)| (a.as_str(), b.as_str()))
+            .collect();
         gives(&shim, &with_mounts(&[], &mounts), names);
     }
     let elsewhere = with_mounts(&[], &[("/dev/null", "/run/nvidia-container-devices/0")]);
@@ -118,16 +124,31 @@ fn annotations() {
     let shim = shim("");
     for (annotations, names) in [
         (&[("cdi.k8s.io/a", "nvidia.com/gpu=0")][..], "0"),
-        (&[("cdi.k8s.io/a", "nvidia.com/gpu=0,nvidia.com/gpu=1")], "0 1"),
-        (&[("cdi.k8s.io/a", "nvidia.com/gpu=0, nvidia.com/gpu=1 ")], "0 1"),
-        (&[("cdi.k8s.io/a", "nvidia.com/gpu=0,,")], "0"),
-        (&[("cdi.k8s.io/a", "nvidia.com/gpu=0,nvidia.com/gpu=0")], "0"),
         (
-            &[("cdi.k8s.io/b", "nvidia.com/gpu=0"), ("cdi.k8s.io/a", "nvidia.com/gpu=1")],
+            &[("cdi.k8s.io/a", "nvidia.com/gpu=0,nvidia.com/gpu=1")],
+            "0 1",
+        ),
+        (
+            &[("cdi.k8s.io/a", "nvidia.com/gpu=0, nvidia.com/gpu=1 ")],
+            "0 1",
+        ),
+        (&[("cdi.k8s.io/a", "nvidia.com/gpu=0,,")], "0"),
+        (
+            &[("cdi.k8s.io/a", "nvidia.com/gpu=0,nvidia.com/gpu=0")],
+            "0",
+        ),
+        (
+            &[
+                ("cdi.k8s.io/b", "nvidia.com/gpu=0"),
+                ("cdi.k8s.io/a", "nvidia.com/gpu=1"),
+            ],
             "1 0",
         ),
         (
-            &[("cdi.k8s.io/b", "nvidia.com/gpu=0"), ("cdi.k8s.io/a", "nvidia.com/gpu=0")],
+            &[
+                ("cdi.k8s.io/b", "nvidia.com/gpu=0"),
+                ("cdi.k8s.io/a", "nvidia.com/gpu=0"),
+            ],
             "0",
         ),
         (&[("cdi.k8s.io/", "example.com/class=device")], "device"),

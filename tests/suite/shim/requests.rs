@@ -5,9 +5,7 @@ use serde_json::{Value, json};
 use crate::common::shim::{Shim, config, devices, env, got, spec};
 
 /// The names that specs of these tests have. All is not the sum of them.
-const NAMES: [&str; 9] = [
-    "0", "1", "2", "3", "all", "GPU-a", "MIG-b", "0:1", "All",
-];
+const NAMES: [&str; 9] = ["0", "1", "2", "3", "all", "GPU-a", "MIG-b", "0:1", "All"];
 
 fn shim() -> Shim {
     let shim = Shim::new();
@@ -80,10 +78,19 @@ fn visible_devices() {
 fn the_last_of_several_variables_counts() {
     let shim = shim();
     for (variables, names) in [
-        (["NVIDIA_VISIBLE_DEVICES=0", "NVIDIA_VISIBLE_DEVICES=1"], "1"),
+        (
+            ["NVIDIA_VISIBLE_DEVICES=0", "NVIDIA_VISIBLE_DEVICES=1"],
+            "1",
+        ),
         (["NVIDIA_VISIBLE_DEVICES=0", "NVIDIA_VISIBLE_DEVICES="], ""),
-        (["NVIDIA_VISIBLE_DEVICES=all", "NVIDIA_VISIBLE_DEVICES=void"], ""),
-        (["NVIDIA_VISIBLE_DEVICES=void", "NVIDIA_VISIBLE_DEVICES=0"], "0"),
+        (
+            ["NVIDIA_VISIBLE_DEVICES=all", "NVIDIA_VISIBLE_DEVICES=void"],
+            "",
+        ),
+        (
+            ["NVIDIA_VISIBLE_DEVICES=void", "NVIDIA_VISIBLE_DEVICES=0"],
+            "0",
+        ),
     ] {
         gives(&shim, &config(&variables), names);
     }
@@ -152,11 +159,23 @@ fn swarm() {
         ("", &["DOCKER_RESOURCE_GPUS=1"][..], ""),
         ("", &["DOCKER_RESOURCE_GPUS=1", VISIBLE], "3"),
         ("DOCKER_RESOURCE_GPUS", &["DOCKER_RESOURCE_GPUS=1"], "1"),
-        ("DOCKER_RESOURCE_GPUS", &["DOCKER_RESOURCE_GPUS=1", VISIBLE], "1"),
+        (
+            "DOCKER_RESOURCE_GPUS",
+            &["DOCKER_RESOURCE_GPUS=1", VISIBLE],
+            "1",
+        ),
         ("DOCKER_RESOURCE_GPUS", &["DOCKER_RESOURCE_GPUS=1,2"], "1 2"),
         ("DOCKER_RESOURCE_GPUS", &["DOCKER_RESOURCE_GPUS="], ""),
-        ("DOCKER_RESOURCE_GPUS", &["DOCKER_RESOURCE_GPUS= ", VISIBLE], ""),
-        ("DOCKER_RESOURCE_GPUS", &["DOCKER_RESOURCE_GPUS=void", VISIBLE], ""),
+        (
+            "DOCKER_RESOURCE_GPUS",
+            &["DOCKER_RESOURCE_GPUS= ", VISIBLE],
+            "",
+        ),
+        (
+            "DOCKER_RESOURCE_GPUS",
+            &["DOCKER_RESOURCE_GPUS=void", VISIBLE],
+            "",
+        ),
         ("DOCKER_RESOURCE_GPUS", &["OTHER=1", VISIBLE], "3"),
         ("DOCKER_RESOURCE_GPUS", &["OTHER=1"], ""),
         ("A,B", &["A=0", "B=1"], "0 1"),

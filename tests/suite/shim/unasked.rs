@@ -20,7 +20,14 @@ fn config_json_stays_as_it_is() {
     let shim = Shim::new();
     let deep = format!("{{\"x\":{}{}}}", "[".repeat(100_000), "]".repeat(100_000));
     let long = format!("{{\"x\":[{}1]}}", "123456789,".repeat(500_000));
-    for text in [ODD, "{}", " {}\n", &deep, &long, "{\"process\":{\"env\":null}}"] {
+    for text in [
+        ODD,
+        "{}",
+        " {}\n",
+        &deep,
+        &long,
+        "{\"process\":{\"env\":null}}",
+    ] {
         shim.file("bundle/config.json", text);
         let before = snapshot(&shim.at("bundle"));
         let outcome = shim.create();
@@ -43,7 +50,15 @@ fn a_bundle_that_is_read_only() {
     let script = format!(
         "set -e; mount --bind '{bundle}' '{bundle}'; mount -o remount,bind,ro '{bundle}'; exec \"$@\""
     );
-    let before = words(&["unshare", "--mount", "--propagation=private", "sh", "-c", &script, "sh"]);
+    let before = words(&[
+        "unshare",
+        "--mount",
+        "--propagation=private",
+        "sh",
+        "-c",
+        &script,
+        "sh",
+    ]);
     for variables in [&[][..], &["NVIDIA_VISIBLE_DEVICES=void"]] {
         shim.variables(variables);
         let outcome = shim.create_in(&before);
@@ -79,12 +94,17 @@ fn the_hook_of_nvidia_is_cut_out() {
             for asks in [true, false] {
                 let shim = Shim::new();
                 shim.spec("etc/gpu.json", &spec("nvidia.com/gpu", &["0"]));
-                let mut config = config(if asks { &["NVIDIA_VISIBLE_DEVICES=0"] } else { &[] });
+                let mut config = config(if asks {
+                    &["NVIDIA_VISIBLE_DEVICES=0"]
+                } else {
+                    &[]
+                });
                 let other = |number| json!({"path": format!("/bin/{number}"), "args": ["a", "b"]});
                 for number in 0..others {
                     push(&mut config["hooks"]["prestart"], other(number));
                     if number == 0 {
-                        let hook = json!({"path": path, "args": [path, "prestart"], "env": ["A=1"]});
+                        let hook =
+                            json!({"path": path, "args": [path, "prestart"], "env": ["A=1"]});
                         push(&mut config["hooks"]["prestart"], hook);
                     }
                 }
