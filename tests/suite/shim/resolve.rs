@@ -266,7 +266,6 @@ fn names_that_nobody_knows() {
     ] {
         assert!(message.contains(part), "{part}: {message}");
     }
-    assert!(!message.contains("gpu=0"), "{message}");
     assert!(!message.contains('\n'), "{message}");
 }
 
@@ -317,10 +316,7 @@ fn a_node_that_is_not_there() {
             "/dev/nope-of-no-host",
             json!({"path": "/dev/nvidia0", "hostPath": "/dev/nope-of-no-host"}),
         ),
-        (
-            "/dev/nope-of-no-host",
-            json!({"path": "/dev/nope-of-no-host"}),
-        ),
+        ("/dev/nvidia77", json!({"path": "/dev/nvidia77"})),
         (
             "/etc/passwd",
             json!({"path": "/dev/nvidia0", "hostPath": "/etc/passwd"}),
