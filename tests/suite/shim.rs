@@ -2,6 +2,7 @@
 
 mod arguments;
 mod edit;
+mod engines;
 mod errors;
 mod forward;
 mod hook;
