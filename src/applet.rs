@@ -17,7 +17,8 @@ use crate::command::runtime::Runtime;
 use crate::command::system::System;
 use crate::diagnostics::{init, set_hook, set_level};
 use crate::hook::{Counts, Hook};
-use crate::names::{APPLETS, Applet, NVIDIA_CTK, lookup};
+use crate::names::{APPLETS, Applet, NVIDIA_CTK, lookup, program};
+use crate::shim;
 use crate::stdout::output;
 use crate::sys;
 
@@ -64,8 +65,12 @@ enum Command {
 
 /// Runs the applet that `argv` names and returns its exit code.
 pub fn run(mut argv: impl Iterator<Item = OsString>) -> ExitCode {
-    let applet = lookup(&argv.next().unwrap_or_default());
+    let argv0 = argv.next().unwrap_or_default();
     let words: Vec<OsString> = argv.collect();
+    if let Some(program) = program(&argv0) {
+        return shim::run(program, &words);
+    }
+    let applet = lookup(&argv0);
     let env = |name: &str| Some(std::env::var_os(name)?.to_string_lossy().into_owned());
     match normalise(&NvidiaCtk::get_args_info(), applet.path, &words, env) {
         Ok(line) => parse_and_run(applet, &line, &|counts| {

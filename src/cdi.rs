@@ -2,6 +2,7 @@
 //!
 //! Format: the Container Device Interface specification of the CNCF, versions 0.1.0 to 1.1.0.
 
+mod apply;
 mod decode;
 mod json;
 mod registry;
@@ -14,6 +15,7 @@ mod yaml;
 use std::ffi::OsStr;
 use std::path::Path;
 
+pub use apply::{apply, remove_nvidia_hook};
 pub use registry::{Registry, Shared, SpecFile, read_all, read_files};
 pub use simplify::simplify;
 pub use validate::{

@@ -21,7 +21,7 @@
 //!
 //! ```text
 //! main  applet  cli                                           argv to a command
-//!   hook/*  command/*                                         options, a straight line of calls, a report
+//!   hook/*  shim  command/*                                   options, a straight line of calls, a report
 //!     inventory  generate  sandbox                            what is found; what specs say; what is given up
 //!       driver  engine  cdi  config  hooks_dir  host  oci     one kind of file each
 //!         ldcache  rootfs                                     caches; files below a root
@@ -87,6 +87,7 @@ pub mod oci;
 mod printable;
 pub mod rootfs;
 pub mod sandbox;
+mod shim;
 mod spelling;
 mod stdout;
 pub mod sys;

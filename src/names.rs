@@ -17,6 +17,26 @@ pub(crate) const NVIDIA_CTK: Applet = Applet {
     path: &[],
 };
 
+/// A program that reads its words by itself.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Program {
+    /// The OCI runtime that gives containers what CDI specs say.
+    Runtime,
+    /// The hook whose name Docker looks for.
+    RuntimeHook,
+}
+
+/// The only name that is not installed unless that is asked for: it changes what Docker does.
+pub const RUNTIME_HOOK: &str = "nvidia-container-runtime-hook";
+
+/// The names of programs. The names with a mode in them do the same as the one without.
+pub const PROGRAMS: &[(&str, Program)] = &[
+    ("nvidia-container-runtime", Program::Runtime),
+    ("nvidia-container-runtime.cdi", Program::Runtime),
+    ("nvidia-container-runtime.legacy", Program::Runtime),
+    (RUNTIME_HOOK, Program::RuntimeHook),
+];
+
 /// All applets.
 pub const APPLETS: &[Applet] = &[
     NVIDIA_CTK,
@@ -62,18 +82,30 @@ pub const APPLETS: &[Applet] = &[
     },
 ];
 
-/// The applet that `argv[0]` names; login shells put a dash before it, the toolkit's installer a `.real` behind.
+/// The program that `argv[0]` names, if it names one.
+pub(crate) fn program(argv0: &OsStr) -> Option<Program> {
+    let name = basename(argv0);
+    let mut programs = PROGRAMS.iter();
+    programs
+        .find(|(it, _)| *it == name)
+        .map(|(_, program)| *program)
+}
+
+/// The applet that `argv[0]` names.
 pub(crate) fn lookup(argv0: &OsStr) -> &'static Applet {
-    let name = Path::new(argv0)
-        .file_name()
-        .and_then(OsStr::to_str)
-        .unwrap_or_default();
-    let name = name.strip_prefix('-').unwrap_or(name);
-    let name = name.strip_suffix(".real").unwrap_or(name);
+    let name = basename(argv0);
     APPLETS
         .iter()
         .find(|applet| applet.name == name)
         .unwrap_or(&NVIDIA_CTK)
+}
+
+/// The name without what login shells put before it, a dash, and the toolkit's installer behind, `.real`.
+fn basename(argv0: &OsStr) -> &str {
+    let name = Path::new(argv0).file_name().and_then(OsStr::to_str);
+    let name = name.unwrap_or_default();
+    let name = name.strip_prefix('-').unwrap_or(name);
+    name.strip_suffix(".real").unwrap_or(name)
 }
 
 #[cfg(test)]

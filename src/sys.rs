@@ -4,8 +4,9 @@
 
 use std::fs::File;
 use std::io;
-use std::ptr::null_mut;
+use std::ptr::{null, null_mut};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use memmap2::Mmap;
 use nix::errno::Errno;
@@ -116,4 +117,47 @@ pub fn fork() -> nix::Result<Option<Pid>> {
         ForkResult::Parent { child } => Ok(Some(child)),
         ForkResult::Child => Ok(None),
     }
+}
+
+/// Whether SIGPIPE was ignored when this process began: Rust's own start ignores it before `main`.
+static IGNORES_SIGPIPE: AtomicBool = AtomicBool::new(false);
+
+/// Called by the C library before Rust's own start.
+#[used]
+#[unsafe(link_section = ".init_array")]
+static REMEMBER_SIGPIPE: extern "C" fn() = remember_sigpipe;
+
+extern "C" fn remember_sigpipe() {
+    // SAFETY: all that is zero is a value of this struct, and the pointer is valid during the call.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        if libc::sigaction(libc::SIGPIPE, null(), &raw mut action) == 0 {
+            IGNORES_SIGPIPE.store(action.sa_sigaction == libc::SIG_IGN, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Does something while a signal is ignored.
+pub fn without_signal<T>(signal: Signal, work: impl FnOnce() -> T) -> T {
+    let ignore = SigAction::new(SigHandler::SigIgn, SaFlags::empty(), SigSet::empty());
+    // SAFETY: no handler of this process is called by it.
+    let before = unsafe { sigaction(signal, &ignore) };
+    let done = work();
+    if let Ok(before) = before {
+        // SAFETY: as it was before.
+        let _ = unsafe { sigaction(signal, &before) };
+    }
+    done
+}
+
+/// Gives SIGPIPE the meaning that it had when this process began, for a program that takes its place.
+pub fn restore_signals() {
+    let handler = if IGNORES_SIGPIPE.load(Ordering::Relaxed) {
+        SigHandler::SigIgn
+    } else {
+        SigHandler::SigDfl
+    };
+    let action = SigAction::new(handler, SaFlags::empty(), SigSet::empty());
+    // SAFETY: no handler of this process is called by it.
+    let _ = unsafe { sigaction(Signal::SIGPIPE, &action) };
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::spec::Spec;
@@ -66,10 +67,10 @@ pub fn read_files(root: &Root, paths: &[PathBuf]) -> Vec<SpecFile> {
     paths.iter().map(|path| reader.read(path.clone())).collect()
 }
 
+/// As Go's library sees it, to which `.json` has an extension as well.
 fn is_spec_name(name: &OsStr) -> bool {
-    Path::new(name)
-        .extension()
-        .is_some_and(|extension| extension == "yaml" || extension == "json")
+    let name = name.as_bytes();
+    name.ends_with(b".yaml") || name.ends_with(b".json")
 }
 
 /// Reads specs, and no more than a host needs.

@@ -20,6 +20,10 @@ const HOOKS_DIRECTORY: &str = hooks_dir::DIRECTORIES[0];
 /// Put this program, its links and the hooks.d files in place. A second run changes nothing.
 #[derive(FromArgs, ArgsInfo)]
 #[argh(subcommand, name = "install", help_triggers("-h", "--help"))]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "argh wants one for each switch"
+)]
 pub struct Install {
     /// root directory of the system to install into (default: /)
     #[argh(option, arg_name = "dir", default = "String::from(\"/\")")]
@@ -33,6 +37,10 @@ pub struct Install {
     /// directory of the hooks.d files (default: /usr/share/containers/oci/hooks.d)
     #[argh(option, arg_name = "dir", default = "String::from(HOOKS_DIRECTORY)")]
     pub hooksdir: String,
+    /// install the name nvidia-container-runtime-hook as well, without which Docker before 29.2 refuses --gpus; from that release on
+    /// leave it out
+    #[argh(switch)]
+    pub with_runtime_hook: bool,
     /// tell what would be done, and do nothing
     #[argh(switch)]
     pub dry_run: bool,
@@ -103,7 +111,7 @@ impl Install {
         let system = System::open(&self.root, self.dry_run)?;
         let layout = Layout::new(&system.root, &self.bindir, &self.libexecdir, &self.hooksdir)?;
         system.install_program(&layout.program(), &program)?;
-        for (link, target) in layout.links() {
+        for (link, target) in layout.links(self.with_runtime_hook) {
             system.install_link(&link, &target)?;
         }
         for (path, text) in layout.hooks() {
@@ -136,7 +144,7 @@ impl Uninstall {
         for (path, text) in layout.hooks() {
             system.remove_hook(&path, &text)?;
         }
-        for (link, target) in layout.links() {
+        for (link, target) in layout.links(true) {
             system.remove_link(&link, &target)?;
         }
         system.remove_program(&layout.program())

@@ -3,6 +3,8 @@
 //! `serde_json` says what is valid and where each value lies; only the bytes of the member that changes, and the comma that
 //! it needs, are touched. Order, indent, line ends and the spelling of numbers and strings stay.
 
+pub mod edit;
+pub mod scan;
 mod style;
 
 use std::fmt;

@@ -1,9 +1,13 @@
 //! The kernel modules.
 
+use std::path::Path;
+
 use super::tree::Tree;
 use crate::cuda::is_driver_version;
+use crate::rootfs::Root;
 
 const VERSION: &str = "/proc/driver/nvidia/version";
+const MAX_VERSION: u64 = 64 << 10;
 
 /// The driver's modules, the one that drives the GPUs first; on Jetson that is the last one.
 const MODULES: [&str; 7] = [
@@ -32,6 +36,13 @@ pub struct Module {
     pub name: &'static str,
     /// Its version, if it tells one.
     pub version: Option<String>,
+}
+
+/// The version of the driver that is loaded.
+#[must_use]
+pub fn version(host: &Root) -> Option<String> {
+    let bytes = host.read(Path::new(VERSION), MAX_VERSION).ok()?;
+    Some(parse_version(&String::from_utf8_lossy(&bytes))?.version)
 }
 
 pub(super) fn read(host: &Tree<'_>) -> Option<KernelModule> {

@@ -26,6 +26,8 @@ pub struct Metadata {
     pub id: FileId,
     /// The major and the minor number of a character device.
     pub device_number: Option<(u64, u64)>,
+    /// What mknod(1) makes it with: `b`, `c` or `p`, and the major and the minor number. None for what is another kind of file.
+    pub node: Option<(&'static str, u64, u64)>,
     /// When its content changed, in seconds and nanoseconds.
     pub modified: (i64, i64),
     /// When its content or anything else of it changed.
@@ -99,7 +101,7 @@ impl Metadata {
 
     fn from_stat(stat: &FileStat) -> Self {
         let kind = Kind::of_mode(stat.st_mode);
-        let device_number = || (major(stat.st_rdev), minor(stat.st_rdev));
+        let (major, minor) = (major(stat.st_rdev), minor(stat.st_rdev));
         Self {
             kind,
             mode: Mode::from_bits_truncate(stat.st_mode),
@@ -110,7 +112,8 @@ impl Metadata {
                 device: stat.st_dev,
                 inode: stat.st_ino,
             },
-            device_number: (kind == Kind::CharacterDevice).then(device_number),
+            device_number: (kind == Kind::CharacterDevice).then_some((major, minor)),
+            node: node_type(stat.st_mode).map(|letter| (letter, major, minor)),
             modified: (stat.st_mtime, stat.st_mtime_nsec),
             changed: (stat.st_ctime, stat.st_ctime_nsec),
         }
@@ -128,6 +131,16 @@ impl FileId {
 impl Hash for FileVersion {
     fn hash<H: Hasher>(&self, state: &mut H) {
         (self.id.inode, self.size, self.modified, self.changed).hash(state);
+    }
+}
+
+/// The letter that mknod(1) has for a device or a FIFO.
+fn node_type(mode: u32) -> Option<&'static str> {
+    match SFlag::from_bits_truncate(mode & SFlag::S_IFMT.bits()) {
+        SFlag::S_IFBLK => Some("b"),
+        SFlag::S_IFCHR => Some("c"),
+        SFlag::S_IFIFO => Some("p"),
+        _ => None,
     }
 }
 

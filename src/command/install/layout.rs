@@ -5,7 +5,7 @@ use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Result, ensure};
 
-use crate::names::APPLETS;
+use crate::names::{APPLETS, PROGRAMS, RUNTIME_HOOK};
 use crate::rootfs::Root;
 
 /// Where the hooks.d files of the source tree say that the hooks are.
@@ -61,12 +61,17 @@ impl Layout {
         self.bin.join(PROGRAM)
     }
 
-    /// Each link and its relative target.
-    pub(super) fn links(&self) -> impl Iterator<Item = (PathBuf, PathBuf)> {
+    /// Each link and its relative target; with the name of the runtime's hook only where that is wanted.
+    pub(super) fn links(&self, has_runtime_hook: bool) -> impl Iterator<Item = (PathBuf, PathBuf)> {
         let target = relative(&self.real_libexec, &self.program());
-        let in_bin = (self.bin.join(CDI_HOOK), PROGRAM.into());
+        let programs = PROGRAMS.iter().map(|(name, _)| *name);
+        let programs = programs.filter(move |name| has_runtime_hook || *name != RUNTIME_HOOK);
+        let in_bin = |name| (self.bin.join(name), PathBuf::from(PROGRAM));
         let in_libexec = move |name| (self.libexec.join(name), target.clone());
-        once(in_bin).chain(names_in_libexec().map(in_libexec))
+        let in_libexec = names_in_libexec().map(in_libexec);
+        once(in_bin(CDI_HOOK))
+            .chain(in_libexec)
+            .chain(programs.map(in_bin))
     }
 
     /// Whether CDI specs call the program by this path.
@@ -140,7 +145,7 @@ mod tests {
                 PathBuf::from(file["hook"]["path"].as_str().unwrap())
             })
             .collect();
-        let links: Vec<_> = layout.links().map(|(link, _)| link).collect();
+        let links: Vec<_> = layout.links(true).map(|(link, _)| link).collect();
         assert_eq!(called, links[1..=HOOKS.len()]);
         assert!(Layout::new(&root, "usr/bin", "/a", "/b").is_err());
         assert!(Layout::new(&root, "/usr/../bin", "/a", "/b").is_err());

@@ -1,0 +1,124 @@
+//! A `config.json` that is being changed.
+
+use std::borrow::Cow;
+
+use anyhow::{Context, Result, anyhow};
+use serde_json::Value as Tree;
+
+use super::same::same;
+use crate::document::json::edit::{Change, Edits, Entry, List};
+use crate::document::json::scan::Value;
+
+/// A text, what is there, and what shall be.
+pub(super) struct Config<'t, 'p> {
+    text: &'t [u8],
+    object: Value<'t>,
+    members: Vec<(Cow<'t, str>, Value<'t>)>,
+    changes: Vec<Change<'p>>,
+}
+
+impl<'t, 'p> Config<'t, 'p> {
+    /// Refuses what is not a JSON object.
+    pub(super) fn read(text: &'t [u8]) -> Result<Self> {
+        let object = Value::of(text).filter(|it| it.is_object());
+        let object = object.context("config.json is not a JSON object")?;
+        Ok(Self {
+            text,
+            object,
+            members: object.members().collect(),
+            changes: Vec::new(),
+        })
+    }
+
+    /// What lies at `path`.
+    pub(super) fn at(&self, path: &[&str]) -> Option<Value<'t>> {
+        let (first, rest) = path.split_first()?;
+        let mut members = self.members.iter().rev();
+        let (_, value) = members.find(|(name, _)| name == first)?;
+        value.at(rest)
+    }
+
+    /// The array at `path`, which may be missing. Refuses what is not one.
+    pub(super) fn list(&self, path: &[&str]) -> Result<List<'t>> {
+        List::of(self.at(path))
+            .with_context(|| format!("config.json: {} is not an array", path.join(".")))
+    }
+
+    /// Makes `text` the value at `path`, if there is one.
+    pub(super) fn change(&mut self, path: &'p [&'p str], text: Option<Vec<u8>>) {
+        self.changes.extend(text.map(|text| Change { path, text }));
+    }
+
+    /// Makes `value` what stands at `path`, if it is not already.
+    pub(super) fn set(&mut self, path: &'p [&'p str], value: &Tree) {
+        if !same(self.at(path), Some(value)) {
+            self.change(path, Some(value.to_string().into_bytes()));
+        }
+    }
+
+    /// Keeps of the array at `path` what `stays`, by index and value, and appends each wanted item that is not there, as `serves`
+    /// has it.
+    pub(super) fn append(
+        &mut self,
+        path: &'p [&'p str],
+        wanted: impl IntoIterator<Item = Tree>,
+        stays: impl Fn(usize, Value<'_>) -> bool,
+        serves: impl Fn(Value<'_>, &Tree) -> bool,
+    ) -> Result<()> {
+        let list = self.list(path)?;
+        let kept = list.items().iter().enumerate();
+        let kept: Vec<_> = kept.filter(|(index, item)| stays(*index, **item)).collect();
+        let mut added: Vec<Tree> = Vec::new();
+        for item in wanted {
+            if !added.contains(&item) && !kept.iter().any(|(_, it)| serves(**it, &item)) {
+                added.push(item);
+            }
+        }
+        let kept = kept.into_iter().map(|(index, _)| Entry::Kept(index));
+        let added = added.iter().map(|it| Entry::New(it.to_string()));
+        self.change(path, list.with(&kept.chain(added).collect::<Vec<_>>()));
+        Ok(())
+    }
+
+    /// Puts each wanted item in the place of the first of its name in the array at `path`, or at the end. Of each name one is left,
+    /// as it is written if it serves.
+    pub(super) fn merge<T>(
+        &mut self,
+        path: &'p [&'p str],
+        wanted: &[T],
+        has_name: impl Fn(Value<'_>, &T) -> bool,
+        serves: impl Fn(Value<'_>, &T) -> bool,
+        tree: impl Fn(&T) -> Tree,
+    ) -> Result<()> {
+        let list = self.list(path)?;
+        let mut entries = Vec::new();
+        let mut left: Vec<&T> = wanted.iter().collect();
+        for (index, item) in list.items().iter().enumerate() {
+            if !wanted.iter().any(|it| has_name(*item, it)) {
+                entries.push(Entry::Kept(index));
+            } else if let Some(position) = left.iter().position(|it| has_name(*item, it)) {
+                let found = left.remove(position);
+                entries.push(if serves(*item, found) {
+                    Entry::Kept(index)
+                } else {
+                    Entry::Changed(index, tree(found).to_string())
+                });
+            }
+        }
+        entries.extend(left.iter().map(|it| Entry::New(tree(it).to_string())));
+        self.change(path, list.with(&entries));
+        Ok(())
+    }
+
+    /// The text with the changes; none if there are none.
+    pub(super) fn finish(self) -> Result<Option<Vec<u8>>> {
+        if self.changes.is_empty() {
+            return Ok(None);
+        }
+        let mut edits = Edits::default();
+        edits
+            .set(self.object, self.changes)
+            .map_err(|name| anyhow!("config.json: {name} is not an object"))?;
+        Ok(Some(edits.apply(self.text)))
+    }
+}

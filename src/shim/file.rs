@@ -1,0 +1,117 @@
+//! The config.json of a bundle: read once, and replaced where it changes.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use nix::errno::Errno;
+use nix::sys::signal::Signal;
+
+use crate::sys;
+
+/// Largest configuration of a container that is read. Kubernetes' are below 1 MiB.
+pub(super) const MAX_CONFIG: u64 = 64 << 20;
+/// Where a file may not be renamed that may be written: it is a mount, or its directory is not the caller's.
+const IN_PLACE: [Errno; 3] = [Errno::EBUSY, Errno::EACCES, Errno::EPERM];
+
+/// Reads a regular file of the admin or the engine, in few calls. Refuses anything else without waiting for it, and more than
+/// `limit` bytes.
+#[expect(clippy::disallowed_methods, reason = "the runtime's own file")]
+pub(super) fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    let mut options = OpenOptions::new();
+    options.read(true);
+    options.custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY);
+    let file = options.open(path)?;
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Err(io::Error::other("it is no regular file"));
+    }
+    if metadata.len() > limit {
+        return Err(io::Error::other(format!("it has more than {limit} bytes")));
+    }
+    // Files of /proc have no size.
+    let size = if metadata.len() == 0 {
+        limit
+    } else {
+        metadata.len()
+    };
+    let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0));
+    file.take(size).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Makes `bytes` the content of the file, with its owner and mode. It is never half written, but where only its content may change.
+pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
+    // A limit of the size of files is an error like a full disk, and no reason to die.
+    let replaced = sys::without_signal(Signal::SIGXFSZ, || match replace_whole(path, bytes) {
+        Err(err) if is_refused(&err) => overwrite(path, bytes),
+        replaced => replaced,
+    });
+    replaced.with_context(|| format!("cannot write {}", path.display()))
+}
+
+#[expect(clippy::disallowed_methods, reason = "the runtime's own file")]
+fn replace_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    // A link stays one.
+    let path = fs::canonicalize(path)?;
+    let new = temporary(&path);
+    let made = make(&path, &new, bytes).and_then(|()| fs::rename(&new, &path));
+    if made.is_err() {
+        let _ = fs::remove_file(&new);
+    }
+    made
+}
+
+#[expect(clippy::disallowed_methods, reason = "the runtime's own file")]
+fn make(path: &Path, new: &Path, bytes: &[u8]) -> io::Result<()> {
+    let old = fs::metadata(path)?;
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(new)?;
+    file.write_all(bytes)?;
+    let metadata = file.metadata()?;
+    if (metadata.uid(), metadata.gid()) != (old.uid(), old.gid()) {
+        fchown(&file, Some(old.uid()), Some(old.gid()))?;
+    }
+    file.set_permissions(fs::Permissions::from_mode(old.mode() & 0o7777))
+}
+
+/// Writes what is longer first, so that a full disk leaves the old content.
+#[expect(clippy::disallowed_methods, reason = "the runtime's own file")]
+fn overwrite(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file: File = OpenOptions::new().read(true).write(true).open(path)?;
+    let mut old = Vec::new();
+    (&mut file).take(MAX_CONFIG).read_to_end(&mut old)?;
+    let grow = |file: &File| {
+        nix::fcntl::fallocate(
+            file,
+            nix::fcntl::FallocateFlags::empty(),
+            0,
+            i64::try_from(bytes.len()).unwrap_or(i64::MAX),
+        )
+    };
+    match grow(&file) {
+        Err(Errno::EOPNOTSUPP | Errno::ENOSYS) | Ok(()) => {}
+        Err(errno) => {
+            file.set_len(u64::try_from(old.len()).unwrap_or(u64::MAX))?;
+            return Err(errno.into());
+        }
+    }
+    io::Seek::rewind(&mut file)?;
+    file.write_all(bytes)?;
+    file.set_len(u64::try_from(bytes.len()).unwrap_or(u64::MAX))
+}
+
+fn is_refused(err: &io::Error) -> bool {
+    let errno = err.raw_os_error().map(Errno::from_raw);
+    errno.is_some_and(|it| IN_PLACE.contains(&it))
+}
+
+fn temporary(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!(".{name}.{}.nvidia-ctk", std::process::id()))
+}

@@ -1,0 +1,263 @@
+//! Which devices a container asks for.
+//!
+//! Who asks louder counts: annotations, then mounts, then the variables that a swarm uses, then `NVIDIA_VISIBLE_DEVICES`. The
+//! toolkit's documentation of its runtime says what values mean.
+
+use std::borrow::Cow;
+use std::path::{Component, Path, PathBuf};
+
+use super::settings::Settings;
+use crate::cdi::{is_device_name, is_kind_part};
+use crate::document::json::scan::Value;
+
+const VISIBLE: &str = "NVIDIA_VISIBLE_DEVICES";
+const CHANNELS: &str = "NVIDIA_IMEX_CHANNELS";
+/// Variables that ask for nodes beside GPUs with the value `enabled`, and the generator's modes for them.
+const BESIDE: [(&str, &str); 4] = [
+    ("NVIDIA_GDS", "gds"),
+    ("NVIDIA_MOFED", "mofed"),
+    ("NVIDIA_GDRCOPY", "gdrcopy"),
+    ("NVIDIA_NVSWITCH", "nvswitch"),
+];
+const ENABLED: &str = "enabled";
+/// The destinations of mounts that name devices.
+const MOUNTS: &str = "/var/run/nvidia-container-devices";
+const NULL: &str = "/dev/null";
+const ALL: &str = "all";
+const NONE: &str = "none";
+const VOID: &str = "void";
+const PRIVILEGE: &str = "CAP_SYS_ADMIN";
+
+/// What a container asks for.
+#[derive(Default, Debug, PartialEq, Eq)]
+pub(super) struct Request {
+    /// The devices, each of them once.
+    pub(super) devices: Vec<Device>,
+    /// Channels of IMEX.
+    pub(super) channels: Vec<String>,
+    /// Modes of the generator for nodes beside GPUs.
+    pub(super) beside: Vec<&'static str>,
+    /// Variables that ask for devices, and do not count in an unprivileged container.
+    pub(super) ignored: Vec<String>,
+}
+
+/// A device by its name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Device {
+    /// `vendor/class=name`
+    Qualified(String),
+    /// An index, a UUID, or `all`.
+    Plain(String),
+}
+
+/// The parts of a config.json that say it.
+struct Container<'t> {
+    variables: Vec<(Cow<'t, str>, Cow<'t, str>)>,
+    is_privileged: bool,
+    mounts: Vec<(Cow<'t, str>, Cow<'t, str>)>,
+    annotations: Vec<(Cow<'t, str>, Cow<'t, str>)>,
+}
+
+impl Request {
+    /// Reads it from a config.json. A name that can be none is an error.
+    pub(super) fn of(config: Value<'_>, settings: &Settings) -> Result<Self, String> {
+        let container = Container::of(config);
+        let mut request = Self::default();
+        let by_annotations = container.by_annotations(settings);
+        let by_mounts = container.by_mounts(settings);
+        let names = if !by_annotations.is_empty() {
+            by_annotations
+        } else if !by_mounts.is_empty() {
+            by_mounts
+        } else {
+            container.by_variables(settings, &mut request.ignored)
+        };
+        for name in names {
+            let device = Device::parse(&name)?;
+            if !request.devices.contains(&device) {
+                request.devices.push(device);
+            }
+        }
+        if !request.devices.is_empty() {
+            if settings.gives_channels && container.variables_count(settings) {
+                request.channels = values(container.variable(CHANNELS).unwrap_or_default());
+                request.channels.retain(|it| it != ALL && it != NONE);
+            }
+            let is_enabled = |name| container.variable(name) == Some(ENABLED);
+            let beside = BESIDE.iter().filter(|(name, _)| is_enabled(name));
+            request.beside = beside.map(|(_, mode)| *mode).collect();
+        }
+        Ok(request)
+    }
+}
+
+impl<'t> Container<'t> {
+    fn of(config: Value<'t>) -> Self {
+        let list = |path: &[&str]| config.at(path).into_iter().flat_map(Value::items);
+        let member =
+            |value: Value<'t>, name| value.member(name).and_then(Value::text).unwrap_or_default();
+        let variables = list(&["process", "env"]).filter_map(Value::text);
+        let capabilities = list(&["process", "capabilities", "bounding"]);
+        let old = list(&["process", "capabilities"]);
+        let mut capabilities = capabilities.chain(old).filter_map(Value::text);
+        let annotations = config
+            .at(&["annotations"])
+            .into_iter()
+            .flat_map(Value::members);
+        Self {
+            is_privileged: capabilities.any(|it| it == PRIVILEGE),
+            variables: variables.filter_map(split).collect(),
+            mounts: list(&["mounts"])
+                .map(|it| (member(it, "source"), member(it, "destination")))
+                .collect(),
+            annotations: annotations
+                .filter_map(|(key, value)| Some((key, value.text()?)))
+                .collect(),
+        }
+    }
+
+    /// The value of a variable: that of the last one of the name.
+    fn variable(&self, name: &str) -> Option<&str> {
+        let mut variables = self.variables.iter().rev();
+        variables
+            .find(|(it, _)| it == name)
+            .map(|(_, value)| value.as_ref())
+    }
+
+    fn by_annotations(&self, settings: &Settings) -> Vec<String> {
+        let is_meant = |key: &str| {
+            settings
+                .annotation_prefixes
+                .iter()
+                .any(|it| !it.is_empty() && key.starts_with(it))
+        };
+        let mut annotations: Vec<_> = self
+            .annotations
+            .iter()
+            .filter(|(key, _)| is_meant(key))
+            .collect();
+        annotations.sort();
+        let values = annotations.iter().flat_map(|(_, value)| split_list(value));
+        values.map(str::to_owned).collect()
+    }
+
+    fn by_mounts(&self, settings: &Settings) -> Vec<String> {
+        if !settings.accepts_mounts {
+            return Vec::new();
+        }
+        let mounts = self
+            .mounts
+            .iter()
+            .filter(|(source, _)| clean(source) == Path::new(NULL));
+        let names = mounts.filter_map(|(_, destination)| {
+            let name = clean(destination);
+            let name = name.strip_prefix(MOUNTS).ok()?.to_str()?.to_owned();
+            match name.split_once('/') {
+                Some(("imex", _)) => None,
+                Some(("cdi", rest)) => qualified(rest),
+                _ => Some(name).filter(|it| !it.is_empty()),
+            }
+        });
+        names.collect()
+    }
+
+    fn by_variables(&self, settings: &Settings, ignored: &mut Vec<String>) -> Vec<String> {
+        let swarm = settings
+            .swarm
+            .iter()
+            .filter(|it| self.variable(it).is_some());
+        let mut names: Vec<_> = swarm.map(String::as_str).collect();
+        if names.is_empty() {
+            names.push(VISIBLE);
+        }
+        let value = |name: &&str| match self.variable(name) {
+            Some(value) => value,
+            None if *name == VISIBLE && self.is_legacy() => ALL,
+            None => "",
+        };
+        let list: Vec<_> = names.iter().map(value).collect();
+        let values = values(&list.join(","));
+        if values.is_empty() || self.variables_count(settings) {
+            return values;
+        }
+        ignored.extend(names.into_iter().map(str::to_owned));
+        Vec::new()
+    }
+
+    fn variables_count(&self, settings: &Settings) -> bool {
+        self.is_privileged || settings.accepts_variables
+    }
+
+    /// Images of CUDA before 9.1 ask for all GPUs by being such an image.
+    fn is_legacy(&self) -> bool {
+        let has = |name| self.variable(name).is_some_and(|value| !value.is_empty());
+        has("CUDA_VERSION") && !has("NVIDIA_REQUIRE_CUDA")
+    }
+}
+
+impl Device {
+    fn parse(name: &str) -> Result<Self, String> {
+        if !name.contains(['/', '=']) || name.starts_with("MIG-GPU-") {
+            return Ok(Self::Plain(name.to_owned()));
+        }
+        let parts = || {
+            let (kind, device) = name.split_once('=')?;
+            let (vendor, class) = kind.split_once('/')?;
+            (is_kind_part(vendor) && is_kind_part(class) && is_device_name(device)).then_some(())
+        };
+        parts().ok_or_else(|| {
+            format!("the container asks for the device \"{name}\", which is no name of one")
+        })?;
+        Ok(Self::Qualified(name.to_owned()))
+    }
+}
+
+fn split(variable: Cow<'_, str>) -> Option<(Cow<'_, str>, Cow<'_, str>)> {
+    Some(match variable {
+        Cow::Borrowed(text) => text
+            .split_once('=')
+            .map(|(name, value)| (name.into(), value.into()))?,
+        Cow::Owned(text) => text
+            .split_once('=')
+            .map(|(name, value)| (name.to_owned().into(), value.to_owned().into()))?,
+    })
+}
+
+fn split_list(text: &str) -> impl Iterator<Item = &str> {
+    text.split(',').map(str::trim).filter(|it| !it.is_empty())
+}
+
+/// The elements of a list; `all` and `none` count for the whole list, whichever comes first, and `void` is no request.
+fn values(text: &str) -> Vec<String> {
+    let items: Vec<_> = split_list(text).collect();
+    if items.contains(&VOID) {
+        return Vec::new();
+    }
+    match items.iter().find(|it| [ALL, NONE].contains(it)) {
+        Some(&NONE) => Vec::new(),
+        Some(_) => vec![ALL.to_owned()],
+        None => items.into_iter().map(str::to_owned).collect(),
+    }
+}
+
+/// `V/C=N` of `V/C/N`, or of itself.
+fn qualified(name: &str) -> Option<String> {
+    let (vendor, rest) = name.split_once('/')?;
+    let (class, device) = rest.split_once(['/', '='])?;
+    Some(format!("{vendor}/{class}={device}"))
+}
+
+/// The path without empty parts, `.` and `..`.
+fn clean(path: &str) -> PathBuf {
+    let mut clean = PathBuf::new();
+    for part in Path::new(path).components() {
+        match part {
+            Component::ParentDir => {
+                clean.pop();
+            }
+            Component::CurDir => {}
+            part => clean.push(part),
+        }
+    }
+    clean
+}

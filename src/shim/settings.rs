@@ -1,0 +1,174 @@
+//! What the toolkit's config.toml says of the runtime.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, anyhow, ensure};
+
+use super::file;
+use crate::document::toml::Document;
+use crate::rootfs::is_not_there;
+
+/// Largest file that is read.
+const MAX_SETTINGS: u64 = 1 << 20;
+const VARIABLE: &str = "NVIDIA_CTK_CONFIG_FILE_PATH";
+const XDG: &str = "XDG_CONFIG_HOME";
+const USUAL: &str = "/etc";
+/// All but the one for Jetson come to the same here.
+const MODES: [&str; 5] = ["auto", "cdi", "csv", "jit-cdi", "legacy"];
+/// The table of the runtime's keys.
+const RUNTIME: &str = "nvidia-container-runtime";
+const FILE: &str = "nvidia-container-runtime/config.toml";
+
+/// The settings. What a broken file does not say is as by default, and `broken` says what is wrong.
+#[expect(clippy::struct_excessive_bools, reason = "each is a key of the file")]
+pub(super) struct Settings {
+    /// The file.
+    pub(super) path: PathBuf,
+    /// What is wrong with it.
+    broken: Option<String>,
+    /// A file for errors, beside the engine's.
+    pub(super) debug: Option<PathBuf>,
+    /// Whether specs are built from Jetson's lists.
+    pub(super) uses_lists: bool,
+    /// Low-level runtimes, the best first.
+    pub(super) runtimes: Vec<String>,
+    /// Whether the variables of an unprivileged container count.
+    pub(super) accepts_variables: bool,
+    /// Whether mounts name devices.
+    pub(super) accepts_mounts: bool,
+    /// Variables that count before the usual one.
+    pub(super) swarm: Vec<String>,
+    /// How the keys of annotations begin that name devices.
+    pub(super) annotation_prefixes: Vec<String>,
+    /// The kind of devices that are named without one.
+    pub(super) default_kind: String,
+    /// Where specs are, lowest precedence first.
+    pub(super) spec_dirs: Vec<PathBuf>,
+    /// The driver's root.
+    pub(super) driver_root: Option<PathBuf>,
+    /// Whether channels of IMEX are given to containers.
+    pub(super) gives_channels: bool,
+    /// Whether a container's process gets the groups of nodes.
+    pub(super) adds_groups: bool,
+}
+
+impl Settings {
+    /// Reads the file; without it the defaults count.
+    pub(super) fn read() -> Self {
+        let path = path();
+        let mut settings = Self::new(path);
+        let read = match file::read(&settings.path, MAX_SETTINGS) {
+            Ok(bytes) => settings.set(&String::from_utf8_lossy(&bytes)),
+            Err(err) if is_not_there(&err) => Ok(()),
+            Err(err) => Err(err.into()),
+        };
+        // What was read before the fault counts.
+        settings.broken = read.err().map(|err: anyhow::Error| format!("{err:#}"));
+        settings
+    }
+
+    fn new(path: PathBuf) -> Self {
+        Self {
+            path,
+            broken: None,
+            debug: None,
+            uses_lists: false,
+            runtimes: vec!["runc".to_owned(), "crun".to_owned()],
+            accepts_variables: true,
+            accepts_mounts: false,
+            swarm: Vec::new(),
+            annotation_prefixes: vec!["cdi.k8s.io/".to_owned()],
+            default_kind: "nvidia.com/gpu".to_owned(),
+            spec_dirs: crate::cdi::DIRECTORIES.map(PathBuf::from).to_vec(),
+            driver_root: None,
+            gives_channels: true,
+            adds_groups: true,
+        }
+    }
+
+    /// Fails if the file is broken: what a container with GPUs is to get is not known then.
+    pub(super) fn whole(&self) -> Result<&Self> {
+        match &self.broken {
+            None => Ok(self),
+            Some(why) => Err(anyhow!(
+                "{}: {why}; 'nvidia-ctk config' shows it",
+                self.path.display()
+            )),
+        }
+    }
+
+    fn set(&mut self, text: &str) -> Result<()> {
+        let document = Document::parse(text)?;
+        let bool = |path: &[&str], value: &mut bool| -> Result<()> {
+            if let Some(item) = document.get(path)? {
+                *value = item
+                    .as_bool()
+                    .with_context(|| format!("{} is neither true nor false", path.join(".")))?;
+            }
+            Ok(())
+        };
+        let list = |path: &[&str]| -> Result<Option<Vec<String>>> {
+            let list = document.strings(path)?;
+            Ok(list.map(|it| it.into_iter().map(str::to_owned).collect()))
+        };
+        let text = |path: &[&str]| -> Result<Option<String>> {
+            let text = document.get_str(path)?.filter(|it| !it.is_empty());
+            Ok(text.map(str::to_owned))
+        };
+        let cdi = |key| [RUNTIME, "modes", "cdi", key];
+        if let Some(runtimes) = list(&[RUNTIME, "runtimes"])? {
+            self.runtimes = runtimes;
+        }
+        bool(
+            &["accept-nvidia-visible-devices-envvar-when-unprivileged"],
+            &mut self.accepts_variables,
+        )?;
+        bool(
+            &["accept-nvidia-visible-devices-as-volume-mounts"],
+            &mut self.accepts_mounts,
+        )?;
+        let mut ignores = false;
+        bool(&["features", "ignore-imex-channel-requests"], &mut ignores)?;
+        self.gives_channels = !ignores;
+        let mut leaves_out = false;
+        bool(
+            &["features", "no-additional-gids-for-device-nodes"],
+            &mut leaves_out,
+        )?;
+        self.adds_groups = !leaves_out;
+        if let Some(names) = text(&["swarm-resource"])? {
+            let names = names.split(',').map(str::trim).filter(|it| !it.is_empty());
+            self.swarm = names.map(str::to_owned).collect();
+        }
+        self.driver_root = text(&["nvidia-container-cli", "root"])?.map(PathBuf::from);
+        self.debug = text(&[RUNTIME, "debug"])?.map(PathBuf::from);
+        if let Some(mode) = text(&[RUNTIME, "mode"])? {
+            let is_known = MODES.contains(&mode.as_str());
+            ensure!(
+                is_known,
+                "{RUNTIME}.mode is \"{mode}\", and none of {}",
+                MODES.join(", ")
+            );
+            self.uses_lists = mode == "csv";
+        }
+        if let Some(kind) = text(&cdi("default-kind"))? {
+            self.default_kind = kind;
+        }
+        if let Some(directories) = list(&cdi("spec-dirs"))? {
+            self.spec_dirs = directories.into_iter().map(PathBuf::from).collect();
+        }
+        if let Some(prefixes) = list(&cdi("annotation-prefixes"))? {
+            self.annotation_prefixes = prefixes;
+        }
+        Ok(())
+    }
+}
+
+fn path() -> PathBuf {
+    let variable = |name| std::env::var_os(name).filter(|it| !it.is_empty());
+    if let Some(path) = variable(VARIABLE) {
+        return path.into();
+    }
+    let directory = variable(XDG).map_or(PathBuf::from(USUAL), PathBuf::from);
+    directory.join(FILE)
+}
