@@ -28,6 +28,7 @@ fn make(tree: &Path) {
     for folder in [
         "dev",
         "etc/cdi",
+        "etc/docker",
         "etc/nvidia-container-runtime",
         "proc/driver/nvidia",
         "run",

@@ -360,7 +360,7 @@ pub(crate) fn spec(kind: &str, names: &[&str]) -> Value {
     };
     let devices: Vec<_> = names.iter().enumerate().map(device).collect();
     json!({
-        "cdiVersion": "0.6.0",
+        "cdiVersion": "0.7.0",
         "kind": kind,
         "devices": devices,
         "containerEdits": {
