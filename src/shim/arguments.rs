@@ -63,7 +63,7 @@ const CONFIG: &str = "config.json";
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Call {
     /// The configuration of the container that is made; none for other commands.
-    pub(super) config: Option<PathBuf>,
+    pub(super) config: Option<Result<PathBuf, String>>,
     /// Where errors are written, beside standard error.
     pub(super) log: Log,
 }
@@ -105,7 +105,10 @@ impl Call {
 }
 
 /// The configuration that the words behind `create` name.
-fn config<'w>(mut words: impl Iterator<Item = &'w OsStr>, bundle: Option<&'w OsStr>) -> PathBuf {
+fn config<'w>(
+    mut words: impl Iterator<Item = &'w OsStr>,
+    bundle: Option<&'w OsStr>,
+) -> Result<PathBuf, String> {
     let (mut bundle, mut file) = (bundle, None);
     while let Some(word) = words.next() {
         if word == "--" {
@@ -116,10 +119,11 @@ fn config<'w>(mut words: impl Iterator<Item = &'w OsStr>, bundle: Option<&'w OsS
         };
         let name = name.to_str().unwrap_or_default();
         let mut value = || value.or_else(|| words.next());
+        let missing = || format!("the option {} of create has no value", word.display());
         match name {
-            "bundle" | "b" => bundle = value().or(bundle),
+            "bundle" | "b" => bundle = Some(value().ok_or_else(missing)?),
             // crun's
-            "config" | "f" => file = value().or(file),
+            "config" | "f" => file = Some(value().ok_or_else(missing)?),
             _ if CREATE_WITH_VALUE.contains(&name) => {
                 value();
             }
@@ -127,7 +131,7 @@ fn config<'w>(mut words: impl Iterator<Item = &'w OsStr>, bundle: Option<&'w OsS
         }
     }
     let bundle = Path::new(bundle.unwrap_or_default());
-    bundle.join(file.unwrap_or(OsStr::new(CONFIG)))
+    Ok(bundle.join(file.unwrap_or(OsStr::new(CONFIG))))
 }
 
 /// crun takes the value of a letter without a blank: `-fother.json`. Words with one dash may be long names as well.
@@ -174,7 +178,7 @@ mod tests {
     fn config(line: &str) -> Option<String> {
         let words: Vec<OsString> = line.split_whitespace().map(OsString::from).collect();
         let config = Call::parse(&words).config?;
-        Some(config.display().to_string())
+        Some(config.map_or_else(|err| err, |it| it.display().to_string()))
     }
 
     #[test]
@@ -191,7 +195,7 @@ mod tests {
             ("create -b /a -b /b c", Some("/b/config.json")),
             ("create c --bundle /a", Some("/a/config.json")),
             ("create -- --bundle /a", Some("config.json")),
-            ("create -b", Some("config.json")),
+            ("create -b", Some("the option -b of create has no value")),
             ("-b create create", Some("create/config.json")),
             ("-b=create create", Some("create/config.json")),
             ("create -b /a -f other.json c", Some("/a/other.json")),

@@ -22,6 +22,7 @@ pub(super) fn prepare(call: &Call, settings: &Settings) -> Result<()> {
     let Some(path) = &call.config else {
         return Ok(());
     };
+    let path = path.as_ref().map_err(|err| anyhow!("{err}"))?;
     // Nobody can tell what the container asks for, and it is not to start without it.
     let text = file::read(path, MAX_CONFIG);
     let text = text.with_context(|| format!("cannot read {}", path.display()))?;

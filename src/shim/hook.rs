@@ -5,7 +5,7 @@
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 use super::file::{self, MAX_CONFIG};
 use super::request::Request;
@@ -34,6 +34,10 @@ pub(super) fn run(words: &[OsString]) -> ExitCode {
 
 fn check() -> Result<()> {
     let state = State::load(None)?;
+    ensure!(
+        state.bundle.is_absolute(),
+        "the OCI state names no bundle with an absolute path"
+    );
     let path = state.bundle.join(CONFIG);
     let text = file::read(&path, MAX_CONFIG);
     let text = text.with_context(|| format!("cannot read {}", path.display()))?;

@@ -1,6 +1,6 @@
 //! The file in which engines look for a runtime's errors. Formats: those of logrus, JSON and text, one line each.
 
-use std::fs::OpenOptions;
+use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -56,7 +56,12 @@ impl Log {
             .create(true)
             .mode(0o644)
             .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY);
-        if let Ok(mut file) = options.open(path) {
+        let open = || options.open(path);
+        let file = open().or_else(|_| {
+            fs::create_dir_all(path.parent().unwrap_or(Path::new("/")))?;
+            open()
+        });
+        if let Ok(mut file) = file {
             let _ = file.write_all(line.as_bytes());
         }
     }

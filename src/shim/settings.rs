@@ -108,8 +108,18 @@ impl Settings {
             Ok(())
         };
         let list = |path: &[&str]| -> Result<Option<Vec<String>>> {
-            let list = document.strings(path)?;
-            Ok(list.map(|it| it.into_iter().map(str::to_owned).collect()))
+            let Some(item) = document.get(path)? else {
+                return Ok(None);
+            };
+            let texts = || {
+                let texts = item.as_array()?.iter();
+                texts
+                    .map(|it| it.as_str().map(str::to_owned))
+                    .collect::<Option<Vec<_>>>()
+            };
+            let texts =
+                texts().with_context(|| format!("{} is no list of texts", path.join(".")))?;
+            Ok(Some(texts))
         };
         let text = |path: &[&str]| -> Result<Option<String>> {
             let text = document.get_str(path)?.filter(|it| !it.is_empty());
