@@ -13,4 +13,5 @@ mod replace;
 mod requests;
 mod resolve;
 mod settings;
+mod twice;
 mod unasked;
