@@ -35,7 +35,7 @@ for suite in trixie sid; do
   sh tests/fixtures/debian.sh run "$root" "$PWD" sh -euc '
     for program in runc crun podman containerd dockerd; do echo "$program: $("$program" --version | head -n 1)"; done' || result=1
   # A test that cannot run fails there, as all that it needs is there.
-  sh tests/fixtures/debian.sh run "$root" "$PWD:$target" env CI=true "$tests" runtimes:: configure:: cdi_specs:: || result=1
+  sh tests/fixtures/debian.sh run "$root" "$PWD:$target" env CI=true "$tests" runtimes:: configure:: cdi_specs:: shim::engines:: || result=1
   rm -rf "$root"
 done
 exit $result

@@ -2,6 +2,7 @@
 
 mod arguments;
 mod edit;
+mod engines;
 mod errors;
 mod forward;
 mod hook;
@@ -12,4 +13,5 @@ mod replace;
 mod requests;
 mod resolve;
 mod settings;
+mod twice;
 mod unasked;

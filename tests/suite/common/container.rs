@@ -112,6 +112,8 @@ pub(crate) struct Container {
     pub(crate) config: Value,
     /// A shell script that makes the host of it.
     host: String,
+    /// What is started in place of the runtime.
+    program: Option<&'static str>,
 }
 
 impl Container {
@@ -143,6 +145,7 @@ impl Container {
             folder,
             config,
             host,
+            program: None,
         }
     }
 
@@ -206,6 +209,17 @@ impl Container {
         self
     }
 
+    /// Starts another program in place of the runtime, which the program knows by its settings.
+    #[must_use]
+    pub(crate) fn through(mut self, program: &'static str) -> Self {
+        self.program = Some(program);
+        self
+    }
+
+    fn program(&self, runtime: Runtime) -> &'static str {
+        self.program.unwrap_or(runtime.name())
+    }
+
     /// Mounts a folder or file of the host at the same place.
     #[must_use]
     pub(crate) fn with_mount(mut self, path: &str) -> Self {
@@ -257,7 +271,7 @@ impl Container {
         self.config["process"]["args"] = json!(["sh", "-c", command]);
         fs::write(self.path().join("config.json"), self.config.to_string())
             .expect("a written config.json");
-        let mut start = private_host(&self.host, runtime.name());
+        let mut start = private_host(&self.host, self.program(runtime));
         if runtime == Runtime::Crun {
             // It can do without, and so has nothing against any layout of them.
             start.arg("--cgroup-manager=disabled");
@@ -341,8 +355,8 @@ impl Podman {
             .expect("a written hook");
     }
 
-    fn command(&self, runtime: Runtime, host: &str) -> Command {
-        let mut command = private_host(host, "podman");
+    fn command(&self, runtime: Runtime, container: &Container) -> Command {
+        let mut command = private_host(&container.host, "podman");
         for folder in ["root", "runroot", "tmpdir"] {
             command.arg(format!("--{folder}")).arg(self.path(folder));
         }
@@ -350,7 +364,7 @@ impl Podman {
         command.args(
             "--storage-driver vfs --cgroup-manager cgroupfs --events-backend none".split(' '),
         );
-        command.args(["--runtime", runtime.name()]);
+        command.args(["--runtime", container.program(runtime)]);
         command.env("PODMAN_IGNORE_CGROUPSV1_WARNING", "1");
         command
     }
@@ -364,7 +378,7 @@ impl Podman {
         container: &Container,
         command: &str,
     ) -> Outcome {
-        let mut podman = self.command(runtime, &container.host);
+        let mut podman = self.command(runtime, container);
         podman
             .arg("--hooks-dir")
             .arg(self.path(if hooks { "hooks.d" } else { "none" }));

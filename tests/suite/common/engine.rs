@@ -32,10 +32,16 @@ impl Engine {
         }
     }
 
+    /// Whether it is here.
+    pub(crate) fn is_here(self) -> bool {
+        let (daemon, client, _) = self.programs();
+        can_run(missing(&[daemon, client]))
+    }
+
     /// Whether it is here and knows CDI.
     pub(crate) fn usable(self) -> bool {
-        let (daemon, client, first) = self.programs();
-        if !can_run(missing(&[daemon, client])) {
+        let (daemon, _, first) = self.programs();
+        if !self.is_here() {
             return false;
         }
         let version = major_version(daemon);
@@ -55,6 +61,17 @@ impl Engine {
         devices: &[&str],
         command: &str,
     ) -> (Outcome, Vec<String>) {
+        self.run_by(runtime.name(), host, devices, command)
+    }
+
+    /// The same by a program in place of the runtime: the name of one, or the path of `nvidia-container-runtime`.
+    pub(crate) fn run_by(
+        self,
+        runtime: &str,
+        host: &str,
+        devices: &[&str],
+        command: &str,
+    ) -> (Outcome, Vec<String>) {
         let container = Container::new();
         let cgroup = id(container.path());
         let script = format!("set -e; {host}; exec sh \"$@\"");
@@ -62,7 +79,7 @@ impl Engine {
             .args("--net --pid --fork --kill-child --mount-proc sh -c".split(' '))
             .args([&script, "sh"])
             .arg(fixture("engine.sh"))
-            .args([self.name(), runtime.name()])
+            .args([self.name(), runtime])
             .args([
                 container.path().as_os_str(),
                 cgroup.as_ref(),

@@ -28,6 +28,8 @@ fn make(tree: &Path) {
     for folder in [
         "dev",
         "etc/cdi",
+        "etc/docker",
+        "etc/nvidia-container-runtime",
         "proc/driver/nvidia",
         "run",
         "usr/bin",
@@ -37,7 +39,9 @@ fn make(tree: &Path) {
     }
     symlink("usr/lib", tree.join("lib")).expect("a link");
     copy_program(&binary(), &tree.join("usr/bin/nvidia-ctk"));
-    symlink("nvidia-ctk", tree.join("usr/bin/nvidia-cdi-hook")).expect("a link");
+    for name in ["nvidia-cdi-hook", "nvidia-container-runtime"] {
+        symlink("nvidia-ctk", tree.join("usr/bin").join(name)).expect("a link");
+    }
     fs::write(tree.join("proc/driver/nvidia/params"), "").expect("a file");
     let libraries = Libraries::new(tree);
     for spec in Spec::all() {

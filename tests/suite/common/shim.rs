@@ -60,6 +60,12 @@ impl Shim {
         fs::create_dir(&shim.at).expect("a folder");
         shim.make();
         host.node("/dev/null", (1, 3), 0o666, 0);
+        // Programs of this machine have their loader in /lib, which is a link.
+        if host.at("/lib/firmware").is_dir() {
+            fs::rename(host.at("/lib/firmware"), host.at("/usr/lib/firmware")).expect("a folder");
+            fs::remove_dir(host.at("/lib")).expect("an empty folder");
+            host.link("/lib", "usr/lib");
+        }
         copy_program(&binary(), &shim.at("bin/nvidia-ctk"));
         shim
     }
@@ -354,7 +360,7 @@ pub(crate) fn spec(kind: &str, names: &[&str]) -> Value {
     };
     let devices: Vec<_> = names.iter().enumerate().map(device).collect();
     json!({
-        "cdiVersion": "0.6.0",
+        "cdiVersion": "0.7.0",
         "kind": kind,
         "devices": devices,
         "containerEdits": {

@@ -1,16 +1,16 @@
 //! What becomes of config.json: what is not touched stays as it is, and what is added comes once.
 
-use std::fs;
-
 use serde_json::{Value, json};
 
 use crate::common::container::push;
 use crate::common::shim::{Shim, config, devices, env, got, spec};
 use crate::common::tree::snapshot;
 
-const GPU: &str = "nvidia.com/gpu";
+/// The kind of the devices.
+pub(super) const GPU: &str = "nvidia.com/gpu";
 
-fn shim(edits: &Value) -> Shim {
+/// A container that asks for a GPU, and a spec with these edits beside those of the device.
+pub(super) fn shim(edits: &Value) -> Shim {
     let shim = Shim::new();
     let mut spec = spec(GPU, &["0", "1"]);
     for (key, value) in edits.as_object().unwrap() {
@@ -23,7 +23,7 @@ fn shim(edits: &Value) -> Shim {
 
 /// A creation after which nothing may be left to do.
 #[track_caller]
-fn created(shim: &Shim) -> Value {
+pub(super) fn created(shim: &Shim) -> Value {
     let first = shim.created();
     let before = snapshot(&shim.at("bundle"));
     assert_eq!(shim.created(), first);
@@ -346,92 +346,4 @@ fn hooks_in_their_order() {
         created["hooks"]["startContainer"],
         json!([{"path": "/bin/x", "args": ["x"], "env": ["A=1"], "timeout": 3}])
     );
-}
-
-/// All ways to ask leave nothing to do for a second run, which an engine's restart may bring.
-#[test]
-fn twice_is_once() {
-    let gids = json!({"additionalGids": [5, 7], "mounts": [{"hostPath": "/opt", "containerPath": "/opt"}]});
-    let shim = shim(&gids);
-    shim.settings_with(
-        "accept-nvidia-visible-devices-as-volume-mounts = true\nswarm-resource = \"SWARM\"",
-        "",
-    );
-    let mut by_mount = config(&[]);
-    let destination = "/var/run/nvidia-container-devices/cdi/nvidia.com/gpu/0";
-    push(
-        &mut by_mount["mounts"],
-        json!({"source": "/dev/null", "destination": destination}),
-    );
-    let mut by_annotation = config(&[]);
-    by_annotation["annotations"]["cdi.k8s.io/a"] = json!("nvidia.com/gpu=0");
-    let mut by_all = by_mount.clone();
-    by_all["annotations"]["cdi.k8s.io/a"] = json!("nvidia.com/gpu=0");
-    push(&mut by_all["process"]["env"], json!("SWARM=0"));
-    for config in [
-        config(&["NVIDIA_VISIBLE_DEVICES=0"]),
-        config(&["SWARM=0"]),
-        by_mount,
-        by_annotation,
-        by_all,
-    ] {
-        shim.config(&config);
-        let created = created(&shim);
-        assert_eq!(got(&created), ["0"], "{config}");
-        assert_eq!(created["process"]["user"]["additionalGids"], json!([5, 7]));
-    }
-    assert_eq!(shim.log("warning"), [""; 0]);
-}
-
-/// containerd resolves `cdi.k8s.io/` annotations and CRI's devices itself; a pod with the RuntimeClass comes here as well.
-#[test]
-fn an_engine_has_resolved_the_same_device() {
-    let shim = shim(
-        &json!({"mounts": [{"hostPath": "/opt", "containerPath": "/opt", "options": ["ro", "rbind"]}]}),
-    );
-    let mut config = config(&[
-        "NVIDIA_VISIBLE_DEVICES=0",
-        "NVIDIA_VISIBLE_DEVICES=void",
-        "GOT_0=yes",
-    ]);
-    config["annotations"]["cdi.k8s.io/a"] = json!("nvidia.com/gpu=0");
-    config["linux"]["devices"] = json!([
-        {"path": "/dev/nvidia0", "type": "c", "major": 1, "minor": 3, "fileMode": 438},
-    ]);
-    push(
-        &mut config["linux"]["resources"]["devices"],
-        json!({"allow": true, "type": "c", "major": 1, "minor": 3, "access": "rwm"}),
-    );
-    push(
-        &mut config["mounts"],
-        json!({"destination": "/opt", "source": "/opt", "options": ["ro", "rbind"]}),
-    );
-    config["hooks"] =
-        json!({"createContainer": [{"path": "/usr/bin/true", "args": ["true", GPU]}]});
-    shim.config(&config);
-    let created = created(&shim);
-    for (pointer, length) in [
-        ("/hooks/createContainer", 1),
-        ("/linux/devices", 1),
-        ("/linux/resources/devices", 2),
-        ("/mounts", 2),
-    ] {
-        let list = created.pointer(pointer).and_then(Value::as_array);
-        assert_eq!(list.map(Vec::len), Some(length), "{pointer}: {created}");
-    }
-    let visible = env(&created).into_iter();
-    assert!(
-        visible
-            .filter(|it| it.starts_with("NVIDIA_VISIBLE_DEVICES="))
-            .eq(["NVIDIA_VISIBLE_DEVICES=void"])
-    );
-    assert_eq!(got(&created), ["0"]);
-
-    // As docker leaves it, there is not even a request.
-    config.as_object_mut().unwrap().remove("annotations");
-    config["process"]["env"] = json!(["NVIDIA_VISIBLE_DEVICES=void", "GOT_0=yes"]);
-    shim.config(&config);
-    let before = fs::read(shim.at("bundle/config.json")).unwrap();
-    shim.created();
-    assert_eq!(fs::read(shim.at("bundle/config.json")).unwrap(), before);
 }

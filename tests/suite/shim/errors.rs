@@ -190,10 +190,10 @@ fn the_debug_file() {
     let shim = failing();
     shim.settings(
         &crate::common::shim::SETTINGS
-            .replace("runtimes =", "debug = \"@SHIM@/sub/debug.log\"\nruntimes ="),
+            .replace("runtimes =", "debug = \"@SHIM@/debug.log\"\nruntimes ="),
     );
     once(&shim.create());
-    let text = fs::read_to_string(shim.at("sub/debug.log")).unwrap();
+    let text = fs::read_to_string(shim.at("debug.log")).unwrap();
     assert_eq!(text.matches("nvidia.com/gpu=nope").count(), 1, "{text}");
     assert_eq!(shim.log("error").len(), 1);
 }

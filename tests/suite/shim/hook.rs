@@ -78,7 +78,7 @@ fn other_stages() {
     }
 }
 
-/// docker gives the hook its own environment, which may ask for GPUs: the container's counts.
+/// Who asks for GPUs does not start for lack of words.
 #[test]
 fn what_is_no_state() {
     for state in [
@@ -89,7 +89,9 @@ fn what_is_no_state() {
         "{\"bundle\":3}",
         "null",
     ] {
-        let outcome = with_state(&Shim::new(), &["prestart"], state);
+        let shim = Shim::new();
+        shim.variables(&["NVIDIA_VISIBLE_DEVICES=all"]);
+        let outcome = with_state(&shim, &["prestart"], state);
         assert_eq!(outcome.code, 1, "{state}: {outcome:?}");
         assert_eq!(outcome.stderr.lines().count(), 1, "{state}: {outcome:?}");
     }

@@ -174,7 +174,7 @@ fn spec_files_come_first() {
     let Some((_host, shim)) = host("full-2gpu.yaml") else {
         return;
     };
-    shim.spec("etc/gpu.json", &spec("nvidia.com/gpu", &["0", "own"]));
+    shim.spec("etc/gpu.json", &spec("nvidia.com/gpu", &["own", "0"]));
     for (names, from_file, from_host) in [
         ("0", vec!["0"], false),
         ("1", vec![], true),

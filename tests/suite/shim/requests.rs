@@ -134,7 +134,7 @@ fn none() {
     }
 }
 
-/// Images before NVIDIA_VISIBLE_DEVICES existed.
+/// Images before `NVIDIA_VISIBLE_DEVICES` existed.
 #[test]
 fn legacy_images() {
     let shim = shim();
