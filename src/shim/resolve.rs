@@ -19,7 +19,7 @@ use crate::driver::smi::List;
 use crate::generate::hooks::{Hooks, Style};
 use crate::generate::mode::{Csv, MODES, Mode};
 use crate::generate::names::Strategy;
-use crate::generate::{Failure, Options, generate};
+use crate::generate::{Failure, Notes, Options, generate};
 use crate::rootfs::Root;
 
 const OWN_PROGRAM: &str = "/proc/self/exe";
@@ -127,14 +127,22 @@ impl<'s> Specs<'s> {
         let mut edits = Vec::new();
         let mut generate = |mode, ids: &[String]| {
             let options = self.options(mode, ids)?;
-            let generated = generate(self.host, asked, &driver, &List::default(), &options);
+            let mut notes = Notes::default();
+            let generated = generate(
+                self.host,
+                asked,
+                &driver,
+                &List::default(),
+                &options,
+                &mut notes,
+            );
             let generated = generated.map_err(|failure| match failure {
                 Failure::NotLoaded(err) | Failure::NoDevices(err) | Failure::Other(err) => err,
             });
             let generated = generated.with_context(|| {
                 self.unresolvable(&ids.iter().map(String::as_str).collect::<Vec<_>>())
             })?;
-            for (_, spec) in generated.specs {
+            for (_, spec) in generated {
                 let all = spec.devices.into_iter().find(|it| it.name == ALL);
                 edits.push(spec.container_edits);
                 edits.extend(all.map(|it| it.container_edits));

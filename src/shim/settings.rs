@@ -122,8 +122,12 @@ impl Settings {
             Ok(Some(texts))
         };
         let text = |path: &[&str]| -> Result<Option<String>> {
-            let text = document.get_str(path)?.filter(|it| !it.is_empty());
-            Ok(text.map(str::to_owned))
+            let Some(item) = document.get(path)? else {
+                return Ok(None);
+            };
+            let text = item.as_str();
+            let text = text.with_context(|| format!("{} is no text", path.join(".")))?;
+            Ok(Some(text.to_owned()).filter(|it| !it.is_empty()))
         };
         let cdi = |key| [RUNTIME, "modes", "cdi", key];
         if let Some(runtimes) = list(&[RUNTIME, "runtimes"])? {
