@@ -673,7 +673,7 @@ _nvidia-ctk() {
             esac
             ;;
         nvidia-ctk_install)
-            opts="--help --root --bindir --libexecdir --hooksdir --dry-run --wait --uninstall-at-exit"
+            opts="--help --root --bindir --libexecdir --hooksdir --with-runtime-hook --dry-run --wait --uninstall-at-exit"
             case "${prev}" in
                 --root)
                     COMPREPLY=()

@@ -209,6 +209,7 @@ complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command install' -f -l root -
 complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command install' -f -l bindir -r -d 'directory of the program (default: /usr/bin)'
 complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command install' -f -l libexecdir -r -d 'directory of the hooks\' names (default: /usr/libexec)'
 complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command install' -f -l hooksdir -r -d 'directory of the hooks.d files (default: /usr/share/containers/oci/hooks.d)'
+complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command install' -f -l with-runtime-hook -d 'install the name nvidia-container-runtime-hook as well, without which Docker before 29.2 refuses --gpus; from that release on leave it out'
 complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command install' -f -l dry-run -d 'tell what would be done, and do nothing'
 complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command install' -f -l wait -d 'stay when it is done, until a signal SIGTERM or SIGINT: for a container that a cluster runs on each of its hosts'
 complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command install' -f -l uninstall-at-exit -d 'with --wait: remove everything again at the end'
