@@ -70,7 +70,7 @@ pub(crate) fn binary() -> PathBuf {
 pub(crate) fn memory_of_code() -> u64 {
     match env::var_os("NVIDIA_CTK_BINARY") {
         Some(_) => 0,
-        None => 2 << 10,
+        None => 3 << 10,
     }
 }
 
