@@ -75,16 +75,16 @@ const CASES: [Case; 20] = [
             .set_len(100 << 20)
             .unwrap();
     }),
-    ("Is a directory", |host| {
+    ("os error 21", |host| {
         host.directory("/etc/cdi/odd.yaml");
     }),
-    ("symbolic links", |host| {
+    ("os error 40", |host| {
         host.link(ODD, "odd.yaml");
     }),
-    ("symbolic links", |host| {
+    ("os error 40", |host| {
         host.link(ODD, "b.yaml").link("/etc/cdi/b.yaml", "odd.yaml");
     }),
-    ("No such file", |host| {
+    ("os error 2)", |host| {
         host.link(ODD, "/nowhere");
     }),
 ];
