@@ -135,6 +135,48 @@ extern "C" fn remember_sigpipe() {
             IGNORES_SIGPIPE.store(action.sa_sigaction == libc::SIG_IGN, Ordering::Relaxed);
         }
     }
+    #[cfg(target_env = "musl")]
+    blocked::remember();
+}
+
+/// The signals that were blocked when this process began: musl lets some of its own through as soon as a handler is set.
+#[cfg(target_env = "musl")]
+mod blocked {
+    use std::ptr::null_mut;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    static SIGNALS: AtomicU64 = AtomicU64::new(0);
+    /// The kernel's size of a set.
+    const SIZE: usize = size_of::<u64>();
+
+    pub(super) fn remember() {
+        let mut set = 0_u64;
+        // SAFETY: the pointer is valid during the call, and the set is as large as is said.
+        unsafe {
+            libc::syscall(
+                libc::SYS_rt_sigprocmask,
+                libc::SIG_BLOCK,
+                null_mut::<u64>(),
+                &raw mut set,
+                SIZE,
+            )
+        };
+        SIGNALS.store(set, Ordering::Relaxed);
+    }
+
+    pub(super) fn restore() {
+        let set = SIGNALS.load(Ordering::Relaxed);
+        // SAFETY: as above.
+        unsafe {
+            libc::syscall(
+                libc::SYS_rt_sigprocmask,
+                libc::SIG_SETMASK,
+                &raw const set,
+                null_mut::<u64>(),
+                SIZE,
+            )
+        };
+    }
 }
 
 /// Does something while a signal is ignored.
@@ -150,8 +192,10 @@ pub fn without_signal<T>(signal: Signal, work: impl FnOnce() -> T) -> T {
     done
 }
 
-/// Gives SIGPIPE the meaning that it had when this process began, for a program that takes its place.
+/// Gives SIGPIPE the meaning that it had when this process began, and blocks what was blocked, for a program that takes its place.
 pub fn restore_signals() {
+    #[cfg(target_env = "musl")]
+    blocked::restore();
     let handler = if IGNORES_SIGPIPE.load(Ordering::Relaxed) {
         SigHandler::SigIgn
     } else {
