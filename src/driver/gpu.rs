@@ -100,9 +100,14 @@ fn parse(bus_id: String, text: &str) -> Gpu {
 
 /// Whether it is a UUID that begins so. It is a part of names: nothing but what UUIDs have.
 pub(super) fn is_uuid(text: &str, start: &str) -> bool {
-    let is_digit = |c: char| c.is_ascii_hexdigit() || c == '-';
-    let digits = text.strip_prefix(start);
-    digits.is_some_and(|it| it.len() == 36 && it.chars().all(is_digit))
+    let Some(rest) = text.strip_prefix(start) else {
+        return false;
+    };
+    let groups = rest.split('-').map(|group| {
+        let is_hex = group.bytes().all(|it| it.is_ascii_hexdigit());
+        is_hex.then_some(group.len())
+    });
+    groups.eq([8, 4, 4, 4, 12].map(Some))
 }
 
 pub(super) fn count_on_pci(host: &Tree<'_>) -> usize {
@@ -145,6 +150,21 @@ mod tests {
         );
         for odd in ["", "odd", "0:1:2", "0:1:2.3.4", "0:+1:2.3", "0:1:2. 3"] {
             assert_eq!(address(odd), None, "{odd}");
+        }
+    }
+
+    #[test]
+    fn uuids_have_five_groups() {
+        let uuid = "GPU-5d5ba0d6-d33d-2b2c-524d-9e3d8d2b8a77";
+        assert!(is_uuid(uuid, "GPU-") && !is_uuid(uuid, "MIG-"));
+        for text in [
+            "GPU-",
+            "GPU-5d5ba0d6-d33d-2b2c-525d-9e3d8d2b8a7-",
+            "GPU-5d5ba0d6-d33d-2b2c-524d-9e3d8d2b8a7g",
+            "GPU-5d5ba0d6d33d-2b2c-524d-9e3d8d2b8a777",
+            "GPU-????????-????-????-????-????????????",
+        ] {
+            assert!(!is_uuid(text, "GPU-"), "{text}");
         }
     }
 
