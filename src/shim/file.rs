@@ -67,6 +67,8 @@ fn replace_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
 #[expect(clippy::disallowed_methods, reason = "the runtime's own file")]
 fn make(path: &Path, new: &Path, bytes: &[u8]) -> io::Result<()> {
     let old = fs::metadata(path)?;
+    // One of this name is left of a process that was killed.
+    let _ = fs::remove_file(new);
     let mut file = OpenOptions::new()
         .write(true)
         .create_new(true)
@@ -114,4 +116,20 @@ fn is_refused(err: &io::Error) -> bool {
 fn temporary(path: &Path) -> PathBuf {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     path.with_file_name(format!(".{name}.{}.nvidia-ctk", std::process::id()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_killed_process_left_is_no_obstacle() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.json");
+        fs::write(&path, "old").unwrap();
+        fs::write(temporary(&path), "left").unwrap();
+        replace(&path, b"new").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"new");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
 }

@@ -78,8 +78,9 @@ impl Request {
                 request.devices.push(device);
             }
         }
-        if !request.devices.is_empty() {
-            if settings.gives_channels && container.variables_count(settings) {
+        // Variables may be the image's, whoever has asked for the devices.
+        if !request.devices.is_empty() && container.variables_count(settings) {
+            if settings.gives_channels {
                 request.channels = values(container.variable(CHANNELS).unwrap_or_default());
                 request.channels.retain(|it| it != ALL && it != NONE);
             }
@@ -260,4 +261,26 @@ fn clean(path: &str) -> PathBuf {
         }
     }
     clean
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn variables_of_an_unprivileged_container_ask_for_nothing_beside() {
+        let text = br#"{"annotations":{"cdi.k8s.io/a":"nvidia.com/gpu=0"},
+            "process":{"env":["NVIDIA_GDRCOPY=enabled","NVIDIA_IMEX_CHANNELS=0"]}}"#;
+        let config = Value::of(text).unwrap();
+        let mut settings = Settings::new("/config.toml".into());
+        let request = Request::of(config, &settings).unwrap();
+        assert_eq!(
+            (request.beside, request.channels),
+            (vec!["gdrcopy"], vec!["0".to_owned()])
+        );
+        settings.accepts_variables = false;
+        let request = Request::of(config, &settings).unwrap();
+        assert_eq!(request.devices.len(), 1);
+        assert!(request.beside.is_empty() && request.channels.is_empty());
+    }
 }

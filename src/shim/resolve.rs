@@ -59,7 +59,7 @@ pub(super) fn edits(
     ensure!(missing.is_empty(), "{}", specs.unresolvable(&missing));
     let mut edits = of_files(&found);
     if !to_build.is_empty() || !request.beside.is_empty() || !request.channels.is_empty() {
-        edits.extend(specs.build(&to_build, request)?);
+        edits.extend(specs.build(&to_build, request, call)?);
     }
     Ok(edits)
 }
@@ -118,7 +118,12 @@ impl<'s> Specs<'s> {
     }
 
     /// What a spec for these devices would have in it, built from the host as it is.
-    fn build(&self, names: &[String], request: &Request) -> Result<Vec<ContainerEdits>> {
+    fn build(
+        &self,
+        names: &[String],
+        request: &Request,
+        call: &Call,
+    ) -> Result<Vec<ContainerEdits>> {
         let asked = Asked {
             driver_root: self.settings.driver_root.as_deref(),
             ..Asked::default()
@@ -136,9 +141,11 @@ impl<'s> Specs<'s> {
                 &options,
                 &mut notes,
             );
-            let generated = generated.map_err(|failure| match failure {
-                Failure::NotLoaded(err) | Failure::NoDevices(err) | Failure::Other(err) => err,
-            });
+            // What is left out of "all" is said, since the container starts without it.
+            for (_, note) in &notes.0 {
+                call.log.warn(note);
+            }
+            let generated = generated.map_err(Failure::into_error);
             let generated = generated.with_context(|| {
                 self.unresolvable(&ids.iter().map(String::as_str).collect::<Vec<_>>())
             })?;

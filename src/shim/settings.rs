@@ -67,7 +67,8 @@ impl Settings {
         settings
     }
 
-    fn new(path: PathBuf) -> Self {
+    /// The defaults.
+    pub(super) fn new(path: PathBuf) -> Self {
         Self {
             path,
             broken: None,

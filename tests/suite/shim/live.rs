@@ -67,6 +67,22 @@ fn all_indices_and_uuids() {
     }
 }
 
+/// A GPU that is left out of all is named, and the others come.
+#[test]
+fn a_gpu_without_a_node() {
+    let Some((host, shim)) = host("full-2gpu.yaml") else {
+        return;
+    };
+    host.remove("/dev/nvidia0");
+    let created = ask(&shim, "all");
+    assert_eq!(gpus(&created), ["1"]);
+    let warnings = shim.log("warning");
+    assert!(
+        warnings.iter().any(|it| it.contains("0000:01:00.0")),
+        "{warnings:?}"
+    );
+}
+
 /// The driver comes with the GPUs, numbers of nodes are the host's, hooks are this program's.
 #[test]
 fn the_driver_comes_with_them() {
