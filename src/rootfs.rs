@@ -155,10 +155,20 @@ impl Root {
         Metadata::of(self.find(path)?)
     }
 
-    /// The path without links of what `path` leads to, as seen from this root. To be shown, not to be opened: it may change.
-    pub fn real_path(&self, path: &Path) -> io::Result<PathBuf> {
+    /// What `path` leads to, and its path without links.
+    pub fn resolve(&self, path: &Path) -> io::Result<(PathBuf, Metadata)> {
         let handle = self.find(path)?;
-        let (root, path) = (path_of(&self.fd)?, path_of(&handle)?);
+        Ok((self.path_of(&handle)?, Metadata::of(&handle)?))
+    }
+
+    /// The path without links of what `path` leads to, as [`Root::path_of`] has it.
+    pub fn real_path(&self, path: &Path) -> io::Result<PathBuf> {
+        self.path_of(&self.find(path)?)
+    }
+
+    /// The path without links of what is open, as seen from this root. To be shown, not to be opened: it may change.
+    pub fn path_of(&self, opened: &impl AsFd) -> io::Result<PathBuf> {
+        let (root, path) = (path_of(&self.fd)?, path_of(opened)?);
         let below = path.strip_prefix(&root).map_err(io::Error::other)?;
         Ok(Path::new("/").join(below))
     }
