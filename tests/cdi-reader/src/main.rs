@@ -1,5 +1,5 @@
-//! Reads CDI specs with the CNCF's reader in Rust, and prints the qualified names of their devices. Those in JSON have to be what the
-//! CNCF's schema says, too.
+//! Reads CDI specs with the CNCF's reader in Rust, and prints the qualified names of their devices. Specs in JSON are also checked
+//! against the CNCF's schema.
 //!     cdi-reader SCHEMAS FILE...
 //! Fails at the first spec that is not taken.
 
