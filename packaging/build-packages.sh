@@ -3,7 +3,7 @@
 #
 #     packaging/build-packages.sh [BINARY [DIRECTORY]]
 #
-#     nvidia-ctk         takes the place of NVIDIA's nvidia-container-toolkit-base
+#     nvidia-ctk         takes the place of NVIDIA's nvidia-container-toolkit and nvidia-container-toolkit-base
 #     nvidia-ctk-hooks   stands beside it: no name in PATH, only the hooks and their hooks.d files
 #
 # BINARY is by default made by build-release.sh; it must be able to run here. DIRECTORY is target/dist by default. The packages
@@ -49,7 +49,11 @@ about() {
 		a container that is being created, and commands for the host.
 	TEXT
 	case $1 in
-	nvidia-ctk) echo 'It takes the place of nvidia-container-toolkit-base.' ;;
+	nvidia-ctk) cat <<-TEXT ;;
+		It takes the place of nvidia-container-toolkit and nvidia-container-toolkit-base.
+		Enroot (pyxis) and apptainer --nvccli call another program, nvidia-container-cli:
+		mark libnvidia-container-tools as installed by hand where they do.
+		TEXT
 	*) echo 'This package has the hooks alone. It leaves an installed toolkit as it is.' ;;
 	esac
 }
@@ -102,7 +106,8 @@ completions() {
 }
 
 # before_removal NAME: a script. What stays enabled would be started again, and a CDI spec whose hook is gone keeps containers from
-# starting. Nothing that fails here keeps a package from being removed.
+# starting. Nothing that fails here keeps a package from being removed. Another package's program that lies there already is not
+# called: of ours, nvidia-cdi-hook is the same file.
 before_removal() {
 	case $1 in
 	nvidia-ctk)
@@ -111,15 +116,44 @@ before_removal() {
 		;;
 	*) bin=/usr/libexec/nvidia-ctk ;;
 	esac
-	echo "$bin/nvidia-ctk uninstall --bindir $bin --only-specs || :"
+	echo "[ ! $bin/nvidia-cdi-hook -ef $bin/nvidia-ctk ] || $bin/nvidia-ctk uninstall --bindir $bin --only-specs || :"
 }
 
-# package NAME: packs what is staged. The other one of the two has the same files.
-package() {
-	case $1 in
-	nvidia-ctk) conflicts='nvidia-container-toolkit-base, nvidia-ctk-hooks' replaces=$conflicts ;;
-	*) conflicts=nvidia-ctk replaces=nvidia-ctk ;;
+# before_replacement NAME: where NVIDIA's package takes this one's place, rpm puts its files there first, and calls %preun then.
+before_replacement() {
+	[ "$1" = nvidia-ctk ] || return 0
+	echo '%triggerprein -- nvidia-container-toolkit-base'
+	before_removal "$1"
+}
+
+# The release of NVIDIA's toolkit whose commands, options and files these are. What depends on the toolkit asks for a release of
+# that: nvidia-docker2 for one from 1.x on, nvidia-container-runtime for one from 1.x on and below 2. It has no revision as NVIDIA's
+# packages have (1.20.0-1): what wants exactly that one is a part of NVIDIA's own build.
+toolkit=1.20.0
+
+# relations NAME deb|rpm: what it does the work of, and has to be removed for it. NVIDIA's third package has the names with a mode in
+# them. nvidia-container-runtime owned the program of its name up to 3.5.0, and asks for the toolkit alone since then; NVIDIA's RPMs
+# provide that name. RPMs of another series than 1 are not known to be obsolete. Each of our two packages has the other one's files.
+relations() {
+	case $1-$2 in
+	nvidia-ctk-deb)
+		set -- nvidia-container-toolkit nvidia-container-toolkit-base nvidia-container-toolkit-operator-extensions
+		echo "Provides: $1 (= $toolkit), $2 (= $toolkit), $3 (= $toolkit)"
+		printf '%s: nvidia-container-runtime (<= 3.5.0-1), nvidia-ctk-hooks, '"$1, $2, $3\n" Conflicts Replaces
+		;;
+	nvidia-ctk-rpm)
+		set -- nvidia-container-toolkit nvidia-container-toolkit-base nvidia-container-toolkit-operator-extensions
+		echo "Provides: $1 = $toolkit, $2 = $toolkit, $3 = $toolkit, nvidia-container-runtime"
+		echo "Obsoletes: $1 < 2, $2 < 2, $3 < 2, nvidia-container-runtime <= 3.5.0-1"
+		echo 'Conflicts: nvidia-ctk-hooks'
+		;;
+	*-deb) printf '%s: nvidia-ctk\n' Conflicts Replaces ;;
+	*-rpm) echo 'Conflicts: nvidia-ctk' ;;
 	esac
+}
+
+# package NAME: packs what is staged.
+package() {
 	doc=$stage/usr/share/doc/$1
 	mkdir -p "$doc"
 	{
@@ -138,8 +172,7 @@ package() {
 		Architecture: $deb
 		Maintainer: The authors of nvidia-ctk <nvidia-ctk@localhost>
 		Installed-Size: $(du -sk --apparent-size "$stage" | cut -f 1)
-		Conflicts: $conflicts
-		Replaces: $replaces
+		$(relations "$1" deb)
 		Section: admin
 		Priority: optional
 		Description: $summary
@@ -161,12 +194,13 @@ package() {
 			Summary: $summary
 			License: Apache-2.0
 			AutoReqProv: no
-			$(printf 'Conflicts: %s\n' "$conflicts")
+			$(relations "$1" rpm)
 			%description
 			$(about "$1")
 			%preun
 			[ "\$1" = 0 ] || exit 0
 			$(before_removal "$1")
+			$(before_replacement "$1")
 			%install
 			cp -a '$stage/.' '%{buildroot}'
 			cd '%{buildroot}/usr/share'
