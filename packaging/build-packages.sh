@@ -131,20 +131,20 @@ before_replacement() {
 # packages have (1.20.0-1): what wants exactly that one is a part of NVIDIA's own build.
 toolkit=1.20.0
 
-# relations NAME deb|rpm: what it does the work of, and has to be removed for it. NVIDIA's third package has the names with a mode in
-# them. nvidia-container-runtime owned the program of its name up to 3.5.0, and asks for the toolkit alone since then; NVIDIA's RPMs
-# provide that name. RPMs of another series than 1 are not known to be obsolete. Each of our two packages has the other one's files.
+# relations NAME deb|rpm: whose work it does, and what has to be removed for it. dpkg removes them in this order, so what depends on
+# another one comes first; nvidia-container-toolkit-operator-extensions has the names of the runtime with a mode in them.
+# nvidia-container-runtime had the program of its name up to 3.5.0, and only asks for the toolkit since then; that name is provided by
+# NVIDIA's RPMs too. An RPM of another series than 1 is not known to be obsolete. Each of our two packages has the other one's files.
 relations() {
-	case $1-$2 in
+	set -- "$1-$2" nvidia-container-toolkit-operator-extensions nvidia-container-toolkit nvidia-container-toolkit-base
+	case $1 in
 	nvidia-ctk-deb)
-		set -- nvidia-container-toolkit nvidia-container-toolkit-base nvidia-container-toolkit-operator-extensions
-		echo "Provides: $1 (= $toolkit), $2 (= $toolkit), $3 (= $toolkit)"
-		printf '%s: nvidia-container-runtime (<= 3.5.0-1), nvidia-ctk-hooks, '"$1, $2, $3\n" Conflicts Replaces
+		echo "Provides: $3 (= $toolkit), $4 (= $toolkit)"
+		printf '%s: nvidia-container-runtime (<= 3.5.0-1), nvidia-ctk-hooks, '"$2, $3, $4\n" Conflicts Replaces
 		;;
 	nvidia-ctk-rpm)
-		set -- nvidia-container-toolkit nvidia-container-toolkit-base nvidia-container-toolkit-operator-extensions
-		echo "Provides: $1 = $toolkit, $2 = $toolkit, $3 = $toolkit, nvidia-container-runtime"
-		echo "Obsoletes: $1 < 2, $2 < 2, $3 < 2, nvidia-container-runtime <= 3.5.0-1"
+		echo "Provides: $3 = $toolkit, $4 = $toolkit, nvidia-container-runtime"
+		echo "Obsoletes: $2 < 2, $3 < 2, $4 < 2, nvidia-container-runtime <= 3.5.0-1"
 		echo 'Conflicts: nvidia-ctk-hooks'
 		;;
 	*-deb) printf '%s: nvidia-ctk\n' Conflicts Replaces ;;
