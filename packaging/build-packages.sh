@@ -50,9 +50,10 @@ about() {
 	TEXT
 	case $1 in
 	nvidia-ctk) cat <<-TEXT ;;
-		It takes the place of nvidia-container-toolkit and nvidia-container-toolkit-base.
-		Enroot (pyxis) and apptainer --nvccli call another program, nvidia-container-cli:
-		mark libnvidia-container-tools as installed by hand where they do.
+		It takes the place of nvidia-container-toolkit and of
+		nvidia-container-toolkit-base. Enroot (pyxis) and apptainer --nvccli call
+		nvidia-container-cli, which is in libnvidia-container-tools: where they are in
+		use, keep that from autoremove by apt-mark manual (or dnf mark install).
 		TEXT
 	*) echo 'This package has the hooks alone. It leaves an installed toolkit as it is.' ;;
 	esac
@@ -106,8 +107,8 @@ completions() {
 }
 
 # before_removal NAME: a script. What stays enabled would be started again, and a CDI spec whose hook is gone keeps containers from
-# starting. Nothing that fails here keeps a package from being removed. Another package's program that lies there already is not
-# called: of ours, nvidia-cdi-hook is the same file.
+# starting. Nothing that fails here keeps a package from being removed. A program of another package, which may lie there already, is
+# not called: ours is the one that nvidia-cdi-hook is the same file as.
 before_removal() {
 	case $1 in
 	nvidia-ctk)
@@ -126,9 +127,9 @@ before_replacement() {
 	before_removal "$1"
 }
 
-# The release of NVIDIA's toolkit whose commands, options and files these are. What depends on the toolkit asks for a release of
-# that: nvidia-docker2 for one from 1.x on, nvidia-container-runtime for one from 1.x on and below 2. It has no revision as NVIDIA's
-# packages have (1.20.0-1): what wants exactly that one is a part of NVIDIA's own build.
+# The release of NVIDIA's toolkit whose commands, options and files these are: the number that is provided, since what depends on the
+# toolkit asks for one of NVIDIA's series (nvidia-docker2: from 1.x on; nvidia-container-runtime: that and below 2). Without the
+# revision of NVIDIA's packages (1.20.0-1), which their own parts ask each other for.
 toolkit=1.20.0
 
 # relations NAME deb|rpm: whose work it does, and what has to be removed for it. dpkg removes them in this order, so what depends on
