@@ -128,8 +128,8 @@ must -r nvidia-ctk
 files | diff "$tmp/before" - || die 'the removal left or changed files'
 grep -q '^--no-reload disable --now -- nvidia-ctk-' "$root/tmp/systemctl" || die 'the removal leaves units enabled'
 
-# Stand-ins for NVIDIA's packages, in both formats: programs that say "toolkit", and the relations of the real ones, which come on
-# standard input as in an RPM's spec. Debian's packages provide nothing.
+# Stand-ins for NVIDIA's packages, in both formats: programs that say "toolkit" and write down what they are asked for, and the
+# relations of the real ones, which come on standard input as in an RPM's spec. Debian's packages provide nothing.
 #   stand_in NAME VERSION PROGRAM...
 config=$root/etc/nvidia-container-runtime/config.toml
 debs=$root/tmp/debs rpms=$tmp/rpms
@@ -142,7 +142,7 @@ stand_in() {
 	mkdir -p "$stage/usr/bin" "$stage/usr/share"
 	echo "$version" >"$stage/usr/share/$name"
 	for program; do
-		printf '#!/bin/sh\necho toolkit\n' >"$stage/usr/bin/$program"
+		printf '#!/bin/sh\necho toolkit\n[ $# = 0 ] || echo "$@" >>/tmp/asked\n' >"$stage/usr/bin/$program"
 		chmod 755 "$stage/usr/bin/$program"
 	done
 
@@ -298,7 +298,7 @@ in_place_of_toolkit() {
 	present nvidia-container-toolkit nvidia-container-toolkit-base nvidia-docker2 nvidia-container-runtime site-base
 	own_config
 	[ "$(inside nvidia-ctk)" = toolkit ] || die "$format: nvidia-ctk is not NVIDIA's"
-	! grep -qx toolkit "$tmp/manager.log" || die "$format: our script calls NVIDIA's program"
+	[ ! -e "$root/tmp/asked" ] || die "$format: our script calls NVIDIA's program"
 	[ ! -e "$root/etc/cdi/nvidia.yaml" ] || die "$format: a CDI spec calls a hook that NVIDIA's program does not have"
 	nothing_left
 
@@ -307,6 +307,8 @@ in_place_of_toolkit() {
 	manager install "$1"
 	absent nvidia-container-toolkit
 	present nvidia-ctk nvidia-docker2
+	# Ours provides that name as NVIDIA's RPMs do; apt takes the newer package, which is empty.
+	[ "$format" = deb ] || absent nvidia-container-runtime
 	own_runtime
 	nothing_left
 }
