@@ -106,14 +106,16 @@ completions() {
 	done
 }
 
-# before_removal NAME: a script. What stays enabled would be started again, and a CDI spec whose hook is gone keeps containers from
-# starting. Nothing that fails here keeps a package from being removed. A program of another package, which may lie there already, is
-# not called: ours is the one that nvidia-cdi-hook is the same file as.
+# before_removal NAME: a script. What stays enabled would be started again, a CDI spec whose hook is gone keeps containers from
+# starting, and what `install --with-runtime-hook` added would lead to the next nvidia-ctk. Nothing that fails here keeps a package
+# from being removed. A program of another package, which may lie there already, is not called: ours is the one that nvidia-cdi-hook
+# is the same file as.
 before_removal() {
 	case $1 in
 	nvidia-ctk)
+		bin=/usr/bin hook=/usr/bin/nvidia-container-runtime-hook
 		echo "systemctl --no-reload disable --now $(cd packaging/systemd && echo -- *) >/dev/null 2>&1 || :"
-		bin=/usr/bin
+		echo "[ \"\$(readlink $hook)\" != nvidia-ctk ] || rm $hook || :"
 		;;
 	*) bin=/usr/libexec/nvidia-ctk ;;
 	esac

@@ -124,6 +124,7 @@ spec etc/cdi/nvidia.yaml /usr/bin/nvidia-cdi-hook apply
 must -i /tmp/nvidia-ctk.deb
 [ -e "$root/etc/cdi/nvidia.yaml" ] || die 'another version took the spec'
 [ ! -e "$root/tmp/systemctl" ] || die 'another version stopped the units'
+inside nvidia-ctk install --with-runtime-hook >/dev/null
 must -r nvidia-ctk
 files | diff "$tmp/before" - || die 'the removal left or changed files'
 grep -q '^--no-reload disable --now -- nvidia-ctk-' "$root/tmp/systemctl" || die 'the removal leaves units enabled'
