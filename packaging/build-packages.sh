@@ -6,9 +6,9 @@
 #     nvidia-ctk         takes the place of NVIDIA's nvidia-container-toolkit and nvidia-container-toolkit-base
 #     nvidia-ctk-hooks   stands beside it: no name in PATH, only the hooks and their hooks.d files
 #
-# BINARY is by default made by build-release.sh; it must be able to run here. DIRECTORY is target/dist by default. The packages
-# hold what the binary's own `install` puts in place, and one script, for their removal. The same binary and commit give the same
-# bytes.
+# BINARY is one that build-release.sh made, with what that wrote beside it, and by default it is made; it must be able to run here.
+# DIRECTORY is target/dist by default, and gets SHA256SUMS too. The packages hold what the binary's own `install` puts in place, and
+# one script, for their removal. The same binary and commit give the same bytes.
 # Needs dpkg-deb and rpmbuild.
 set -eu
 export LC_ALL=C
@@ -20,11 +20,15 @@ binary=${1:-}
 dist=${2:-$target/dist}
 if [ -z "$binary" ]; then
 	binary=$target/dist/nvidia-ctk
-	packaging/build-release.sh "$PWD/$binary" >&2
+	RELEASE_STD=source packaging/build-release.sh "$(realpath -m "$binary")" >&2
 fi
 mkdir -p "$dist"
 binary=$(realpath "$binary")
 dist=$(realpath "$dist")
+grep -qs "$(sha256sum <"$binary" | cut -d ' ' -f 1)" "$binary.cdx.json" || {
+	echo "$binary.cdx.json does not list what is linked into $binary: make both with packaging/build-release.sh $binary" >&2
+	exit 1
+}
 SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}
 export SOURCE_DATE_EPOCH
 
@@ -57,28 +61,6 @@ about() {
 		TEXT
 	*) echo 'This package has the hooks alone. It leaves an installed toolkit as it is.' ;;
 	esac
-}
-
-# What is linked in statically, and on which terms: each text once.
-licences() {
-	: >"$tmp/printed"
-	cargo vendor --quiet --locked --versioned-dirs "$tmp/vendor" >/dev/null
-	cargo tree --locked --edges normal,no-proc-macro --prefix none --format '{p} {l}' | sort -u | while read -r crate number licence; do
-		number=${number#v}
-		[ -d "$tmp/vendor/$crate-$number" ] || continue
-		printf '\n== %s %s: %s\n' "$crate" "$number" "${licence#(\*) }"
-		for text in "$tmp/vendor/$crate-$number"/[Ll][Ii][Cc][Ee][Nn][CcSs][Ee]* "$tmp/vendor/$crate-$number"/COPYING*; do
-			[ -f "$text" ] || continue
-			sum=$(tr -d '[:space:]' <"$text" | sha256sum)
-			if ! grep -q "^$sum" "$tmp/printed"; then
-				printf '\n'
-				cat "$text"
-				printf '%s %s of %s\n' "$sum" "${text##*/}" "$crate" >>"$tmp/printed"
-			else
-				sed -n "s/^$sum \(.*\)/\1, see above/p" "$tmp/printed"
-			fi
-		done
-	done
 }
 
 # page NAME...: manual pages. Those that stand for another one become links, which compression does not break.
@@ -159,10 +141,8 @@ relations() {
 package() {
 	doc=$stage/usr/share/doc/$1
 	mkdir -p "$doc"
-	{
-		printf 'nvidia-ctk is licensed under these terms; what is linked into it, under those below.\n\n'
-		cat LICENSE "$tmp/licences"
-	} >"$doc/copyright"
+	cp "$binary.copyright" "$doc/copyright"
+	cp "$binary.cdx.json" "$doc/nvidia-ctk.cdx.json"
 	gzip -9n <CHANGELOG.md >"$doc/changelog.gz"
 	find "$stage" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
 
@@ -218,10 +198,10 @@ package() {
 		--define '_rpmfilename %{NAME}-%{VERSION}-%{RELEASE}.%{ARCH}.rpm' --define '_build_id_links none' \
 		--define '__os_install_post %{nil}' --define '_buildhost localhost' --define 'use_source_date_epoch_as_buildtime 1' \
 		--define 'clamp_mtime_to_source_date_epoch 1' "$tmp/spec" >&2
-	printf '%s\n' "$dist/$1_${version}_$deb.deb" "$dist/$1-$version-1.$rpm.rpm"
+	set -- "$1_${version}_$deb.deb" "$1-$version-1.$rpm.rpm"
+	packaging/sums.sh "$dist" "$@"
+	printf "$dist/%s\n" "$@"
 }
-
-licences >"$tmp/licences"
 
 stage=$tmp/nvidia-ctk
 mkdir "$stage"

@@ -4,18 +4,25 @@
 #     packaging/build-release.sh [--target TARGET] [FILE]
 #
 # Prints path, size and SHA-256 of what it wrote; FILE is target/dist/nvidia-ctk-TARGET by default, and TARGET this machine's
-# x86_64-unknown-linux-musl or aarch64-unknown-linux-musl.
+# x86_64-unknown-linux-musl or aarch64-unknown-linux-musl. Beside FILE it writes
+#
+#     FILE.cdx.json    what is linked in and, where Debian's packages built it, which: a CycloneDX document
+#     FILE.copyright   on which terms
+#     SHA256SUMS       of the three, for sha256sum --check
 #
 # Where rustc has the target (rustup target add TARGET), that is used. Elsewhere Debian's rustc builds the standard library from
 # its sources too, without backtraces and for size, in a private root that leaves the machine as it is: this needs mmdebstrap,
 # unshare and the right to make user namespaces, or root. The two ways give different bytes, each the same ones every time.
+# Both need cargo-cyclonedx and jq.
 #
 #     RELEASE_ROOT     directory that keeps the private root between builds; by default it is made anew each time
+#     RELEASE_MIRROR   URL of the Debian archive that a new private root comes from, as that of one day; by default today's
 #     RELEASE_STD      "source" takes the second way even where the first one is possible: it gives the smaller program
 set -eu
 export LC_ALL=C
 
 suite=trixie # with its backports, whose rustc is new enough
+cyclonedx=0.5.9
 
 die() {
 	printf 'build-release: %s\n' "$*" >&2
@@ -33,6 +40,17 @@ while [ $# -gt 0 ]; do
 	shift
 done
 arch=${target%%-*}
+case $arch in
+x86_64) debian=amd64 ;;
+aarch64) debian=arm64 ;;
+*) die "$target: no way to build for it is known here" ;;
+esac
+# Another release of it writes other bytes.
+case $(cargo cyclonedx --version 2>/dev/null || :) in
+*" $cyclonedx") ;;
+*) die "no cargo-cyclonedx $cyclonedx, which lists what is linked in: cargo install cargo-cyclonedx --version $cyclonedx --locked" ;;
+esac
+command -v jq >/dev/null || die 'no jq, which completes that list: install it'
 case $file in
 /* | '') ;;
 *) file=$PWD/$file ;;
@@ -45,6 +63,9 @@ tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 trap 'exit 1' HUP INT PIPE TERM
 
+: >"$tmp/printed"
+: >"$tmp/linked-terms"
+
 # Nobody unwinds. A fixed address saves the start the relocation of 20 pages, and one segment less a few more.
 flags='-C force-unwind-tables=no -C relocation-model=static -C link-arg=-Wl,-z,noseparate-code'
 
@@ -52,25 +73,51 @@ flags='-C force-unwind-tables=no -C relocation-model=static -C link-arg=-Wl,-z,n
 installed_std() {
 	RUSTFLAGS="$flags --remap-path-prefix=$repo=/nvidia-ctk --remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo" \
 		CARGO_TARGET_DIR=$tmp cargo build --release --locked --target "$target"
+
+	std=$(rustc --version | cut -d ' ' -f 2)
+	echo "rust-std $std pkg:generic/rust-std@$std MIT OR Apache-2.0" >"$tmp/linked"
+	: >"$tmp/packages"
+	terms "rust-std $std" 'MIT OR Apache-2.0' "$(rustc --print sysroot)"/share/doc/rust/COPYRIGHT-library.html >"$tmp/linked-terms"
 }
 
 # private_root DIRECTORY: Debian's rustc, the sources of its standard library, and musl.
 private_root() {
-	case $arch in
-	x86_64) debian=amd64 ;;
-	aarch64) debian=arm64 ;;
-	*) die "$target: no way to build for it is known here" ;;
-	esac
 	gcc=gcc
 	architectures=$(dpkg --print-architecture)
 	if [ "$architectures" != "$debian" ]; then
 		gcc=gcc,gcc-$arch-linux-gnu
 		architectures=$architectures,$debian
 	fi
+	# What an archive of another day says is out of date.
+	# shellcheck disable=SC2016 # the argument is the hook's
 	mmdebstrap --quiet --variant=extract --architectures="$architectures" \
 		--setup-hook="sed -i -n 'p;s/ $suite / $suite-backports /p' \"\$1/etc/apt/sources.list\"" \
 		--aptopt="APT::Default-Release \"$suite-backports\"" \
-		--include="base-files,dash,coreutils,cargo,rustc,rust-src,libc6-dev,$gcc,musl-dev:$debian" "$suite" "$1"
+		--extract-hook='mkdir "$1/build" && cd "$1/var/cache/apt/archives" && ls -- *.deb >"$1/build/packages"' \
+		--include="base-files,dash,coreutils,cargo,rustc,rust-src,libc6-dev,$gcc,musl-dev:$debian" "$suite" "$1" \
+		${RELEASE_MIRROR:+"deb [check-valid-until=no] $RELEASE_MIRROR $suite main"}
+}
+
+# What comes from the packages: the C library, Rust's, and gcc's (the unwinder, and how a program starts).
+packaged() {
+	sed 's/%3a/:/' "$root/packages" >"$tmp/packages"
+	cross=''
+	[ "$(dpkg --print-architecture)" = "$debian" ] || cross=-$debian-cross
+	sed -n -E "s/^(musl-dev|rust-src|libgcc-[0-9]+-dev$cross)_(.*)_(.*)\.deb\$/\1 \2 \3/p" "$tmp/packages" >"$tmp/versions"
+	source=$(echo "$root"/usr/src/rustc-*)
+	while read -r name number machine; do
+		case $name in
+		musl-dev) set -- MIT "$root/usr/share/doc/musl-dev/copyright" ;;
+		rust-src) set -- 'MIT OR Apache-2.0' "$source"/COPYRIGHT "$source"/LICENSE-* "$source"/library/compiler-builtins/LICENSE* \
+			"$source"/library/compiler-builtins/libm/LICENSE* \
+			"$source"/library/vendor/cfg-if-*/LICENSE* "$source"/library/vendor/hashbrown-*/LICENSE* \
+			"$source"/library/vendor/libc-*/LICENSE* "$source"/library/vendor/rustc-demangle-*/LICENSE* ;;
+		*) set -- 'GPL-3.0-or-later WITH GCC-exception-3.1' ;;
+		esac
+		purl=$(printf 'pkg:deb/debian/%s@%s?arch=%s&distro=%s' "$name" "$number" "$machine" "$suite" | sed 's/+/%2B/g')
+		echo "$name $number $purl $1" >>"$tmp/linked"
+		terms "$name $number" "$@" >>"$tmp/linked-terms"
+	done <"$tmp/versions"
 }
 
 built_std() {
@@ -80,11 +127,11 @@ built_std() {
 	done
 	root=${RELEASE_ROOT:+$RELEASE_ROOT/$target}
 	: "${root:=$tmp/root}"
-	if [ ! -e "$root/build" ]; then
+	if [ ! -e "$root/packages" ]; then
 		rm -rf "$root"
 		mkdir -p "${root%/*}"
 		private_root "$root"
-		mkdir "$root/build"
+		mv "$root/build/packages" "$root"
 	fi
 
 	build=$tmp/build
@@ -127,6 +174,63 @@ built_std() {
 		"CARGO_TARGET_${variable}_RUSTFLAGS=$flags -C target-feature=+crt-static -C link-self-contained=no -L native=/build/lib" \
 		/build/run
 	mv "$build/target/$target/release/nvidia-ctk" "$tmp/$target/release/"
+	packaged
+}
+
+# terms NAME LICENCE FILE...: of one thing that is linked in. Each text appears once.
+terms() {
+	printf '\n== %s: %s\n' "$1" "$2"
+	name=$1
+	shift 2
+	for text; do
+		[ -f "$text" ] || continue
+		sum=$(tr -d '[:space:]' <"$text" | sha256sum)
+		if ! grep -q "^$sum" "$tmp/printed"; then
+			printf '\n'
+			cat "$text"
+			printf '%s %s of %s\n' "$sum" "${text##*/}" "$name" >>"$tmp/printed"
+		else
+			sed -n "s/^$sum \(.*\)/\1, see above/p" "$tmp/printed"
+		fi
+	done
+}
+
+copyright() {
+	printf 'nvidia-ctk is licensed under these terms; what is linked into it, under those below.\n\n'
+	cat LICENSE "$tmp/linked-terms"
+	cargo vendor --quiet --locked --versioned-dirs "$tmp/vendor" >/dev/null
+	cargo tree --locked --edges normal,no-proc-macro --target "$target" --prefix none --no-dedupe --format '{p} {l}' |
+		sort -u |
+		while read -r crate number licence; do
+			directory=$tmp/vendor/$crate-${number#v}
+			[ ! -d "$directory" ] || terms "$crate ${number#v}" "$licence" \
+				"$directory"/[Ll][Ii][Cc][Ee][Nn][CcSs][Ee]* "$directory"/COPYING*
+		done
+}
+
+# The tool goes by Cargo.lock, which has crates that the features in use ask nobody for; it writes beside Cargo.toml, and names that
+# folder, the hour and a number of its own.
+sbom() {
+	mkdir "$tmp/sbom"
+	cp -R Cargo.toml Cargo.lock src "$tmp/sbom"
+	cargo cyclonedx --quiet --manifest-path "$tmp/sbom/Cargo.toml" --format json --spec-version 1.5 --target "$target" \
+		--no-build-deps --override-filename sbom >&2
+	cargo tree --locked --edges normal --target "$target" --prefix none --no-dedupe --format '{p}' >"$tmp/crates"
+	jq --arg folder "file://$tmp/sbom" --arg sum "$(sha256sum <"$1" | cut -d ' ' -f 1)" --rawfile crates "$tmp/crates" \
+		--rawfile linked "$tmp/linked" --rawfile packages "$tmp/packages" '
+		def lines: split("\n")[] | select(. != "");
+		([$crates | lines | capture("^(?<name>[^ ]+) v(?<version>[^ ]+)")]) as $crates
+		| ([.components[] | select({name, version} as $crate | $crates | index($crate) | not) | ."bom-ref"]) as $unused
+		| ([$linked | lines | capture("^(?<name>[^ ]+) (?<version>[^ ]+) (?<purl>[^ ]+) (?<terms>.*)")
+			| {type: "library", "bom-ref": .purl, name, version, scope: "required", licenses: [{expression: .terms}], purl}]) as $linked
+		| del(.serialNumber, .metadata.timestamp)
+		| .metadata.component.hashes = [{alg: "SHA-256", content: $sum}]
+		| .metadata.properties += [$packages | lines | {name: "nvidia-ctk:build:package", value: .}]
+		| .components |= map(select(."bom-ref" | IN($unused[]) | not)) + $linked
+		| .dependencies |= map(select(.ref | IN($unused[]) | not) | if .dependsOn then .dependsOn -= $unused else . end)
+		| .dependencies[] |= if .ref | startswith("path+") then .dependsOn += [$linked[].purl] else . end
+		| walk(if type == "string" then split($folder) | join("file:///nvidia-ctk") else . end)
+		' "$tmp/sbom/sbom.json"
 }
 
 libraries=$(rustc --print target-libdir --target "$target" 2>/dev/null) || libraries=''
@@ -137,5 +241,9 @@ else
 fi
 mkdir -p "$(dirname "$file")"
 install -m 755 "$tmp/$target/release/nvidia-ctk" "$file"
+sbom "$file" >"$file.cdx.json"
+copyright >"$file.copyright"
+name=${file##*/}
+packaging/sums.sh "$(dirname "$file")" "$name" "$name.cdx.json" "$name.copyright"
 printf '%s: %s bytes\n' "$file" "$(wc -c <"$file")"
 sha256sum "$file"

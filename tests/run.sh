@@ -38,7 +38,8 @@ target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 binary=$target/dist/nvidia-ctk-$(uname -m)-unknown-linux-musl
 export RELEASE_ROOT="${RELEASE_ROOT:-$target/release-root}"
 
-part packages sh tests/fixtures/install.sh gcc mmdebstrap tar zstd ldconfig=libc-bin runc crun podman containerd dockerd=docker.io strace script=bsdutils busybox=busybox-static unshare=util-linux mount mandoc groff &&
+part packages sh tests/fixtures/install.sh gcc jq mmdebstrap tar zstd ldconfig=libc-bin runc crun podman containerd dockerd=docker.io strace script=bsdutils busybox=busybox-static unshare=util-linux mount mandoc groff &&
+  part cyclonedx sh tests/fixtures/cyclonedx.sh &&
   part release packaging/build-release.sh "$binary" && {
   NVIDIA_CTK_BINARY=$binary
   NVIDIA_CTK_SHA256=$(awk -v file="$binary" '$2 == file { print $1 }' "$temp/log")

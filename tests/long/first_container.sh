@@ -24,11 +24,12 @@ case ${1-} in
 '')
   [ "$(id -u)" = 0 ] || die 'this test needs root'
   [ "$(uname -m)" = x86_64 ] || skip 'the packages are of amd64'
-  sh tests/fixtures/install.sh mmdebstrap rpm rpm2cpio=rpm cpio gcc unshare=util-linux dpkg-deb=dpkg
+  sh tests/fixtures/install.sh mmdebstrap rpm rpm2cpio=rpm cpio gcc unshare=util-linux dpkg-deb=dpkg jq
   binary=${NVIDIA_CTK_BINARY-}
   if [ -z "$binary" ]; then
-    cargo build --release --locked
-    binary=${CARGO_TARGET_DIR:-target}/release/nvidia-ctk
+    sh tests/fixtures/cyclonedx.sh
+    binary=$(realpath -m "${CARGO_TARGET_DIR:-target}")/dist/nvidia-ctk
+    RELEASE_STD=source packaging/build-release.sh "$binary"
   fi
   tmp=$(mktemp -d)
   trap 'rm -rf "$tmp"' EXIT

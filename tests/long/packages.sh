@@ -1,7 +1,7 @@
 #!/bin/sh
 # The packages, in a Debian that has nothing but apt: install, run, upgrade, remove, beside NVIDIA's and in its place, and back.
 #   sh tests/long/packages.sh [BINARY]
-# As root. BINARY is NVIDIA_CTK_BINARY or else the release build of this tree by default.
+# As root. BINARY is one that packaging/build-release.sh made of this tree: by default NVIDIA_CTK_BINARY, or else it is made.
 set -eu
 export LC_ALL=C PATH="$PATH:/usr/sbin:/sbin:$HOME/.cargo/bin"
 cd "$(dirname "$0")/../.."
@@ -11,11 +11,12 @@ die() {
 	exit 1
 }
 [ "$(id -u)" = 0 ] || die 'this test needs root'
-sh tests/fixtures/install.sh mmdebstrap rpm rpm2cpio=rpm cpio unshare=util-linux dpkg-deb=dpkg dpkg-scanpackages=dpkg-dev dnf createrepo_c=createrepo-c
+sh tests/fixtures/install.sh mmdebstrap rpm rpm2cpio=rpm cpio unshare=util-linux dpkg-deb=dpkg dpkg-scanpackages=dpkg-dev dnf createrepo_c=createrepo-c jq
 binary=${1:-${NVIDIA_CTK_BINARY:-}}
 if [ -z "$binary" ]; then
-	cargo build --release --locked
-	binary=${CARGO_TARGET_DIR:-target}/release/nvidia-ctk
+	sh tests/fixtures/cyclonedx.sh
+	binary=$(realpath -m "${CARGO_TARGET_DIR:-target}")/dist/nvidia-ctk
+	RELEASE_STD=source packaging/build-release.sh "$binary"
 fi
 
 tmp=$(mktemp -d)
@@ -31,7 +32,51 @@ packaging/build-packages.sh "$binary" "$tmp/again" >/dev/null 2>&1
 for package in "$tmp/packages"/*; do
 	cmp "$package" "$tmp/again/${package##*/}"
 done
-[ "$(find "$tmp/packages" -type f | wc -l)" = 4 ] || die 'there are not four packages'
+[ "$(find "$tmp/packages" -name '*.deb' -o -name '*.rpm' | wc -l)" = 4 ] || die 'there are not four packages'
+
+step 'what is in them, and on which terms'
+sbom=$binary.cdx.json
+target=$(jq -r '.metadata.properties[] | select(.name == "cdx:rustc:sbom:target:triple").value' "$sbom")
+# tree EDGES: name and version of each crate but our own.
+tree() {
+	cargo tree --locked --edges "$1" --target "$target" --prefix none --no-dedupe --format '{p}' | cut -d ' ' -f 1,2 |
+		grep -v '^nvidia-ctk ' | sort -u
+}
+tree normal >"$tmp/tree"
+jq -r '.components[] | select(.purl | startswith("pkg:cargo/")) | "\(.name) v\(.version)"' "$sbom" | sort | diff "$tmp/tree" - ||
+	die "$sbom has other crates"
+jq -r '.components[].name, (.metadata.properties[] | select(.name == "nvidia-ctk:build:package").value)' "$sbom" >"$tmp/parts"
+for part in 'musl-dev$' 'libgcc-[0-9]*-dev' 'rust-src$' 'rustc_'; do
+	grep -q "^$part" "$tmp/parts" || die "$sbom does not name $part"
+done
+[ "$(jq -r '.metadata.component.hashes[].content' "$sbom")  -" = "$(sha256sum <"$binary")" ] || die "$sbom is of another binary"
+# What it refers to is in it.
+jq -e '[.metadata.component, .components[] | ."bom-ref"] as $all | [.dependencies[] | .ref, .dependsOn[]?] - $all == []' "$sbom" >/dev/null ||
+	die "$sbom refers to what it does not have"
+(cd "$tmp/packages" && sha256sum --quiet --check SHA256SUMS)
+[ "$(wc -l <"$tmp/packages/SHA256SUMS")" = 4 ] || die 'SHA256SUMS is not of the four packages'
+for package in "$tmp/packages"/*; do
+	mkdir "$tmp/unpacked"
+	case $package in
+	*.deb) dpkg-deb -x "$package" "$tmp/unpacked" ;;
+	*.rpm) (cd "$tmp/unpacked" && rpm2cpio "$package" | cpio -id --quiet) ;;
+	*) rmdir "$tmp/unpacked" && continue ;;
+	esac
+	doc=$(echo "$tmp/unpacked"/usr/share/doc/*)
+	cmp "$sbom" "$doc/nvidia-ctk.cdx.json"
+	{ tree normal,no-proc-macro | sed 's/ v/ /' && grep -E '^(musl-dev|rust-src|libgcc-.*-dev.*)$' "$tmp/parts"; } | while read -r part; do
+		grep -q "^== ${part}[: ]" "$doc/copyright" || die "$package does not say on which terms $part comes"
+	done
+	for holder in 'Rich Felker' 'The Rust Project'; do
+		grep -q "$holder" "$doc/copyright" || die "$package does not have the terms of $holder"
+	done
+	rm -r "$tmp/unpacked"
+done
+mkdir "$tmp/other"
+cp "$binary" "$sbom" "$tmp/other"
+echo >>"$tmp/other/${binary##*/}"
+! packaging/build-packages.sh "$tmp/other/${binary##*/}" "$tmp/other" >/dev/null 2>"$tmp/error" || die 'packages with the SBOM of another binary'
+grep -q 'does not list what is linked into' "$tmp/error" || die "$(cat "$tmp/error")"
 
 step 'units'
 if command -v systemd-analyze >/dev/null; then

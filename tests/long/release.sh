@@ -1,5 +1,5 @@
 #!/bin/sh
-# The release build: the same bytes in two folders, in both ways to build it, and a program that runs.
+# The release build: the same bytes in two folders, in both ways to build it, also of what describes it, and a program that runs.
 #   sh tests/long/release.sh
 # As root. Builds four times: some 15 minutes on two processors.
 set -eu
@@ -10,7 +10,8 @@ die() {
 	printf 'release: %s\n' "$*" >&2
 	exit 1
 }
-sh tests/fixtures/install.sh mmdebstrap unshare=util-linux git gcc
+sh tests/fixtures/install.sh mmdebstrap unshare=util-linux git gcc jq
+sh tests/fixtures/cyclonedx.sh
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 trap 'exit 1' HUP INT PIPE TERM
@@ -29,9 +30,15 @@ for target in "$machine-unknown-linux-gnu" "$machine-unknown-linux-musl"; do
 			packaging/build-release.sh --target "$target" "$tmp/$folder/$target")
 	done
 	binary=$tmp/one/$target
-	cmp "$binary" "$tmp/a/second/one/$target" || die "$target: other bytes in another folder"
-	for path in "$tmp" "${CARGO_HOME:-$HOME/.cargo}/registry"; do
-		! grep -qaF "$path" "$binary" || die "$target: $path is in it"
+	for made in "$binary" "$binary.cdx.json" "$binary.copyright" "$tmp/one/SHA256SUMS"; do
+		cmp "$made" "$tmp/a/second/one/${made##*/}" || die "$target: other bytes in another folder"
+		for path in "$tmp" "${CARGO_HOME:-$HOME/.cargo}/registry"; do
+			! grep -qaF "$path" "$made" || die "$made: $path is in it"
+		done
+	done
+	(cd "$tmp/one" && sha256sum --quiet --check SHA256SUMS)
+	for made in "$target" "$target.cdx.json" "$target.copyright"; do
+		grep -q "  $made\$" "$tmp/one/SHA256SUMS" || die "$made: no sum"
 	done
 	"$binary" --version
 	! ldd "$binary" 2>&1 | grep -q '=>' || die "$target: not static"
