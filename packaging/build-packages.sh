@@ -9,7 +9,7 @@
 # BINARY is one that build-release.sh made, with what that wrote beside it, and by default it is made; it must be able to run here.
 # DIRECTORY is target/dist by default, and gets SHA256SUMS too. The packages hold what the binary's own `install` puts in place, and
 # one script, for their removal. The same binary and commit give the same bytes.
-# Needs dpkg-deb and rpmbuild.
+# Needs dpkg-deb and rpmbuild; build-release.sh says what it needs.
 set -eu
 export LC_ALL=C
 umask 022

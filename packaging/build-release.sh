@@ -13,10 +13,10 @@
 # Where rustc has the target (rustup target add TARGET), that is used. Elsewhere Debian's rustc builds the standard library from
 # its sources too, without backtraces and for size, in a private root that leaves the machine as it is: this needs mmdebstrap,
 # unshare and the right to make user namespaces, or root. The two ways give different bytes, each the same ones every time.
-# Both need cargo-cyclonedx and jq.
+# Both need cargo-cyclonedx and jq. The second way has the licences of the standard library and of musl in FILE.copyright.
 #
 #     RELEASE_ROOT     directory that keeps the private root between builds; by default it is made anew each time
-#     RELEASE_MIRROR   URL of the Debian archive that a new private root comes from, as that of one day; by default today's
+#     RELEASE_MIRROR   URL of the Debian archive that a new private root comes from, such as a snapshot; by default today's archive
 #     RELEASE_STD      "source" takes the second way even where the first one is possible: it gives the smaller program
 set -eu
 export LC_ALL=C
@@ -77,7 +77,7 @@ installed_std() {
 	std=$(rustc --version | cut -d ' ' -f 2)
 	echo "rust-std $std pkg:generic/rust-std@$std MIT OR Apache-2.0" >"$tmp/linked"
 	: >"$tmp/packages"
-	terms "rust-std $std" 'MIT OR Apache-2.0' "$(rustc --print sysroot)"/share/doc/rust/COPYRIGHT-library.html >"$tmp/linked-terms"
+	terms "rust-std $std" 'MIT OR Apache-2.0' >"$tmp/linked-terms"
 }
 
 # private_root DIRECTORY: Debian's rustc, the sources of its standard library, and musl.
@@ -112,7 +112,7 @@ packaged() {
 			"$source"/library/compiler-builtins/libm/LICENSE* \
 			"$source"/library/vendor/cfg-if-*/LICENSE* "$source"/library/vendor/hashbrown-*/LICENSE* \
 			"$source"/library/vendor/libc-*/LICENSE* "$source"/library/vendor/rustc-demangle-*/LICENSE* ;;
-		*) set -- 'GPL-3.0-or-later WITH GCC-exception-3.1' ;;
+		*) set -- 'GPL-3.0-or-later WITH GCC-exception-3.1' "$source"/src/etc/third-party/COPYING.RUNTIME ;;
 		esac
 		purl=$(printf 'pkg:deb/debian/%s@%s?arch=%s&distro=%s' "$name" "$number" "$machine" "$suite" | sed 's/+/%2B/g')
 		echo "$name $number $purl $1" >>"$tmp/linked"

@@ -49,7 +49,6 @@ jq -r '.components[].name, (.metadata.properties[] | select(.name == "nvidia-ctk
 for part in 'musl-dev$' 'libgcc-[0-9]*-dev' 'rust-src$' 'rustc_'; do
 	grep -q "^$part" "$tmp/parts" || die "$sbom does not name $part"
 done
-[ "$(jq -r '.metadata.component.hashes[].content' "$sbom")  -" = "$(sha256sum <"$binary")" ] || die "$sbom is of another binary"
 # What it refers to is in it.
 jq -e '[.metadata.component, .components[] | ."bom-ref"] as $all | [.dependencies[] | .ref, .dependsOn[]?] - $all == []' "$sbom" >/dev/null ||
 	die "$sbom refers to what it does not have"
@@ -64,10 +63,10 @@ for package in "$tmp/packages"/*; do
 	esac
 	doc=$(echo "$tmp/unpacked"/usr/share/doc/*)
 	cmp "$sbom" "$doc/nvidia-ctk.cdx.json"
-	{ tree normal,no-proc-macro | sed 's/ v/ /' && grep -E '^(musl-dev|rust-src|libgcc-.*-dev.*)$' "$tmp/parts"; } | while read -r part; do
+	{ tree normal,no-proc-macro | sed 's/ v/ /' && grep -E '^(musl-dev|rust-src|libgcc-[^_]*)$' "$tmp/parts"; } | while read -r part; do
 		grep -q "^== ${part}[: ]" "$doc/copyright" || die "$package does not say on which terms $part comes"
 	done
-	for holder in 'Rich Felker' 'The Rust Project'; do
+	for holder in 'Rich Felker' 'The Rust Project' 'GCC RUNTIME LIBRARY EXCEPTION'; do
 		grep -q "$holder" "$doc/copyright" || die "$package does not have the terms of $holder"
 	done
 	rm -r "$tmp/unpacked"
