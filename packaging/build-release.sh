@@ -40,11 +40,6 @@ while [ $# -gt 0 ]; do
 	shift
 done
 arch=${target%%-*}
-case $arch in
-x86_64) debian=amd64 ;;
-aarch64) debian=arm64 ;;
-*) die "$target: no way to build for it is known here" ;;
-esac
 # Another release of it writes other bytes.
 case $(cargo cyclonedx --version 2>/dev/null || :) in
 *" $cyclonedx") ;;
@@ -63,7 +58,7 @@ tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 trap 'exit 1' HUP INT PIPE TERM
 
-: >"$tmp/printed"
+: >"$tmp/printed" # texts that terms has printed
 : >"$tmp/linked-terms"
 
 # Nobody unwinds. A fixed address saves the start the relocation of 20 pages, and one segment less a few more.
@@ -125,6 +120,11 @@ built_std() {
 		command -v "$tool" >/dev/null ||
 			die "rustc has no standard library for $target (rustup target add $target), and without $tool none can be built"
 	done
+	case $arch in
+	x86_64) debian=amd64 ;;
+	aarch64) debian=arm64 ;;
+	*) die "$target: no way to build for it is known here" ;;
+	esac
 	root=${RELEASE_ROOT:+$RELEASE_ROOT/$target}
 	: "${root:=$tmp/root}"
 	if [ ! -e "$root/packages" ]; then
