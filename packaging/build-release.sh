@@ -83,10 +83,10 @@ private_root() {
 		gcc=gcc,gcc-$arch-linux-gnu
 		architectures=$architectures,$debian
 	fi
-	# What an archive of another day says is out of date.
+	# One archive alone, which a snapshot gives again: no updates from others. What that of another day says is out of date.
 	# shellcheck disable=SC2016 # the argument is the hook's
 	mmdebstrap --quiet --variant=extract --architectures="$architectures" \
-		--setup-hook="sed -i -n 'p;s/ $suite / $suite-backports /p' \"\$1/etc/apt/sources.list\"" \
+		--setup-hook="sed -i -n '/ $suite /{p;s/ $suite / $suite-backports /p}' \"\$1/etc/apt/sources.list\"" \
 		--aptopt="APT::Default-Release \"$suite-backports\"" \
 		--extract-hook='mkdir "$1/build" && cd "$1/var/cache/apt/archives" && ls -- *.deb >"$1/build/packages"' \
 		--include="base-files,dash,coreutils,cargo,rustc,rust-src,libc6-dev,$gcc,musl-dev:$debian" "$suite" "$1" \
