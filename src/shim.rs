@@ -8,10 +8,10 @@ mod create;
 mod file;
 mod hook;
 mod log;
-mod low_level;
+pub(crate) mod low_level;
 mod request;
 mod resolve;
-mod settings;
+pub(crate) mod settings;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -11,9 +11,9 @@ use crate::generate::hooks::{ALL, Hooks, NAMES, Style};
 use crate::generate::mode::{Csv, MODES};
 use crate::generate::names::{STRATEGIES, Strategy};
 use crate::host::{file, program};
+use crate::names::CDI_HOOK;
 use crate::rootfs::Root;
 
-const CDI_HOOK: &str = "nvidia-cdi-hook";
 /// Where the program is installed, if it is not found.
 const PROGRAMS: &str = "/usr/bin";
 /// The device that has nothing in it.
