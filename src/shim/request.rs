@@ -30,20 +30,20 @@ const PRIVILEGE: &str = "CAP_SYS_ADMIN";
 
 /// What a container asks for.
 #[derive(Default, Debug, PartialEq, Eq)]
-pub(super) struct Request {
+pub struct Request {
     /// The devices, each of them once.
-    pub(super) devices: Vec<Device>,
+    pub devices: Vec<Device>,
     /// Channels of IMEX.
-    pub(super) channels: Vec<String>,
+    pub channels: Vec<String>,
     /// Modes of the generator for nodes beside GPUs.
-    pub(super) beside: Vec<&'static str>,
+    pub beside: Vec<&'static str>,
     /// Variables that ask for devices, and do not count in an unprivileged container.
-    pub(super) ignored: Vec<String>,
+    pub ignored: Vec<String>,
 }
 
 /// A device by its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Device {
+pub enum Device {
     /// `vendor/class=name`
     Qualified(String),
     /// An index, a UUID, or `all`.
@@ -60,7 +60,7 @@ struct Container<'t> {
 
 impl Request {
     /// Reads it from a config.json. A name that can be none is an error.
-    pub(super) fn of(config: Value<'_>, settings: &Settings) -> Result<Self, String> {
+    pub fn of(config: Value<'_>, settings: &Settings) -> Result<Self, String> {
         let container = Container::of(config);
         let mut request = Self::default();
         let by_annotations = container.by_annotations(settings);

@@ -22,35 +22,35 @@ const FILE: &str = "nvidia-container-runtime/config.toml";
 
 /// The settings. What a broken file does not say is as by default, and `broken` says what is wrong.
 #[expect(clippy::struct_excessive_bools, reason = "each is a key of the file")]
-pub(crate) struct Settings {
+pub struct Settings {
     /// The file.
-    pub(crate) path: PathBuf,
+    pub path: PathBuf,
     /// What is wrong with it.
-    pub(crate) broken: Option<Error>,
+    pub broken: Option<Error>,
     /// A file for errors, beside the engine's.
-    pub(super) debug: Option<PathBuf>,
+    pub debug: Option<PathBuf>,
     /// Whether specs are built from Jetson's lists.
-    pub(super) uses_lists: bool,
+    pub uses_lists: bool,
     /// Low-level runtimes, the best first.
-    pub(super) runtimes: Vec<String>,
+    pub runtimes: Vec<String>,
     /// Whether the variables of an unprivileged container count.
-    pub(super) accepts_variables: bool,
+    pub accepts_variables: bool,
     /// Whether mounts name devices.
-    pub(super) accepts_mounts: bool,
+    pub accepts_mounts: bool,
     /// Variables that count before the usual one.
-    pub(super) swarm: Vec<String>,
+    pub swarm: Vec<String>,
     /// How the keys of annotations begin that name devices.
-    pub(super) annotation_prefixes: Vec<String>,
+    pub annotation_prefixes: Vec<String>,
     /// The kind of devices that are named without one.
-    pub(super) default_kind: String,
+    pub default_kind: String,
     /// Where specs are, lowest precedence first.
-    pub(super) spec_dirs: Vec<PathBuf>,
+    pub spec_dirs: Vec<PathBuf>,
     /// The driver's root.
-    pub(super) driver_root: Option<PathBuf>,
+    pub driver_root: Option<PathBuf>,
     /// Whether channels of IMEX are given to containers.
-    pub(super) gives_channels: bool,
+    pub gives_channels: bool,
     /// Whether a container's process gets the groups of nodes.
-    pub(super) adds_groups: bool,
+    pub adds_groups: bool,
 }
 
 impl Settings {
@@ -81,7 +81,8 @@ impl Settings {
     }
 
     /// The defaults.
-    pub(super) fn new(path: PathBuf) -> Self {
+    #[must_use]
+    pub fn new(path: PathBuf) -> Self {
         Self {
             path,
             broken: None,
