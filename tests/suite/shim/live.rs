@@ -6,10 +6,10 @@ use serde_json::{Value, json};
 
 use crate::common::gpu_host::{Gpu, GpuHost, VERSION};
 use crate::common::machine::has;
-use crate::common::shim::{Shim, config, devices, env, got, spec};
+use crate::common::shim::{Shim, devices, env, got, spec};
 
 /// The host of a spec of the fixtures, and the program on it.
-fn host(name: &str) -> Option<(GpuHost, Shim)> {
+pub(super) fn host(name: &str) -> Option<(GpuHost, Shim)> {
     if !has(&["unshare", "mount", "chroot"]) {
         return None;
     }
@@ -24,7 +24,7 @@ fn ask(shim: &Shim, names: &str) -> Value {
 }
 
 /// The numbers of the GPUs' nodes.
-fn gpus(config: &Value) -> Vec<&str> {
+pub(super) fn gpus(config: &Value) -> Vec<&str> {
     let number = |path: &&str| path.bytes().all(|it| it.is_ascii_digit());
     let paths = devices(config).into_iter();
     let mut found: Vec<_> = paths
@@ -289,65 +289,6 @@ fn a_host_that_lost_its_gpus() {
         assert!(message.contains(names), "{message}");
         let _ = fs::remove_file(shim.at("log.json"));
     }
-}
-
-#[test]
-fn channels_of_imex() {
-    let Some((host, shim)) = host("small-2gpu.yaml") else {
-        return;
-    };
-    let path = |number: u64| format!("/dev/nvidia-caps-imex-channels/channel{number}");
-    for number in [0, 1, 2047] {
-        host.node(&path(number), (242, number), 0o666, 0);
-    }
-    let ask = |channels: &str| {
-        let channels = format!("NVIDIA_IMEX_CHANNELS={channels}");
-        shim.config(&config(&["NVIDIA_VISIBLE_DEVICES=0", &channels]));
-    };
-    for (channels, expected) in [
-        ("0", vec![0]),
-        ("0,channel1", vec![0, 1]),
-        ("0,0", vec![0]),
-        (" 2047 ", vec![2047]),
-        ("none", vec![]),
-        ("void", vec![]),
-        ("", vec![]),
-        ("all", vec![]),
-    ] {
-        ask(channels);
-        let created = shim.created();
-        let found = devices(&created).into_iter();
-        let found: Vec<_> = found.filter(|it| it.contains("imex")).collect();
-        let expected: Vec<_> = expected.into_iter().map(path).collect();
-        assert_eq!(found, expected, "{channels}");
-        assert_eq!(gpus(&created), ["0"], "{channels}");
-    }
-    for channels in [
-        "2",
-        "0,2",
-        "x",
-        "-1",
-        "1048576",
-        "channel",
-        "../0",
-        "99999999999999999999",
-    ] {
-        ask(channels);
-        let message = shim.refused();
-        let odd = channels.rsplit(',').next().unwrap();
-        assert!(
-            message.contains(odd) && message.to_lowercase().contains("imex"),
-            "{channels}: {message}"
-        );
-        let _ = fs::remove_file(shim.at("log.json"));
-    }
-    shim.settings_with("features.ignore-imex-channel-requests = true", "");
-    ask("0");
-    assert!(
-        !devices(&shim.created())
-            .iter()
-            .any(|it| it.contains("imex"))
-    );
 }
 
 /// The second run finds nothing to do.
