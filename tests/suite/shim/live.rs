@@ -1,12 +1,16 @@
 //! Plain names that no spec file has: found on the host, which is a made-up one with GPUs.
 
 use std::fs;
+use std::os::unix::fs::symlink;
+use std::os::unix::process::CommandExt as _;
+use std::process::Command;
 
 use serde_json::{Value, json};
 
 use crate::common::gpu_host::{Gpu, GpuHost, VERSION};
-use crate::common::machine::has;
-use crate::common::shim::{Shim, devices, env, got, spec};
+use crate::common::machine::{binary, copy_program, has};
+use crate::common::outcome::Outcome;
+use crate::common::shim::{RUNTIME, Shim, devices, env, got, spec};
 
 /// The host of a spec of the fixtures, and the program on it.
 pub(super) fn host(name: &str) -> Option<(GpuHost, Shim)> {
@@ -288,6 +292,41 @@ fn a_host_that_lost_its_gpus() {
         let message = shim.refused();
         assert!(message.contains(names), "{message}");
         let _ = fs::remove_file(shim.at("log.json"));
+    }
+}
+
+/// The hook is called by a name under which the program is one, whatever the file is called that it calls.
+#[test]
+fn hooks_of_a_copy() {
+    let Some((_host, shim)) = host("full-2gpu.yaml") else {
+        return;
+    };
+    let as_hook = |config: &Value| {
+        let hooks = &config["hooks"]["createContainer"];
+        let hook = hooks.as_array().unwrap().last().unwrap().clone();
+        let program = hook["path"].as_str().unwrap().strip_prefix("/shim/bin/");
+        let words = hook["args"].as_array().unwrap();
+        let words: Vec<_> = words.iter().map(|it| it.as_str().unwrap()).collect();
+        // Engines start the path with these words, the first of them included.
+        let mut command = Command::new(shim.at("bin").join(program.unwrap()));
+        command.arg0(words[0]).args(&words[1..]).arg("--help");
+        let outcome = Outcome::of(&mut command);
+        assert!(outcome.success(), "{hook}: {outcome:?}");
+        assert!(
+            outcome.stdout.contains("--container-spec"),
+            "{hook}: {outcome:?}"
+        );
+    };
+    as_hook(&ask(&shim, "0"));
+    for name in [RUNTIME, "nvidia-ctk.real", "nvidia-ctk-0.1.0"] {
+        let copy = shim.at("bin").join(name);
+        let _ = fs::remove_file(&copy);
+        copy_program(&binary(), &copy);
+        if name != RUNTIME {
+            fs::remove_file(shim.at("bin").join(RUNTIME)).unwrap();
+            symlink(name, shim.at("bin").join(RUNTIME)).unwrap();
+        }
+        as_hook(&ask(&shim, "0"));
     }
 }
 
