@@ -69,7 +69,7 @@ pub struct Call {
 }
 
 impl Call {
-    /// Reads the words behind argv[0].
+    /// Reads the words behind `argv[0]`.
     #[must_use]
     pub fn parse(words: &[OsString]) -> Self {
         let mut log = Log::default();
