@@ -68,9 +68,9 @@ impl Request {
         let by_annotations = container.by_annotations(settings);
         let by_mounts = container.by_mounts(settings);
         let names = if !by_annotations.is_empty() {
-            by_annotations
+            counted(by_annotations)
         } else if !by_mounts.is_empty() {
-            by_mounts
+            counted(by_mounts)
         } else {
             container.by_variables(settings, &mut request.ignored)
         };
@@ -248,16 +248,20 @@ fn split_list(text: &str) -> impl Iterator<Item = &str> {
     text.split(',').map(str::trim).filter(|it| !it.is_empty())
 }
 
-/// The elements of a list; `all` and `none` count for the whole list, whichever comes first, and `void` is no request.
 fn values(text: &str) -> Vec<String> {
-    let items: Vec<_> = split_list(text).collect();
-    if items.contains(&VOID) {
+    counted(split_list(text).map(str::to_owned).collect())
+}
+
+/// The items of a list that count: `all` and `none` are for the whole list, whichever comes first, and `void` is no request.
+fn counted(items: Vec<String>) -> Vec<String> {
+    if items.iter().any(|it| it == VOID) {
         return Vec::new();
     }
-    match items.iter().find(|it| [ALL, NONE].contains(it)) {
-        Some(&NONE) => Vec::new(),
-        Some(_) => vec![ALL.to_owned()],
-        None => items.into_iter().map(str::to_owned).collect(),
+    let mut words = items.iter().filter(|it| [ALL, NONE].contains(&it.as_str()));
+    match words.next() {
+        Some(word) if word == NONE => Vec::new(),
+        Some(word) => vec![word.clone()],
+        None => items,
     }
 }
 

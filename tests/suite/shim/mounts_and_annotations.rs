@@ -186,6 +186,31 @@ fn annotations_come_first() {
     gives(&shim, &void, "0");
 }
 
+/// `none` and `void` are words, wherever they are said, and hide what other sources ask for.
+#[test]
+fn none_by_mounts_and_annotations() {
+    let shim = shim(MOUNTS);
+    let variable = "NVIDIA_VISIBLE_DEVICES=GPU1";
+    for word in ["none", "void"] {
+        let mount = format!("{FOLDER}/{word}");
+        let gpu = format!("{FOLDER}/0");
+        let only = with_mounts(&[variable], &[("/dev/null", &mount)]);
+        gives(&shim, &only, "");
+        let both = with_mounts(&[variable], &[("/dev/null", &gpu), ("/dev/null", &mount)]);
+        gives(&shim, &both, "");
+        for value in [word, &format!("nvidia.com/gpu=0,{word}")] {
+            let config = with_annotations(&[variable], &[("cdi.k8s.io/a", value)]);
+            gives(&shim, &config, "");
+        }
+    }
+    let all = [
+        ("/dev/null", format!("{FOLDER}/GPU0")),
+        ("/dev/null", format!("{FOLDER}/all")),
+    ];
+    let all: Vec<_> = all.iter().map(|(from, to)| (*from, to.as_str())).collect();
+    gives(&shim, &with_mounts(&[], &all), "all");
+}
+
 #[test]
 fn prefixes_of_annotations() {
     let shim = shim("");
