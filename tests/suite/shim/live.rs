@@ -291,6 +291,27 @@ fn a_host_that_lost_its_gpus() {
     }
 }
 
+/// What is missing is named, and not the GPU, which is there.
+#[test]
+fn what_is_asked_for_beside_gpus_and_is_not_there() {
+    let Some((_host, shim)) = host("small-2gpu.yaml") else {
+        return;
+    };
+    for (asked, missing) in [
+        ("NVIDIA_GDS=enabled", "NVIDIA_GDS=enabled: "),
+        ("NVIDIA_MOFED=enabled", "NVIDIA_MOFED=enabled: "),
+        ("NVIDIA_GDRCOPY=enabled", "NVIDIA_GDRCOPY=enabled: "),
+        ("NVIDIA_NVSWITCH=enabled", "NVIDIA_NVSWITCH=enabled: "),
+        ("NVIDIA_IMEX_CHANNELS=3", "channel 3 of IMEX: "),
+    ] {
+        shim.config(&config(&["NVIDIA_VISIBLE_DEVICES=0", asked]));
+        let message = shim.refused();
+        assert!(message.contains(missing), "{message}");
+        assert!(!message.contains("unresolvable"), "{message}");
+        let _ = fs::remove_file(shim.at("log.json"));
+    }
+}
+
 #[test]
 fn channels_of_imex() {
     let Some((host, shim)) = host("small-2gpu.yaml") else {
