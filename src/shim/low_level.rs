@@ -9,9 +9,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use nix::unistd::{execv, getppid};
+use nix::unistd::execv;
 
-use super::file;
 use super::settings::Settings;
 
 /// Where a runtime is that PATH does not have.
@@ -24,10 +23,6 @@ const DIRECTORIES: [&str; 6] = [
     "/bin",
 ];
 const OWN_PROGRAM: &str = "/proc/self/exe";
-/// The monitor of podman and CRI-O, which go with crun.
-const CONMON: &str = "conmon";
-const CRUN: &str = "crun";
-const MAX_NAME: u64 = 64;
 const EXECUTABLE: u32 = 0o111;
 
 /// A program that can be run.
@@ -37,12 +32,9 @@ impl LowLevel {
     /// Finds the first of the configured ones that is there. Refuses this program itself, and names that are relative paths.
     pub(super) fn find(settings: &Settings) -> Result<Self> {
         let own = metadata(OWN_PROGRAM).context("/proc is missing")?;
-        let mut names: Vec<_> = settings.runtimes.iter().map(String::as_str).collect();
-        if names.contains(&CRUN) && is_called_by_conmon() {
-            names.sort_by_key(|name| *name != CRUN);
-        }
         let mut refused = Vec::new();
-        for name in &names {
+        // In this order whoever calls: different programs of an engine make a container and start it.
+        for name in &settings.runtimes {
             match find(Path::new(name), &own) {
                 Ok(path) => return Ok(Self(path)),
                 Err(why) => refused.push(format!("{name}: {why}")),
@@ -69,12 +61,6 @@ impl LowLevel {
             .collect::<Result<_, _>>()?;
         execv(&program, &words).with_context(|| format!("cannot run {}", self.0.display()))
     }
-}
-
-fn is_called_by_conmon() -> bool {
-    let path = format!("/proc/{}/comm", getppid());
-    file::read(Path::new(&path), MAX_NAME)
-        .is_ok_and(|name| name.trim_ascii_end() == CONMON.as_bytes())
 }
 
 fn find(name: &Path, own: &Metadata) -> Result<PathBuf, String> {
