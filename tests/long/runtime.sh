@@ -76,9 +76,10 @@ docker save localhost/image:1 localhost/pause:1 | ctr -n k8s.io images import - 
 
 for spec in 'no spec' 'a spec'; do
   [ "$spec" = 'no spec' ] || nvidia-ctk cdi generate --output /etc/cdi/nvidia.yaml
-  for runtime in runc crun; do
-    case="$runtime, $spec"
-    nvidia-ctk config --set nvidia-container-runtime.runtimes=$runtime --in-place
+  # The default list, from which runc is taken, and another one.
+  for list in runc,crun crun; do
+    case="$list, $spec"
+    nvidia-ctk config --set nvidia-container-runtime.runtimes=$list --in-place
     docker_run --runtime=nvidia -e NVIDIA_VISIBLE_DEVICES=all
     judge "$docker, $case, variable"
     docker_run --gpus all
