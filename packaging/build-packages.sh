@@ -3,7 +3,7 @@
 #
 #     packaging/build-packages.sh [BINARY [DIRECTORY]]
 #
-#     nvidia-ctk         takes the place of NVIDIA's nvidia-container-toolkit-base
+#     nvidia-ctk         takes the place of NVIDIA's nvidia-container-toolkit and nvidia-container-toolkit-base
 #     nvidia-ctk-hooks   stands beside it: no name in PATH, only the hooks and their hooks.d files
 #
 # BINARY is by default made by build-release.sh; it must be able to run here. DIRECTORY is target/dist by default. The packages
@@ -49,7 +49,12 @@ about() {
 		a container that is being created, and commands for the host.
 	TEXT
 	case $1 in
-	nvidia-ctk) echo 'It takes the place of nvidia-container-toolkit-base.' ;;
+	nvidia-ctk) cat <<-TEXT ;;
+		It takes the place of nvidia-container-toolkit and of
+		nvidia-container-toolkit-base. Enroot (pyxis) and apptainer --nvccli call
+		nvidia-container-cli, which is in libnvidia-container-tools: where they are in
+		use, keep that from autoremove by apt-mark manual (or dnf mark install).
+		TEXT
 	*) echo 'This package has the hooks alone. It leaves an installed toolkit as it is.' ;;
 	esac
 }
@@ -101,25 +106,57 @@ completions() {
 	done
 }
 
-# before_removal NAME: a script. What stays enabled would be started again, and a CDI spec whose hook is gone keeps containers from
-# starting. Nothing that fails here keeps a package from being removed.
+# before_removal NAME: a script. What stays enabled would be started again, a CDI spec whose hook is gone keeps containers from
+# starting, and what `install --with-runtime-hook` added would lead to the next nvidia-ctk. Nothing that fails here keeps a package
+# from being removed. A program of another package, which may lie there already, is not called: ours is the one that nvidia-cdi-hook
+# is the same file as.
 before_removal() {
 	case $1 in
 	nvidia-ctk)
+		bin=/usr/bin hook=/usr/bin/nvidia-container-runtime-hook
 		echo "systemctl --no-reload disable --now $(cd packaging/systemd && echo -- *) >/dev/null 2>&1 || :"
-		bin=/usr/bin
+		echo "[ \"\$(readlink $hook)\" != nvidia-ctk ] || rm $hook || :"
 		;;
 	*) bin=/usr/libexec/nvidia-ctk ;;
 	esac
-	echo "$bin/nvidia-ctk uninstall --bindir $bin --only-specs || :"
+	echo "[ ! $bin/nvidia-cdi-hook -ef $bin/nvidia-ctk ] || $bin/nvidia-ctk uninstall --bindir $bin --only-specs || :"
 }
 
-# package NAME: packs what is staged. The other one of the two has the same files.
-package() {
+# before_replacement NAME: where NVIDIA's package takes this one's place, rpm puts its files there first, and calls %preun then.
+before_replacement() {
+	[ "$1" = nvidia-ctk ] || return 0
+	echo '%triggerprein -- nvidia-container-toolkit-base'
+	before_removal "$1"
+}
+
+# The release of NVIDIA's toolkit whose commands, options and files these are: the number that is provided, since what depends on the
+# toolkit asks for one of NVIDIA's series (nvidia-docker2: from 1.x on; nvidia-container-runtime: that and below 2). Without the
+# revision of NVIDIA's packages (1.20.0-1), which their own parts ask each other for.
+toolkit=1.20.0
+
+# relations NAME deb|rpm: whose work it does, and what has to be removed for it. dpkg removes them in this order, so what depends on
+# another one comes first; nvidia-container-toolkit-operator-extensions has the names of the runtime with a mode in them.
+# nvidia-container-runtime had the program of its name up to 3.5.0, and only asks for the toolkit since then; that name is provided by
+# NVIDIA's RPMs too. An RPM of another series than 1 is not known to be obsolete. Each of our two packages has the other one's files.
+relations() {
+	set -- "$1-$2" nvidia-container-toolkit-operator-extensions nvidia-container-toolkit nvidia-container-toolkit-base
 	case $1 in
-	nvidia-ctk) conflicts='nvidia-container-toolkit-base, nvidia-ctk-hooks' replaces=$conflicts ;;
-	*) conflicts=nvidia-ctk replaces=nvidia-ctk ;;
+	nvidia-ctk-deb)
+		echo "Provides: $3 (= $toolkit), $4 (= $toolkit)"
+		printf '%s: nvidia-container-runtime (<= 3.5.0-1), nvidia-ctk-hooks, '"$2, $3, $4\n" Conflicts Replaces
+		;;
+	nvidia-ctk-rpm)
+		echo "Provides: $3 = $toolkit, $4 = $toolkit, nvidia-container-runtime"
+		echo "Obsoletes: $2 < 2, $3 < 2, $4 < 2, nvidia-container-runtime <= 3.5.0-1"
+		echo 'Conflicts: nvidia-ctk-hooks'
+		;;
+	*-deb) printf '%s: nvidia-ctk\n' Conflicts Replaces ;;
+	*-rpm) echo 'Conflicts: nvidia-ctk' ;;
 	esac
+}
+
+# package NAME: packs what is staged.
+package() {
 	doc=$stage/usr/share/doc/$1
 	mkdir -p "$doc"
 	{
@@ -138,8 +175,7 @@ package() {
 		Architecture: $deb
 		Maintainer: The authors of nvidia-ctk <nvidia-ctk@localhost>
 		Installed-Size: $(du -sk --apparent-size "$stage" | cut -f 1)
-		Conflicts: $conflicts
-		Replaces: $replaces
+		$(relations "$1" deb)
 		Section: admin
 		Priority: optional
 		Description: $summary
@@ -161,12 +197,13 @@ package() {
 			Summary: $summary
 			License: Apache-2.0
 			AutoReqProv: no
-			$(printf 'Conflicts: %s\n' "$conflicts")
+			$(relations "$1" rpm)
 			%description
 			$(about "$1")
 			%preun
 			[ "\$1" = 0 ] || exit 0
 			$(before_removal "$1")
+			$(before_replacement "$1")
 			%install
 			cp -a '$stage/.' '%{buildroot}'
 			cd '%{buildroot}/usr/share'

@@ -30,8 +30,9 @@ use crate::rootfs::Root;
 use device::{DriverNode, Majors};
 use gpu::Gpu;
 use kernel::{KernelModule, Module};
-use library::Libraries;
+use library::Cached;
 use mig::MigInstance;
+use place::Libraries;
 use platform::{Kind, Platform};
 use root::{Asked, OPERATOR};
 use tree::{Problems, Tree};
@@ -39,7 +40,6 @@ use tree::{Problems, Tree};
 pub use tree::Problem;
 
 /// The driver of a host.
-#[derive(Debug)]
 pub struct Driver {
     /// What kind of host it is.
     pub platform: Platform,
@@ -55,8 +55,6 @@ pub struct Driver {
     pub gpus: Vec<Gpu>,
     /// The parts of GPUs that are divided.
     pub mig: Vec<MigInstance>,
-    /// How many NVIDIA display devices there are on the PCI bus, driven or not.
-    pub pci_devices: usize,
     /// Major numbers of the driver's devices.
     pub majors: Majors,
     /// The device nodes in /dev.
@@ -65,36 +63,58 @@ pub struct Driver {
     pub libraries: Libraries,
     /// What could not be read.
     pub problems: Vec<Problem>,
+    host: Tree,
+    tree: Tree,
 }
 
 impl Driver {
     /// Reads all of it on the host with this root. Fails if one of the roots that were asked for cannot be opened.
     pub fn read(host: &Root, asked: Asked<'_>) -> Result<Self> {
         let problems = Problems::default();
-        let tree = Tree::open(host, Path::new("/"), &problems)?;
-        let kernel = kernel::read(&tree);
-        let majors = Majors::read(&tree);
+        let own = Tree::open(host, Path::new("/"), &problems)?;
+        let kernel = kernel::read(&own);
+        let majors = Majors::read(&own);
         let version = kernel.as_ref().map(|it| it.version.as_str());
-        let (root, libraries) = root::find(host, asked, version, &problems)?;
-        let dev = root::find_dev(host, &root, asked, &problems)?;
-        let mut platform = Platform::read(&tree);
-        if root.path() == Path::new(OPERATOR) {
+        let (tree, libraries) = root::find(host, asked, version, &problems)?;
+        let dev = root::find_dev(host, &tree, asked, &problems)?;
+        let mut platform = Platform::read(&own);
+        if tree.path() == Path::new(OPERATOR) {
             platform.kind = Kind::GpuOperator;
         }
         Ok(Self {
             platform,
-            root: root.path().to_owned(),
+            root: tree.path().to_owned(),
             dev_root: dev.path().to_owned(),
             kernel,
-            modules: kernel::modules(&tree),
-            gpus: gpu::read(&tree),
-            mig: mig::read(&tree),
-            pci_devices: gpu::count_on_pci(&tree),
+            modules: kernel::modules(&own),
+            gpus: gpu::read(&own),
+            mig: mig::read(&own),
             nodes: device::nodes(&dev, &majors),
             majors,
             libraries,
-            problems: problems.into_inner(),
+            problems: problems.take(),
+            host: own,
+            tree,
         })
+    }
+
+    /// What the host's loader finds of the libraries, which a spec does not need. What cannot be read is added to the problems.
+    pub fn cached(&mut self) -> Cached {
+        let mut cached = Cached::read(&self.tree);
+        let links = self.libraries.dangling.iter().cloned();
+        cached.dangling.extend(links);
+        cached.dangling.sort();
+        cached.dangling.dedup();
+        self.problems.extend(self.tree.problems());
+        cached
+    }
+
+    /// How many NVIDIA display devices there are on the PCI bus, driven or not: a host may have hundreds of devices, and a spec does
+    /// not need it. What cannot be read is added to the problems.
+    pub fn count_on_pci(&mut self) -> usize {
+        let count = gpu::count_on_pci(&self.host);
+        self.problems.extend(self.host.problems());
+        count
     }
 
     /// The driver's version: the kernel module's, or where the GPUs have no such module, as on WSL, the libraries'.

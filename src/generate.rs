@@ -205,14 +205,13 @@ impl Source<'_> {
     }
 
     /// The driver's files of this version.
-    fn files(&self, version: &str, notes: &mut Notes) -> Result<Files> {
+    fn files(&self, version: &str, notes: &mut Notes) -> Files {
         let explicit = self.options.explicit_libraries;
-        let files = self.driver.files(self.host, self.asked, version, explicit);
-        let (files, problems) = files.context("cannot open the driver's root")?;
+        let (files, problems) = self.driver.files(self.asked, version, explicit);
         for problem in problems {
             notes.warn(format!("{}: {}", problem.path.display(), problem.error));
         }
-        Ok(files)
+        files
     }
 
     /// Puts the parts together, of the devices those that are wanted.

@@ -137,8 +137,10 @@ trait InContainer: SubCommand {
         by_caller.allows::<Self>(true).then_some(options)
     }
 
-    /// Adds to the options what the state and config.json say.
-    fn learn(&self, _: &mut Self::Options, _: &State) {}
+    /// Adds to the options what the state and config.json say. Returns whether anything is left to do.
+    fn learn(&self, _: &mut Self::Options, _: &State) -> bool {
+        true
+    }
 
     /// Whether it may have to mount something.
     fn needs_mount(_: &ContainerRoot, _: &Self::Options) -> Mounts {
@@ -190,7 +192,9 @@ impl Caller<'_> {
             return Ok(());
         };
         watchdog::start();
-        hook.learn(&mut options, &state);
+        if !hook.learn(&mut options, &state) {
+            return Ok(());
+        }
         let mut root = state.open_root()?;
         let mounts = H::needs_mount(&root, &options);
         sandbox::enter(&mut root, mounts);

@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 
 use crate::cdi::{self, SpecFile};
 use crate::driver::Driver;
+use crate::driver::library::Cached;
 use crate::driver::root::Asked;
 use crate::engine::setup::{self, Setup};
 use crate::hooks_dir::{self, HookFile};
@@ -25,6 +26,10 @@ pub struct Inventory {
     pub root: Root,
     /// The NVIDIA driver.
     pub driver: Driver,
+    /// What the loader finds of its libraries.
+    pub cached: Cached,
+    /// How many NVIDIA display devices there are on the PCI bus, driven or not.
+    pub pci_devices: usize,
     /// Container engines.
     pub engines: Vec<Setup>,
     /// CDI specs, lowest precedence first.
@@ -55,8 +60,11 @@ impl Inventory {
         if !specs.is_empty() {
             setup::search_programs(&root, &mut engines);
         }
+        let mut driver = Driver::read(&root, driver)?;
         Ok(Self {
-            driver: Driver::read(&root, driver)?,
+            cached: driver.cached(),
+            pci_devices: driver.count_on_pci(),
+            driver,
             engines,
             specs,
             hooks: hooks_dir::read_all(&root),
@@ -69,6 +77,8 @@ impl Inventory {
     pub fn of_specs(root: Root, specs: Vec<SpecFile>, driver: Asked<'_>) -> Result<Self> {
         Ok(Self {
             driver: Driver::read(&root, driver)?,
+            cached: Cached::default(),
+            pci_devices: 0,
             engines: Vec::new(),
             specs,
             hooks: Vec::new(),

@@ -2,10 +2,11 @@
 //!
 //! Formats: the OCI runtime specification, `runtime.md` (state) and `config.md` (`root`). Reading is as lenient as the toolkit's:
 //! keys in any case, the last of two equal ones counts, what follows the first JSON value is ignored. Of config.json only
-//! `root.path` and `mounts` are looked at, so that newer members make no difference.
+//! the root's path, mounts, devices and variables are looked at, so that newer members make no difference.
 
 #[macro_use]
 mod lenient;
+mod config;
 mod json;
 mod mounts;
 mod namespace;
@@ -13,6 +14,7 @@ mod root;
 mod stdin;
 mod variables;
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
@@ -21,6 +23,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use serde::de::IgnoredAny;
 use serde_json::Value;
+
+use config::Config;
 
 /// The bundle's file.
 const CONFIG: &str = "config.json";
@@ -46,6 +50,7 @@ pub struct State {
     pub root: PathBuf,
     /// Annotations of config.json.
     pub annotations: BTreeMap<String, String>,
+    config: OnceCell<Option<Config>>,
 }
 
 impl State {
@@ -80,16 +85,25 @@ impl State {
     /// that names them as the one of `cdi generate` does.
     #[must_use]
     pub fn driver_places(&self) -> Vec<PathBuf> {
-        let mut places = mounts::driver_places(&self.bundle.join(CONFIG));
-        let variables = self.own_variables().unwrap_or_default();
-        let named = variables
-            .iter()
-            .filter_map(|it| it.strip_prefix(LIBCUDA_DIR));
+        let Some(config) = self.config() else {
+            return Vec::new();
+        };
+        let mut places = mounts::driver_places(&config.mounts);
+        let variables = config.process.env.0.iter();
+        let named = variables.filter_map(|it| it.strip_prefix(LIBCUDA_DIR));
         // An image sets variables: it names no more places than mounts do.
         let named = named.flat_map(|directories| directories.split(':'));
         places.extend(named.map(PathBuf::from).take(mounts::MAX_PLACES));
         places.retain(|place| place.is_absolute());
         places
+    }
+
+    /// Whether config.json gives the container a device of the driver, or names a place of its libraries; true as well where that is
+    /// not known.
+    #[must_use]
+    pub fn names_driver(&self) -> bool {
+        let has_device = self.config().is_none_or(Config::has_driver_device);
+        has_device || !self.driver_places().is_empty()
     }
 
     /// Whether a variable of the environment is this program's.
@@ -100,8 +114,19 @@ impl State {
 
     /// The variables of the container's process that are this program's, as `NAME=VALUE`; none where config.json cannot be read.
     #[must_use]
-    pub fn own_variables(&self) -> Option<Vec<String>> {
-        variables::own_variables(&self.bundle.join(CONFIG))
+    pub fn own_variables(&self) -> Option<&[String]> {
+        Some(&self.config()?.process.env.0)
+    }
+
+    /// config.json, which is read once; none where it cannot be read.
+    fn config(&self) -> Option<&Config> {
+        let read = || {
+            let path = self.bundle.join(CONFIG);
+            let tell =
+                |err: &_| log::debug!("{}: its mounts are not known: {err:#}", path.display());
+            Config::read(&path).inspect_err(tell).ok()
+        };
+        self.config.get_or_init(read).as_ref()
     }
 }
 

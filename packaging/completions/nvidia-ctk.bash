@@ -263,7 +263,7 @@ _nvidia-ctk() {
             esac
             ;;
         nvidia-ctk_hook_apply)
-            opts="--help --host-driver-version --host-cuda-version --cuda-compat-container-root --link --link-if-target --chmod --folder --disable-device-node-modification --update-application-profile --container-spec"
+            opts="--help --host-driver-version --host-cuda-version --cuda-compat-container-root --link --link-if-target --chmod --folder --find-driver --disable-device-node-modification --update-application-profile --container-spec"
             case "${prev}" in
                 --host-driver-version)
                     COMPREPLY=()

@@ -114,10 +114,8 @@ impl Install {
         for (link, target) in layout.links(self.with_runtime_hook) {
             system.install_link(&link, &target)?;
         }
-        for (path, text) in layout.hooks() {
-            system.install_hook(&path, &text)?;
-        }
-        Ok(())
+        let (path, text) = layout.hook();
+        system.install_hook(&path, &text)
     }
 
     fn opposite(&self) -> Uninstall {
@@ -141,9 +139,8 @@ impl Uninstall {
         if self.only_specs {
             return Ok(());
         }
-        for (path, text) in layout.hooks() {
-            system.remove_hook(&path, &text)?;
-        }
+        let (path, text) = layout.hook();
+        system.remove_hook(&path, &text)?;
         for (link, target) in layout.links(true) {
             system.remove_link(&link, &target)?;
         }

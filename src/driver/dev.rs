@@ -6,15 +6,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::Driver;
-use crate::rootfs::{Kind, Root};
+use super::tree::{Problems, Tree};
+use crate::rootfs::Root;
 
 const DEV: &str = "/dev";
 
 /// The directory, opened.
-pub struct Dev {
-    root: Root,
-    path: PathBuf,
-}
+pub struct Dev(Tree);
 
 /// A character device in it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -34,10 +32,8 @@ pub struct Node {
 impl Driver {
     /// Opens the directory of nodes. Fails if its root is gone.
     pub fn dev(&self, host: &Root) -> io::Result<Dev> {
-        Ok(Dev {
-            root: host.open_root(&self.dev_root)?,
-            path: self.dev_root.clone(),
-        })
+        let problems = Problems::default();
+        Ok(Dev(Tree::open(host, &self.dev_root, &problems)?))
     }
 }
 
@@ -46,8 +42,8 @@ impl Dev {
     #[must_use]
     pub fn node(&self, name: impl AsRef<Path>) -> Option<Node> {
         let inside = Path::new(DEV).join(name);
-        let directory = self.root.directory(inside.parent()?).ok()?;
-        let found = directory.stat(inside.file_name()?).ok()?;
+        let folder = self.0.folder(inside.parent()?).ok()?;
+        let found = folder.directory.stat(inside.file_name()?).ok()?;
         Some(Node {
             number: found.device_number?,
             mode: found.mode.bits(),
@@ -61,11 +57,7 @@ impl Dev {
     #[must_use]
     pub fn nodes(&self, directory: &str, start: &str) -> Vec<Node> {
         let path = Path::new(DEV).join(directory);
-        let entries = self.root.directory(&path).and_then(|it| it.entries());
-        let names = entries.unwrap_or_default().into_iter();
-        let names = names.filter(|it| it.kind == Kind::CharacterDevice);
-        let mut names: Vec<_> = names.filter_map(|it| it.name.into_string().ok()).collect();
-        names.retain(|name| name.starts_with(start));
+        let mut names = self.0.names(&path, |name| name.starts_with(start));
         names.sort_by(|a, b| (a.len(), a).cmp(&(b.len(), b)));
         let names = names.iter().map(|name| Path::new(directory).join(name));
         names.filter_map(|name| self.node(name)).collect()
@@ -75,20 +67,20 @@ impl Dev {
     #[must_use]
     pub fn link(&self, name: impl AsRef<Path>) -> Option<PathBuf> {
         let path = Path::new(DEV).join(name);
-        let directory = self.root.directory(path.parent()?).ok()?;
-        directory.read_link(path.file_name()?).ok()
+        let folder = self.0.folder(path.parent()?).ok()?;
+        folder.directory.read_link(path.file_name()?).ok()
     }
 
     /// Opens the node of this name below /dev, as a program does that uses the device.
     pub fn open(&self, name: &str) -> io::Result<File> {
-        let directory = self.root.directory(Path::new(DEV))?;
-        directory.open_device(OsStr::new(name))
+        let folder = self.0.folder(Path::new(DEV))?;
+        folder.directory.open_device(OsStr::new(name))
     }
 
     /// The path on the host of what is at `path` in this root.
     #[must_use]
     pub fn on_host(&self, path: &Path) -> PathBuf {
-        self.path.join(path.strip_prefix("/").unwrap_or(path))
+        self.0.on_host(path)
     }
 }
 

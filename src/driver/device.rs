@@ -35,7 +35,7 @@ pub struct DriverNode {
 }
 
 impl Majors {
-    pub(super) fn read(host: &Tree<'_>) -> Self {
+    pub(super) fn read(host: &Tree) -> Self {
         Self::parse(&host.text(PROC_DEVICES).unwrap_or_default())
     }
 
@@ -112,14 +112,14 @@ pub fn read_nodes(host: &Root, dev_root: &Path) -> io::Result<Vec<DriverNode>> {
     let problems = Problems::default();
     let majors = Majors::read(&Tree::open(host, Path::new("/"), &problems)?);
     let nodes = nodes(&Tree::open(host, dev_root, &problems)?, &majors);
-    match problems.into_inner().pop() {
+    match problems.take().pop() {
         Some(problem) => Err(problem.error),
         None => Ok(nodes),
     }
 }
 
 /// The nodes in the /dev of a tree.
-pub(super) fn nodes(tree: &Tree<'_>, majors: &Majors) -> Vec<DriverNode> {
+pub(super) fn nodes(tree: &Tree, majors: &Majors) -> Vec<DriverNode> {
     let mut paths = names(tree, Path::new(""));
     paths.extend(
         SUBDIRECTORIES
@@ -141,13 +141,11 @@ pub(super) fn nodes(tree: &Tree<'_>, majors: &Majors) -> Vec<DriverNode> {
 }
 
 /// The names of the driver in a directory of /dev, sorted: numbers by their value.
-fn names(tree: &Tree<'_>, directory: &Path) -> Vec<PathBuf> {
-    let entries = tree.entries(Path::new(DEV).join(directory)).into_iter();
-    let is_driver = |name: &String| NAMES.iter().any(|start| name.starts_with(start));
-    let mut names: Vec<_> = entries
-        .filter_map(|entry| entry.name.into_string().ok())
-        .filter(|name| directory != Path::new("") || is_driver(name))
-        .collect();
+fn names(tree: &Tree, directory: &Path) -> Vec<PathBuf> {
+    let is_driver = |name: &str| NAMES.iter().any(|start| name.starts_with(start));
+    let mut names = tree.names(Path::new(DEV).join(directory), |name| {
+        directory != Path::new("") || is_driver(name)
+    });
     names.sort_by(|a, b| (a.len(), a).cmp(&(b.len(), b)));
     names.iter().map(|name| directory.join(name)).collect()
 }

@@ -8,13 +8,12 @@ mod graphics;
 mod libraries;
 mod system;
 
-use std::io;
 use std::path::{Path, PathBuf};
 
 use super::Driver;
 use super::root::Asked;
-use super::tree::{Problem, Problems, Tree};
-use crate::rootfs::{Kind, Root};
+use super::tree::{Found, Problem, Tree};
+use crate::rootfs::Kind;
 
 pub use libraries::Library;
 pub(super) use system::{MPS, SOCKETS};
@@ -50,9 +49,9 @@ pub struct Files {
 }
 
 /// What is searched.
-pub(super) struct Places<'t, 'p> {
-    host: &'t Tree<'p>,
-    tree: &'t Tree<'p>,
+pub(super) struct Places<'t> {
+    host: &'t Tree,
+    tree: &'t Tree,
     version: &'t str,
     /// The directories of this driver, without links.
     directories: Vec<PathBuf>,
@@ -63,17 +62,10 @@ pub(super) struct Places<'t, 'p> {
 
 impl Driver {
     /// Finds the files of the driver of this version, and with `explicit` the libraries of glvnd and others that are no part of the
-    /// driver. Fails if a root cannot be opened.
-    pub fn files(
-        &self,
-        host: &Root,
-        asked: Asked<'_>,
-        version: &str,
-        explicit: bool,
-    ) -> io::Result<(Files, Vec<Problem>)> {
-        let problems = Problems::default();
-        let host = Tree::open(host, Path::new("/"), &problems)?;
-        let tree = Tree::open(&host.root, &self.root, &problems)?;
+    /// driver. What cannot be read comes beside them.
+    #[must_use]
+    pub fn files(&self, asked: Asked<'_>, version: &str, explicit: bool) -> (Files, Vec<Problem>) {
+        let tree = &self.tree;
         let of_version = self.libraries.directories.iter();
         let of_version = of_version.filter(|it| it.version.as_deref() == Some(version));
         let directories: Vec<_> = of_version.clone().map(|it| it.path.clone()).collect();
@@ -84,8 +76,8 @@ impl Driver {
             }
         }
         let places = Places {
-            host: &host,
-            tree: &tree,
+            host: &self.host,
+            tree,
             version,
             directories,
             all_directories,
@@ -115,11 +107,11 @@ impl Driver {
                 .collect(),
             libraries,
         };
-        Ok((files, problems.into_inner()))
+        (files, tree.problems())
     }
 }
 
-impl Places<'_, '_> {
+impl Places<'_> {
     /// The directories P of which the driver's library directories are `P/lib`, `P/usr/lib64` or the like; `/` for the usual ones.
     fn prefixes(&self) -> Vec<PathBuf> {
         let mut prefixes = Vec::new();
@@ -133,25 +125,28 @@ impl Places<'_, '_> {
 
     /// The regular file at `path` of the driver's root, for this path in the container.
     fn file(&self, path: &Path, inside: impl Into<PathBuf>) -> Option<DriverFile> {
-        self.existing(path, inside, |kind| kind == Kind::File)
+        self.existing(&self.find(path)?, inside, Kind::File)
     }
 
-    fn library(&self, path: &Path) -> Option<Library> {
-        Library::read(&self.tree.root, self.tree.path(), path)
+    fn library(&self, found: &Found) -> Option<Library> {
+        let folder = self.tree.folder(found.path.parent()?).ok()?;
+        Library::read(&folder.directory, self.tree.path(), &found.path)
+    }
+
+    fn find(&self, path: &Path) -> Option<Found> {
+        self.tree.noted(path, self.tree.find(path))
     }
 
     fn existing(
         &self,
-        path: &Path,
+        found: &Found,
         inside: impl Into<PathBuf>,
-        is_meant: impl Fn(Kind) -> bool,
+        kind: Kind,
     ) -> Option<DriverFile> {
-        let found = self.tree.stat(path)?;
-        let real = self.tree.noted(path, self.tree.root.real_path(path))?;
         // A spec is text.
-        real.to_str()?;
-        is_meant(found.kind).then(|| DriverFile {
-            on_host: self.tree.on_host(&real),
+        found.path.to_str()?;
+        (found.metadata.kind == kind).then(|| DriverFile {
+            on_host: self.tree.on_host(&found.path),
             inside: inside.into(),
         })
     }

@@ -45,10 +45,9 @@ impl Gpu {
 }
 
 /// One whose description cannot be read is among them, since the others have the same indices then.
-pub(super) fn read(host: &Tree<'_>) -> Vec<Gpu> {
-    let entries = host.entries(GPUS).into_iter();
-    let names = entries.filter_map(|entry| entry.name.into_string().ok());
-    let gpus = names.map(|bus_id| {
+pub(super) fn read(host: &Tree) -> Vec<Gpu> {
+    let names = host.names(GPUS, |_| true);
+    let gpus = names.into_iter().map(|bus_id| {
         let path = format!("{GPUS}/{bus_id}/information");
         let drm = drm(host, &bus_id);
         // The kernel module makes it for GPUs whose memory the host has as a NUMA node.
@@ -64,16 +63,10 @@ pub(super) fn read(host: &Tree<'_>) -> Vec<Gpu> {
     gpus
 }
 
-fn drm(host: &Tree<'_>, bus_id: &str) -> Vec<String> {
-    let entries = host.entries(format!("{PCI_DEVICES}/{bus_id}/drm"));
-    let names = entries
-        .into_iter()
-        .filter_map(|it| it.name.into_string().ok());
-    let mut names: Vec<_> = names
-        .filter(|name| name.starts_with("card") || name.starts_with("renderD"))
-        .collect();
-    names.sort();
-    names
+fn drm(host: &Tree, bus_id: &str) -> Vec<String> {
+    host.names(format!("{PCI_DEVICES}/{bus_id}/drm"), |name| {
+        name.starts_with("card") || name.starts_with("renderD")
+    })
 }
 
 fn parse(bus_id: String, text: &str) -> Gpu {
@@ -110,7 +103,7 @@ pub(super) fn is_uuid(text: &str, start: &str) -> bool {
     groups.eq([8, 4, 4, 4, 12].map(Some))
 }
 
-pub(super) fn count_on_pci(host: &Tree<'_>) -> usize {
+pub(super) fn count_on_pci(host: &Tree) -> usize {
     let starts_with =
         |path: &Path, start: &str| host.text(path).is_some_and(|text| text.starts_with(start));
     host.entries(PCI_DEVICES)

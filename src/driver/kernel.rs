@@ -45,7 +45,7 @@ pub fn version(host: &Root) -> Option<String> {
     Some(parse_version(&String::from_utf8_lossy(&bytes))?.version)
 }
 
-pub(super) fn read(host: &Tree<'_>) -> Option<KernelModule> {
+pub(super) fn read(host: &Tree) -> Option<KernelModule> {
     parse_version(&host.text(VERSION)?)
 }
 
@@ -64,7 +64,7 @@ fn parse_version(text: &str) -> Option<KernelModule> {
     })
 }
 
-pub(super) fn modules(host: &Tree<'_>) -> Vec<Module> {
+pub(super) fn modules(host: &Tree) -> Vec<Module> {
     let module = |name: &'static str| {
         let folder = format!("/sys/module/{name}");
         host.stat(&folder)?;

@@ -1,22 +1,20 @@
 //! The driver's libraries, as the host's loader finds them.
 
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::path::PathBuf;
 
 use super::name::{is_driver_name, version};
-use super::place::{self, DriverDirectory};
 use super::tree::Tree;
 use crate::elf::{Class, Head, Object, OpenFile};
 use crate::ldcache::{self, check_soname};
-use crate::rootfs::{Root, is_not_there};
+use crate::rootfs::{Metadata, Root, is_not_there};
 
-/// The driver's libraries on a host.
-#[derive(Debug)]
-pub struct Libraries {
-    /// Those that the loader finds through `ld.so.cache`.
-    pub cached: Vec<DriverLibrary>,
-    /// Directories where libraries of the driver lie, in the cache or not.
-    pub directories: Vec<DriverDirectory>,
-    /// Entries of the cache and links beside the libraries that lead nowhere.
+/// What the loader finds of the driver's libraries through `ld.so.cache`.
+#[derive(Default, Debug)]
+pub struct Cached {
+    /// Those that are there.
+    pub libraries: Vec<DriverLibrary>,
+    /// Entries of the cache, and links beside the libraries, that lead nowhere.
     pub dangling: Vec<PathBuf>,
 }
 
@@ -33,55 +31,37 @@ pub struct DriverLibrary {
     pub version: Option<String>,
 }
 
-impl Libraries {
-    /// Looks for them in a tree, in these directories alone if there are any. Where there are several drivers, that of the `wanted` version counts.
-    pub(super) fn read(tree: &Tree<'_>, wanted: Option<&str>, paths: &[PathBuf]) -> Self {
-        let found = place::find(tree, wanted, paths);
-        let (mut cached, mut dangling) = (Vec::<DriverLibrary>::new(), found.dangling);
+impl Cached {
+    pub(super) fn read(tree: &Tree) -> Self {
+        let (mut libraries, mut dangling) = (Vec::<DriverLibrary>::new(), Vec::new());
         let paths = ldcache::cached_paths(&tree.root);
         for path in paths.into_iter().filter(|path| is_driver_name(path)) {
-            match tree.root.real_path(&path) {
-                Ok(real) if cached.iter().any(|it| it.path == real) => {}
+            match tree.find(&path).map(|found| found.path) {
+                Ok(real) if libraries.iter().any(|it| it.path == real) => {}
                 Err(err) if is_not_there(&err) => dangling.push(path),
                 real => {
                     let real = tree.noted(&path, real);
-                    cached.extend(real.and_then(|real| read_library(&tree.root, real)));
+                    libraries.extend(real.and_then(|real| read_library(&tree.root, real)));
                 }
             }
         }
-        cached.sort_by(|a, b| (&a.soname, &a.path).cmp(&(&b.soname, &b.path)));
-        dangling.sort();
-        dangling.dedup();
+        libraries.sort_by(|a, b| (&a.soname, &a.path).cmp(&(&b.soname, &b.path)));
         Self {
-            cached,
-            directories: found.directories,
+            libraries,
             dangling,
         }
     }
 
-    /// Whether there are libraries of this version.
-    #[must_use]
-    pub fn has_version(&self, version: &str) -> bool {
-        let mut versions = self.directories.iter().map(|it| it.version.as_deref());
-        versions.any(|it| it == Some(version))
-    }
-
-    /// The version of the driver, by the directory in which libcuda lies.
-    #[must_use]
-    pub fn version(&self) -> Option<&str> {
-        let mut directories = self.directories.iter().filter(|it| it.has_libcuda);
-        directories.find_map(|it| it.version.as_deref())
-    }
-
-    /// The cached libraries whose SONAME begins so.
+    /// The libraries whose SONAME begins so.
     pub fn named<'s>(&'s self, start: &'s str) -> impl Iterator<Item = &'s DriverLibrary> {
         let is_meant = move |library: &&DriverLibrary| library.soname.starts_with(start);
-        self.cached.iter().filter(is_meant)
+        self.libraries.iter().filter(is_meant)
     }
 }
 
 fn read_library(root: &Root, path: PathBuf) -> Option<DriverLibrary> {
-    let (class, soname) = head(root, &path)?;
+    let (file, metadata) = root.open_file(&path).ok()?;
+    let (class, soname) = head(file, &metadata)?;
     Some(DriverLibrary {
         soname: soname?,
         class,
@@ -91,8 +71,7 @@ fn read_library(root: &Root, path: PathBuf) -> Option<DriverLibrary> {
 }
 
 /// The word size of a library, and the name that programs ask for if it can be that of a file; none if it is no library.
-pub(super) fn head(root: &Root, path: &Path) -> Option<(Class, Option<String>)> {
-    let (file, metadata) = root.open_file(path).ok()?;
+pub(super) fn head(file: File, metadata: &Metadata) -> Option<(Class, Option<String>)> {
     let file = OpenFile::new(file, metadata.size);
     let mut head = Head::default();
     let object = Object::read(&file, &mut head).ok()?;

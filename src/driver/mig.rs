@@ -23,7 +23,7 @@ pub struct MigInstance {
 }
 
 /// All of them, by GPU and number.
-pub(super) fn read(host: &Tree<'_>) -> Vec<MigInstance> {
+pub(super) fn read(host: &Tree) -> Vec<MigInstance> {
     let mut instances = Vec::new();
     let mut minors = None;
     for gpu in host.numbered(CAPABILITIES, "gpu") {
@@ -47,7 +47,7 @@ pub(super) fn read(host: &Tree<'_>) -> Vec<MigInstance> {
 }
 
 /// The number by the file that says it of one capability; the list of all is for what this file does not say.
-fn minor(host: &Tree<'_>, minors: &str, gpu: u32, capability: &str) -> Option<u32> {
+fn minor(host: &Tree, minors: &str, gpu: u32, capability: &str) -> Option<u32> {
     let path = format!("{CAPABILITIES}/gpu{gpu}/mig/{capability}/access");
     let text = host.text(&path).unwrap_or_default();
     let own = field(&text, "DeviceFileMinor");

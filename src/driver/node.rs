@@ -82,7 +82,7 @@ impl WantedNodes {
             mig_minors: mig_minors(&tree.text(MIG_MINORS).unwrap_or_default()),
             gpus: gpu::count_on_pci(&tree),
         };
-        if let Some(problem) = problems.into_inner().first() {
+        if let Some(problem) = problems.take().first() {
             bail!("cannot read {}: {}", problem.path.display(), problem.error);
         }
         ensure!(
@@ -219,12 +219,12 @@ pub(super) fn field(text: &str, name: &str) -> Option<u32> {
 }
 
 /// Those whose nodes programs are to make, by number.
-fn capabilities(host: &Tree<'_>) -> Vec<Capability> {
+fn capabilities(host: &Tree) -> Vec<Capability> {
     let mut found = Vec::new();
     let mut left = vec![(PathBuf::from(CAPABILITIES), 0)];
     while let Some((directory, depth)) = left.pop() {
-        for entry in host.entries(&directory) {
-            let path = directory.join(entry.name);
+        for entry in host.entries(&directory).iter() {
+            let path = directory.join(&entry.name);
             if entry.kind == Kind::Directory && depth < MAX_DEPTH {
                 left.push((path, depth + 1));
             } else if entry.kind == Kind::File && found.len() < MAX_CAPABILITIES {

@@ -63,19 +63,19 @@ pub struct DriverDirectory {
     pub has_libcuda: bool,
 }
 
-/// What is found in a tree.
-#[derive(Default)]
-pub(super) struct Found {
-    /// The directories, each of them once.
-    pub(super) directories: Vec<DriverDirectory>,
+/// Where the driver's libraries are on a host.
+#[derive(Default, Debug)]
+pub struct Libraries {
+    /// The directories, each of them once, in the loader's cache or not.
+    pub directories: Vec<DriverDirectory>,
     /// Links of the driver's in them that lead nowhere.
-    pub(super) dangling: Vec<PathBuf>,
+    pub dangling: Vec<PathBuf>,
 }
 
 /// Looks at all places, or only at those that were asked for. Where files of several drivers lie in a directory, those of the
 /// `wanted` version count.
-pub(super) fn find(tree: &Tree<'_>, wanted: Option<&str>, asked: &[PathBuf]) -> Found {
-    let mut found = Found::default();
+pub(super) fn find(tree: &Tree, wanted: Option<&str>, asked: &[PathBuf]) -> Libraries {
+    let mut found = Libraries::default();
     let mut seen = BTreeSet::new();
     let places = match asked {
         [] => places(tree),
@@ -84,8 +84,9 @@ pub(super) fn find(tree: &Tree<'_>, wanted: Option<&str>, asked: &[PathBuf]) -> 
     let mut listed = BTreeSet::new();
     for place in places {
         // /lib and /usr/lib are often one.
-        let is_new = |real| listed.insert(real);
-        if tree.root.real_path(&place).is_ok_and(is_new) {
+        if let Some(folder) = tree.noted(&place, tree.folder(&place))
+            && listed.insert(folder.path.clone())
+        {
             found.add(tree, &place, wanted, &mut seen);
         }
     }
@@ -111,7 +112,7 @@ pub(super) fn find(tree: &Tree<'_>, wanted: Option<&str>, asked: &[PathBuf]) -> 
     found
 }
 
-fn places(tree: &Tree<'_>) -> Vec<PathBuf> {
+fn places(tree: &Tree) -> Vec<PathBuf> {
     let cached = cached_directories(&tree.root, |name| is_driver_name(Path::new(name)));
     let searched = SearchPath::of(&tree.root);
     let searched = searched.directories().map(Path::to_owned);
@@ -133,7 +134,7 @@ fn places(tree: &Tree<'_>) -> Vec<PathBuf> {
 }
 
 /// A library directory, and those for the driver in it.
-fn below(tree: &Tree<'_>, path: &Path) -> Vec<PathBuf> {
+fn below(tree: &Tree, path: &Path) -> Vec<PathBuf> {
     let nvidia = path.join(NVIDIA);
     let entries = tree.entries(&nvidia);
     let is_directory = |entry: &&Entry| matches!(entry.kind, Kind::Directory | Kind::Link);
@@ -144,23 +145,38 @@ fn below(tree: &Tree<'_>, path: &Path) -> Vec<PathBuf> {
     [vec![path.to_owned(), nvidia], inner].concat()
 }
 
-impl Found {
+impl Libraries {
+    /// Whether there are libraries of this version.
+    #[must_use]
+    pub fn has_version(&self, version: &str) -> bool {
+        let mut versions = self.directories.iter().map(|it| it.version.as_deref());
+        versions.any(|it| it == Some(version))
+    }
+
+    /// The version of the driver, by the directory in which libcuda lies.
+    #[must_use]
+    pub fn version(&self) -> Option<&str> {
+        let mut directories = self.directories.iter().filter(|it| it.has_libcuda);
+        directories.find_map(|it| it.version.as_deref())
+    }
+
     fn add(
         &mut self,
-        tree: &Tree<'_>,
+        tree: &Tree,
         place: &Path,
         wanted: Option<&str>,
         seen: &mut BTreeSet<PathBuf>,
     ) {
-        let entries = tree.listed(place);
-        let paths = entries.iter().map(|entry| place.join(&entry.name));
+        let entries = tree.entries(place);
+        let names = entries.iter().map(|entry| Path::new(&entry.name));
+        let names = names.filter(|name| is_driver_name(name));
         let (mut behind, mut dangling) = (BTreeSet::new(), Vec::new());
-        for path in paths.filter(|path| is_driver_name(path)) {
-            match tree.root.real_path(&path) {
+        for path in names.map(|name| place.join(name)) {
+            match tree.find(&path) {
                 Err(err) if is_not_there(&err) => dangling.push(path),
-                real => behind.extend(
-                    tree.noted(&path, real)
-                        .and_then(|real| real.parent().map(Path::to_owned)),
+                found => behind.extend(
+                    tree.noted(&path, found)
+                        .and_then(|found| found.path.parent().map(Path::to_owned)),
                 ),
             }
         }
@@ -189,8 +205,8 @@ impl Found {
 }
 
 /// The version of the driver whose files lie in a directory, and whether libcuda is one of them; none where no file is a driver's.
-fn look_into(tree: &Tree<'_>, path: &Path, wanted: Option<&str>) -> Option<(Option<String>, bool)> {
-    let entries = tree.listed(path);
+fn look_into(tree: &Tree, path: &Path, wanted: Option<&str>) -> Option<(Option<String>, bool)> {
+    let entries = tree.entries(path);
     let files = entries.iter().filter(|entry| entry.kind == Kind::File);
     let names: Vec<_> = files.map(|entry| entry.name.as_os_str()).collect();
     let versions = names.iter().filter(|name| is_driver_name(Path::new(name)));

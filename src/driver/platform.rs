@@ -83,7 +83,7 @@ impl Kind {
 
 impl Platform {
     /// Looks at the host, but for the GPU operator, of which only the place of the driver tells.
-    pub(super) fn read(host: &Tree<'_>) -> Self {
+    pub(super) fn read(host: &Tree) -> Self {
         let os_release = OS_RELEASE.iter().find_map(|path| host.text(path));
         let os_release = os_release.unwrap_or_default();
         let id = value(&os_release, "ID");
@@ -108,7 +108,7 @@ impl Platform {
     }
 }
 
-fn kind(host: &Tree<'_>, id: Option<&str>, has_tegra_release: bool) -> Kind {
+fn kind(host: &Tree, id: Option<&str>, has_tegra_release: bool) -> Kind {
     let has = |path: &str, text: &str| {
         let content = host.text(path).unwrap_or_default();
         content.to_ascii_lowercase().contains(text)

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use super::library::Libraries;
+use super::place::{self, Libraries};
 use super::tree::{Problems, Tree};
 use crate::rootfs::{Root, is_not_there};
 
@@ -29,15 +29,15 @@ pub struct Asked<'a> {
 
 /// Finds the root of the driver of this version, and its libraries: the one that was asked for, or the host's own, or the GPU
 /// operator's where the host has no driver or another one.
-pub(super) fn find<'p>(
+pub(super) fn find(
     host: &Root,
     asked: Asked<'_>,
     version: Option<&str>,
-    problems: &'p Problems,
-) -> Result<(Tree<'p>, Libraries)> {
+    problems: &Problems,
+) -> Result<(Tree, Libraries)> {
     let read = |path: &Path| {
         let tree = Tree::open(host, path, problems)?;
-        let libraries = Libraries::read(&tree, version, asked.library_paths);
+        let libraries = place::find(&tree, version, asked.library_paths);
         io::Result::Ok((tree, libraries))
     };
     if let Some(path) = asked.driver_root {
@@ -67,12 +67,12 @@ pub(super) fn find<'p>(
 
 /// Finds the directory whose /dev has the driver's nodes: the one that was asked for, or the driver's own root if it has them, or
 /// the host's.
-pub(super) fn find_dev<'p>(
+pub(super) fn find_dev(
     host: &Root,
-    driver: &Tree<'p>,
+    driver: &Tree,
     asked: Asked<'_>,
-    problems: &'p Problems,
-) -> Result<Tree<'p>> {
+    problems: &Problems,
+) -> Result<Tree> {
     if let Some(path) = asked.dev_root {
         return Tree::open(host, path, problems)
             .with_context(|| format!("cannot open the root of /dev, {}", path.display()));

@@ -1,16 +1,20 @@
 //! A tree in which a driver's files are looked for, and what could not be read of it.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use nix::errno::Errno;
+
 use crate::ldcache::is_failure;
-use crate::rootfs::{Entry, Metadata, Root};
+use crate::rootfs::{Directory, Entry, Kind, Metadata, Root, is_not_there};
 
 /// Largest file of /proc and /sys that is read.
 const MAX_PSEUDO_FILE: u64 = 1 << 20;
+/// Most directories that are held open.
+const MAX_FOLDERS: usize = 256;
 
 /// Something that may be there, and could not be read.
 #[derive(Debug)]
@@ -22,34 +26,58 @@ pub struct Problem {
 }
 
 /// All that could not be read.
-#[derive(Default, Debug)]
-pub(super) struct Problems(RefCell<Vec<Problem>>);
+#[derive(Clone, Default)]
+pub(super) struct Problems(Rc<RefCell<Vec<Problem>>>);
 
 /// A root directory, with the path that it has on the host: links that are followed in it stay inside.
-pub(super) struct Tree<'p> {
+///
+/// It is for one look at a host: a directory is opened and listed once, and what was missing stays missing.
+pub(super) struct Tree {
     pub(super) root: Root,
     path: PathBuf,
-    problems: &'p Problems,
-    listed: RefCell<BTreeMap<PathBuf, Rc<[Entry]>>>,
+    problems: Problems,
+    /// By the path that was asked for; none where there is no directory.
+    folders: RefCell<BTreeMap<PathBuf, Option<Rc<Folder>>>>,
+}
+
+/// An open directory of a tree.
+pub(super) struct Folder {
+    /// Its path without links.
+    pub(super) path: PathBuf,
+    pub(super) directory: Directory,
+    entries: OnceCell<Rc<[Entry]>>,
+}
+
+/// What a path leads to.
+pub(super) struct Found {
+    /// Its path without links.
+    pub(super) path: PathBuf,
+    pub(super) metadata: Metadata,
 }
 
 impl Problems {
-    pub(super) fn into_inner(self) -> Vec<Problem> {
-        self.0.into_inner()
+    /// Those since the last time.
+    pub(super) fn take(&self) -> Vec<Problem> {
+        self.0.take()
     }
 }
 
-impl<'p> Tree<'p> {
+impl Tree {
     /// The directory `path` of the host. Fails as well where nothing in it may be looked up.
-    pub(super) fn open(host: &Root, path: &Path, problems: &'p Problems) -> io::Result<Self> {
+    pub(super) fn open(host: &Root, path: &Path, problems: &Problems) -> io::Result<Self> {
         let root = host.open_root(path)?;
         root.stat(Path::new("/"))?;
         Ok(Self {
             root,
             path: Path::new("/").join(path),
-            problems,
-            listed: RefCell::default(),
+            problems: problems.clone(),
+            folders: RefCell::default(),
         })
+    }
+
+    /// What could not be read since this was asked the last time.
+    pub(super) fn problems(&self) -> Vec<Problem> {
+        self.problems.take()
     }
 
     /// The path of this tree on the host.
@@ -74,23 +102,76 @@ impl<'p> Tree<'p> {
         Some(String::from_utf8_lossy(&bytes).into_owned())
     }
 
+    /// The directory that `path` leads to.
+    pub(super) fn folder(&self, path: &Path) -> io::Result<Rc<Folder>> {
+        if let Some(known) = self.folders.borrow().get(path) {
+            return known.clone().ok_or_else(|| Errno::ENOENT.into());
+        }
+        let folder = match self.open_folder(path) {
+            Ok(folder) => Some(Rc::new(folder)),
+            Err(err) if is_not_there(&err) => None,
+            Err(err) => return Err(err),
+        };
+        let mut folders = self.folders.borrow_mut();
+        if folders.len() == MAX_FOLDERS {
+            folders.clear();
+        }
+        folders.insert(path.to_owned(), folder.clone());
+        folder.ok_or_else(|| Errno::ENOENT.into())
+    }
+
+    fn open_folder(&self, path: &Path) -> io::Result<Folder> {
+        let directory = self.root.directory(path)?;
+        Ok(Folder {
+            path: self.root.path_of(&directory)?,
+            directory,
+            entries: OnceCell::new(),
+        })
+    }
+
     /// What is in a directory, in no order.
-    pub(super) fn entries(&self, path: impl AsRef<Path>) -> Vec<Entry> {
+    pub(super) fn entries(&self, path: impl AsRef<Path>) -> Rc<[Entry]> {
         let path = path.as_ref();
-        let directory = self.root.directory(path);
-        let entries = directory.and_then(|directory| directory.entries());
+        let entries = self.folder(path).and_then(|folder| folder.entries());
         self.noted(path, entries).unwrap_or_default()
     }
 
-    /// The same, for directories that are asked for again and again: a distribution's library directory has thousands of names.
-    pub(super) fn listed(&self, path: &Path) -> Rc<[Entry]> {
-        if let Some(listed) = self.listed.borrow().get(path) {
-            return Rc::clone(listed);
+    /// What a path leads to. Most are no links, and lie in few directories: that takes one call.
+    pub(super) fn find(&self, path: &Path) -> io::Result<Found> {
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+            return self.follow(path);
+        };
+        let folder = match self.folder(parent) {
+            Ok(folder) => folder,
+            Err(err) if is_not_there(&err) => return Err(err),
+            // It may be one that can be searched and not listed.
+            Err(_) => return self.follow(path),
+        };
+        let metadata = folder.directory.stat(name)?;
+        if metadata.kind == Kind::Link {
+            return self.follow(path);
         }
-        let entries: Rc<[Entry]> = self.entries(path).into();
-        let mut listed = self.listed.borrow_mut();
-        listed.insert(path.to_owned(), Rc::clone(&entries));
-        entries
+        let path = folder.path.join(name);
+        Ok(Found { path, metadata })
+    }
+
+    fn follow(&self, path: &Path) -> io::Result<Found> {
+        let (path, metadata) = self.root.resolve(path)?;
+        Ok(Found { path, metadata })
+    }
+
+    /// The names in a directory that are meant, sorted.
+    pub(super) fn names(
+        &self,
+        path: impl AsRef<Path>,
+        is_meant: impl Fn(&str) -> bool,
+    ) -> Vec<String> {
+        let entries = self.entries(path);
+        let names = entries.iter().filter_map(|entry| entry.name.to_str());
+        let names = names.filter(|name| is_meant(name));
+        let mut names: Vec<_> = names.map(str::to_owned).collect();
+        names.sort_unstable();
+        names
     }
 
     /// The names in a directory that begin so, with what is behind that.
@@ -104,10 +185,10 @@ impl<'p> Tree<'p> {
         numbers
     }
 
-    /// What a path leads to.
+    /// What the kernel says of what a path leads to.
     pub(super) fn stat(&self, path: impl AsRef<Path>) -> Option<Metadata> {
         let path = path.as_ref();
-        self.noted(path, self.root.stat(path))
+        Some(self.noted(path, self.find(path))?.metadata)
     }
 
     /// The value, or none and the reason noted, unless nothing is there.
@@ -124,5 +205,16 @@ impl<'p> Tree<'p> {
     pub(super) fn note(&self, path: &Path, error: io::Error) {
         let path = self.on_host(path);
         self.problems.0.borrow_mut().push(Problem { path, error });
+    }
+}
+
+impl Folder {
+    /// What is in it, in no order.
+    pub(super) fn entries(&self) -> io::Result<Rc<[Entry]>> {
+        if let Some(entries) = self.entries.get() {
+            return Ok(Rc::clone(entries));
+        }
+        let entries = self.directory.entries()?.into();
+        Ok(Rc::clone(self.entries.get_or_init(|| entries)))
     }
 }

@@ -20,15 +20,10 @@ const MAX_PACKAGES: usize = 64;
 const MAX_INF: u64 = 64 << 10;
 
 /// The directories with packages of NVIDIA's driver, with the version of each; the newest first.
-pub(super) fn packages(host: &Tree<'_>) -> Vec<(PathBuf, Option<String>)> {
-    let entries = host.entries(STORE);
-    let mut names: Vec<_> = entries
-        .into_iter()
-        .filter_map(|entry| entry.name.into_string().ok())
-        .filter(|name| name.starts_with("nv") && name.contains(".inf_"))
-        .filter(|name| can_be_told(Path::new(name)))
-        .collect();
-    names.sort();
+pub(super) fn packages(host: &Tree) -> Vec<(PathBuf, Option<String>)> {
+    let names = host.names(STORE, |name| {
+        name.starts_with("nv") && name.contains(".inf_") && can_be_told(Path::new(name))
+    });
     let mut packages: Vec<_> = names
         .into_iter()
         .take(MAX_PACKAGES)
@@ -47,7 +42,7 @@ fn number(version: &str) -> Option<u64> {
     version.replace('.', "").parse().ok()
 }
 
-fn version(host: &Tree<'_>, package: &Path, name: &str) -> Option<String> {
+fn version(host: &Tree, package: &Path, name: &str) -> Option<String> {
     let (stem, _) = name.split_once(".inf_")?;
     let path = package.join(format!("{stem}.inf"));
     let (file, _) = host.noted(&path, host.root.open_file(&path))?;

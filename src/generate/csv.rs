@@ -160,16 +160,19 @@ impl Lists<'_, '_> {
 
     /// Mounts what the path leads to.
     fn mount(&mut self, path: &Path, kind: Kind) {
-        let real = self.root.real_path(path).ok();
-        let Some(real) = real.filter(|it| it.parent().is_none_or(can_be_told)) else {
+        let Ok((real, found)) = self.root.resolve(path) else {
             return;
         };
-        if !self.root.stat(&real).is_ok_and(|it| it.kind == kind) {
+        if found.kind != kind || !real.parent().is_none_or(can_be_told) {
             return;
         }
         let driver = self.source.driver;
-        if let Some(library) =
-            Library::read(self.root, &driver.root, &real).filter(|_| is_library(&real))
+        let library = || {
+            let directory = self.root.directory(real.parent()?).ok()?;
+            Library::read(&directory, &driver.root, &real)
+        };
+        if is_library(&real)
+            && let Some(library) = library()
         {
             if !self.libraries.contains(&library) {
                 self.libraries.push(library);

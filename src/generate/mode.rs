@@ -125,7 +125,7 @@ fn nvml(source: &Source<'_>, notes: &mut Notes) -> Result<Parts, Failure> {
         )));
     }
     let version = source.version()?;
-    let files = source.files(version, notes)?;
+    let files = source.files(version, notes);
     let mut common = Part::default();
     for node in nodes::control(source, notes) {
         common.node(&node, source.options.adds_groups);
@@ -146,7 +146,7 @@ fn management(source: &Source<'_>, notes: &mut Notes) -> Result<Parts, Failure> 
         return Err(Failure::NoDevices(nothing(source)));
     }
     let version = source.version()?;
-    let mut files = source.files(version, notes)?;
+    let mut files = source.files(version, notes);
     files.graphics.clear();
     files.xorg.clear();
     let mut common = Part::default();

@@ -1,6 +1,8 @@
 //! `apply`: all that a container with GPUs needs, in one call.
 
 use std::cell::OnceCell;
+use std::mem::take;
+use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
 use argh::{ArgsInfo, FromArgs};
@@ -15,6 +17,7 @@ use super::update_application_profile::{self, UpdateApplicationProfile};
 use super::update_ldcache::{self, Preferred, UpdateLdcache};
 use super::{InContainer, name};
 use crate::ldcache::Ldconfig;
+use crate::oci::State;
 use crate::rootfs::ContainerRoot;
 use crate::sandbox::Mounts;
 
@@ -48,6 +51,10 @@ pub struct Apply {
     /// library directory in the container, as for update-ldcache; may be repeated
     #[argh(option, arg_name = "dir")]
     pub folder: Vec<String>,
+    /// find the driver's libraries in the container, make the links that NVIDIA's installer would make for them, and have the
+    /// loader find them; where config.json gives the container no NVIDIA device and no such library, do nothing at all
+    #[argh(switch)]
+    pub find_driver: bool,
     /// do what the hook of this name does
     #[argh(switch)]
     pub disable_device_node_modification: bool,
@@ -66,6 +73,8 @@ pub struct Options {
     pub cuda_compat: Option<enable_cuda_compat::Options>,
     /// Links to make.
     pub links: Vec<Link>,
+    /// Where to look first for the driver's libraries, whose usual links are made.
+    pub driver_links: Option<Vec<PathBuf>>,
     /// Modes to set.
     pub modes: Vec<chmod::Options>,
     /// What the loader is to find.
@@ -97,6 +106,7 @@ impl InContainer for Apply {
         };
         let ldcache = update_ldcache::Options {
             folders: drop_in::folders(&self.folder)?,
+            find_driver: self.find_driver,
             ..update_ldcache::Options::default()
         };
         let mut options = Options::default();
@@ -106,10 +116,14 @@ impl InContainer for Apply {
         if by_config.allows::<CreateSymlinks>(!links.is_empty()) {
             options.links = links;
         }
+        if by_config.allows::<CreateSymlinks>(self.find_driver) {
+            options.driver_links = Some(Vec::new());
+        }
         if by_config.allows::<Chmod>(!self.chmod.is_empty()) {
             options.modes.clone_from(&self.chmod);
         }
-        let finds_more = !ldcache.folders.is_empty() || options.cuda_compat.is_some();
+        let finds_more =
+            !ldcache.folders.is_empty() || options.cuda_compat.is_some() || self.find_driver;
         if by_config.allows::<UpdateLdcache>(finds_more) {
             options.ldcache = Some(ldcache);
         }
@@ -127,6 +141,25 @@ impl InContainer for Apply {
         (!options.is_nothing()).then_some(options)
     }
 
+    fn learn(&self, options: &mut Options, state: &State) -> bool {
+        if !self.find_driver {
+            return true;
+        }
+        if !state.names_driver() {
+            log::debug!("config.json names nothing of a driver: nothing is done");
+            *options = take(options).restrictions();
+            return !options.is_nothing();
+        }
+        let places = state.driver_places();
+        if let Some(ldcache) = &mut options.ldcache {
+            ldcache.driver_places.clone_from(&places);
+        }
+        if let Some(links) = &mut options.driver_links {
+            *links = places;
+        }
+        true
+    }
+
     fn needs_mount(root: &ContainerRoot, options: &Options) -> Mounts {
         needs_mount(root, options)
     }
@@ -140,16 +173,16 @@ impl Options {
     /// The parts that are left where a variable or an annotation switches hooks off.
     fn without(mut self, disabled: &Disabled) -> Self {
         if !disabled.allows::<Apply>(true) {
-            return Self {
-                params: self.params,
-                ..Self::default()
-            };
+            return self.restrictions();
         }
         if !disabled.allows::<EnableCudaCompat>(self.cuda_compat.is_some()) {
             self.cuda_compat = None;
         }
         if !disabled.allows::<CreateSymlinks>(!self.links.is_empty()) {
             self.links.clear();
+        }
+        if !disabled.allows::<CreateSymlinks>(self.driver_links.is_some()) {
+            self.driver_links = None;
         }
         if !disabled.allows::<Chmod>(!self.modes.is_empty()) {
             self.modes.clear();
@@ -162,10 +195,19 @@ impl Options {
         self
     }
 
+    /// What restricts the container: only the host's configuration switches that off.
+    fn restrictions(self) -> Self {
+        Self {
+            params: self.params,
+            ..Self::default()
+        }
+    }
+
     /// Whether no part is left.
     fn is_nothing(&self) -> bool {
         self.cuda_compat.is_none()
             && self.links.is_empty()
+            && self.driver_links.is_none()
             && self.modes.is_empty()
             && self.ldcache.is_none()
             && self.params.is_none()
@@ -206,6 +248,9 @@ pub fn run(root: &ContainerRoot, options: &Options) -> Result<()> {
     let ldconfig = OnceCell::new();
     let links = create_symlinks::run_with(&ldconfig, root, &options.links);
     part(name::<CreateSymlinks>(), links);
+    if let Some(places) = &options.driver_links {
+        create_symlinks::link_driver_libraries(root, places);
+    }
     for modes in &options.modes {
         part(name::<Chmod>(), chmod::run(root, modes));
     }

@@ -74,10 +74,11 @@ impl InContainer for CreateSymlinks {
         Ok(Some(Vec::new()))
     }
 
-    fn learn(&self, driver_places: &mut Vec<PathBuf>, state: &State) {
+    fn learn(&self, driver_places: &mut Vec<PathBuf>, state: &State) -> bool {
         if self.finds_driver() {
             *driver_places = state.driver_places();
         }
+        true
     }
 
     fn run(&self, root: &ContainerRoot, driver_places: &Vec<PathBuf>) -> Result<()> {

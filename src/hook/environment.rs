@@ -30,7 +30,7 @@ impl Environment {
             return Self::Empty;
         }
         if let Some(variables) = state.own_variables() {
-            return Self::Without(variables);
+            return Self::Without(variables.to_vec());
         }
         log::debug!("variables of the log alone count: the container's are not known");
         Self::Unknown

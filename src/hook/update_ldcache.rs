@@ -115,10 +115,11 @@ impl InContainer for UpdateLdcache {
         }))
     }
 
-    fn learn(&self, options: &mut Options, state: &State) {
+    fn learn(&self, options: &mut Options, state: &State) -> bool {
         if options.find_driver {
             options.driver_places = state.driver_places();
         }
+        true
     }
 
     fn needs_mount(root: &ContainerRoot, _: &Options) -> Mounts {

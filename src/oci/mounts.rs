@@ -3,10 +3,9 @@
 use std::iter::once;
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
 use serde_json::Value;
 
-use super::{MAX_CONFIG, json, open_host_file};
+use super::config::Config;
 use crate::ldcache::driver_names;
 use crate::rootfs::Root;
 
@@ -16,31 +15,28 @@ pub(super) const MAX_PLACES: usize = 64;
 const LIBRARY_DIRECTORIES: [&str; 3] = ["lib", "lib64", "lib32"];
 const VENDOR: &str = "nvidia";
 
-#[derive(Default)]
-struct MountsConfig {
-    mounts: Vec<Mount>,
-}
-
 /// A mount, as far as its members are what the specification says.
-#[derive(Default)]
-struct Mount {
-    destination: PathBuf,
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Mount {
+    pub(super) destination: PathBuf,
     kind: Value,
     options: Value,
 }
 
-lenient_object!(MountsConfig, "a config.json object", "mounts" => mounts);
 lenient_object!(Mount, "a mount", "destination" => destination, "type" => kind, "options" => options);
 
-/// The destinations of mounts that show files of the host: `bind` is their type or one of their options. None where config.json
-/// cannot be read.
-pub(super) fn binds(config: &Path) -> Option<Vec<PathBuf>> {
-    let is_bind = |mount: &Mount| {
-        let options = mount.options.as_array().into_iter().flatten();
-        let mut words = options.chain([&mount.kind]);
+impl Mount {
+    /// Whether it shows files of the host: `bind` is its type or one of its options.
+    pub(super) fn is_bind(&self) -> bool {
+        let options = self.options.as_array().into_iter().flatten();
+        let mut words = options.chain([&self.kind]);
         words.any(|word| word == "bind" || word == "rbind")
-    };
-    let mounts = read(config)?.into_iter().filter(is_bind);
+    }
+}
+
+/// The destinations of mounts that show files of the host. None where config.json cannot be read.
+pub(super) fn binds(config: &Path) -> Option<Vec<PathBuf>> {
+    let mounts = read(config)?.into_iter().filter(Mount::is_bind);
     Some(mounts.map(|mount| mount.destination).collect())
 }
 
@@ -59,9 +55,9 @@ pub(super) fn missing(config: &Path, root: &Root) -> Option<PathBuf> {
 }
 
 /// Directories in which driver libraries may be mounted: those of a mounted libcuda or libnvidia-ml, and mounted ones of libraries.
-pub(super) fn driver_places(config: &Path) -> Vec<PathBuf> {
+pub(super) fn driver_places(mounts: &[Mount]) -> Vec<PathBuf> {
     let mut places = Vec::new();
-    for mount in read(config).unwrap_or_default() {
+    for mount in mounts {
         for place in places_of(&mount.destination) {
             if places.len() < MAX_PLACES && !places.contains(&place) {
                 places.push(place);
@@ -97,10 +93,7 @@ fn places_of(destination: &Path) -> Vec<PathBuf> {
 }
 
 fn read(config: &Path) -> Option<Vec<Mount>> {
-    let mounts: Result<MountsConfig> =
-        open_host_file(config).and_then(|file| json::read(file, MAX_CONFIG));
-    let tell = |err: &_| log::debug!("{}: its mounts are not known: {err:#}", config.display());
-    mounts.inspect_err(tell).ok().map(|config| config.mounts)
+    Config::read(config).ok().map(|config| config.mounts)
 }
 
 #[cfg(test)]

@@ -1,36 +1,16 @@
 //! The environment of config.json's process, as far as this program reads such variables.
 
-use std::path::Path;
-
-use anyhow::Result;
 use serde::de::{Deserialize, Deserializer, Error as _, SeqAccess, Visitor};
-
-use super::{MAX_CONFIG, json, open_host_file};
 
 /// How names of this program's variables begin.
 const PREFIXES: [&str; 2] = ["NVIDIA_CTK_", "NVIDIA_CDI_"];
 
-/// More bytes than one variable of a process can have in JSON, and more than those of this program can have together: Linux
-/// starts no process with a string of more than 128 KiB.
-const MAX_STRING: u64 = 1 << 20;
+/// More bytes than the variables of this program can have together.
 const MAX_OWN: usize = 1 << 20;
 
-#[derive(Default)]
-struct ProcessConfig {
-    process: Process,
-}
-
-#[derive(Default)]
-struct Process {
-    env: OwnVariables,
-}
-
 /// The entries of a list that begin as this program's variables do; the others are not kept.
-#[derive(Default)]
-struct OwnVariables(Vec<String>);
-
-lenient_object!(ProcessConfig, "a config.json object", "process" => process);
-lenient_object!(Process, "a process object", "env" => env);
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct OwnVariables(pub(super) Vec<String>);
 
 impl<'de> Deserialize<'de> for OwnVariables {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -70,22 +50,17 @@ pub(super) fn is_own_variable(name: &str) -> bool {
     PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
-/// Those variables; none where config.json cannot be read.
-pub(super) fn own_variables(config: &Path) -> Option<Vec<String>> {
-    let config: Result<ProcessConfig> =
-        open_host_file(config).and_then(|file| json::read_short(file, MAX_CONFIG, MAX_STRING));
-    config.ok().map(|config| config.process.env.0)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::oci::config::Config;
 
     fn own_of(variables: &[String]) -> Option<Vec<String>> {
         let config = tempfile::NamedTempFile::new().unwrap();
         let text = serde_json::json!({"process": {"env": variables}}).to_string();
         std::fs::write(&config, text).unwrap();
-        own_variables(config.path())
+        let config = Config::read(config.path()).ok()?;
+        Some(config.process.env.0)
     }
 
     #[test]

@@ -15,11 +15,11 @@ const MAX_MESSAGE: usize = 4 << 10;
 
 /// Where errors are written, beside standard error.
 #[derive(Default, Debug, PartialEq, Eq)]
-pub(super) struct Log {
+pub struct Log {
     /// The file of `--log`.
-    pub(super) path: Option<PathBuf>,
+    pub path: Option<PathBuf>,
     /// Whether it has JSON in it.
-    pub(super) is_json: bool,
+    pub is_json: bool,
 }
 
 impl Log {

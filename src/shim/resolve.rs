@@ -20,6 +20,7 @@ use crate::generate::hooks::{Hooks, Style};
 use crate::generate::mode::{Csv, MODES, Mode};
 use crate::generate::names::Strategy;
 use crate::generate::{Failure, Notes, Options, generate};
+use crate::names::CDI_HOOK;
 use crate::rootfs::Root;
 
 const OWN_PROGRAM: &str = "/proc/self/exe";
@@ -192,6 +193,8 @@ impl<'s> Specs<'s> {
             hooks: Hooks {
                 style: Style::Apply,
                 program,
+                // The runtime's own name would make it a runtime again.
+                name: CDI_HOOK.to_owned(),
                 ldconfig: None,
                 disabled: Vec::new(),
                 enabled: Vec::new(),

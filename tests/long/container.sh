@@ -72,7 +72,7 @@ until_() {
 	done
 	die "in vain: $*"
 }
-last() { [ -e "$tmp/host/usr/share/containers/oci/hooks.d/30-nvidia-ctk-ldcache.json" ]; }
+last() { [ -e "$tmp/host/usr/share/containers/oci/hooks.d/10-nvidia-ctk-apply.json" ]; }
 installed() { (cd "$tmp/host" && find . ! -type d | sort); }
 
 mkdir -p "$tmp/host/usr/bin" "$tmp/reference"

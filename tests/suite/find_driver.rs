@@ -6,6 +6,7 @@ use serde_json::json;
 
 use crate::common::bundle::Bundle;
 use crate::common::elf::library;
+use crate::common::tree::{contents, snapshot};
 
 const VERSION: &str = "550.163.01";
 
@@ -76,6 +77,72 @@ fn config_json_says_where_the_driver_is_mounted() {
         let bundle = with_driver(odd, mounts, &["NVIDIA_CTK_LIBCUDA_DIR=srv/gpu"]);
         assert_eq!(cached(&bundle), "", "{mounts:?}");
     }
+}
+
+/// The one call of hooks.d does what the single hooks do.
+#[test]
+fn one_call_finds_the_driver_as_well() {
+    let one_by_one = |bundle: &Bundle| {
+        cached(bundle);
+        contents(&bundle.root())
+    };
+    let one_call = |bundle: &Bundle| {
+        bundle.hook("apply --find-driver").silent();
+        let before = snapshot(bundle.path());
+        bundle.hook("apply --find-driver").silent();
+        assert_eq!(snapshot(bundle.path()), before, "a second run changed it");
+        contents(&bundle.root())
+    };
+    for (directory, mounts, env) in [
+        ("/opt/nvidia/lib", vec!["/opt/nvidia"], ""),
+        ("/srv/gpu", vec!["/srv/gpu/libcuda.so.550.163.01"], ""),
+        ("/srv/gpu", vec![], "NVIDIA_CTK_LIBCUDA_DIR=/srv/gpu"),
+        ("/usr/lib64", vec!["/dev/nvidia0"], ""),
+        ("/usr/lib64", vec!["/dev/"], ""),
+    ] {
+        let make = || with_driver(directory, &mounts, &[env]);
+        let found = one_call(&make());
+        assert_eq!(found, one_by_one(&make()), "{directory} {mounts:?} {env}");
+        assert_ne!(found, contents(&make().root()), "{directory}");
+    }
+    for device in [
+        "/dev/nvidia-uvm",
+        "/dev/nvidia-caps/nvidia-cap1",
+        "/dev/dxg",
+        "/dev/nvhost-gpu",
+    ] {
+        let make = || {
+            let bundle = with_driver("/usr/lib64", &[], &[]);
+            let devices = json!([{"path": "/dev/fuse"}, {"path": device}]);
+            let config = json!({"root": {"path": "rootfs"}, "linux": {"devices": devices}});
+            bundle.config(&config.to_string());
+            bundle
+        };
+        assert_eq!(one_call(&make()), one_by_one(&make()), "{device}");
+    }
+}
+
+/// Nobody gave the container a GPU: what an image has brought stays as it is.
+#[test]
+fn one_call_leaves_containers_without_gpus_alone() {
+    for mounts in [
+        &[][..],
+        &["/srv", "/dev/nvme0n1", "/dev/shm", "/devices"],
+        &["/usr/share/libcuda"],
+    ] {
+        let bundle = with_driver("/usr/lib64", mounts, &["NVIDIA_VISIBLE_DEVICES=all"]);
+        bundle.directory("dev/nvidia-caps");
+        bundle.set_mode("dev/nvidia-caps", 0o700);
+        let before = snapshot(bundle.path());
+        let line = "apply --find-driver --chmod 755:/dev/nvidia-caps --folder /usr/lib64";
+        bundle.hook(line).silent();
+        assert_eq!(snapshot(bundle.path()), before, "{mounts:?}");
+    }
+    // Where it is not known whether there is one, it is looked for.
+    let bundle = with_driver("/usr/lib64", &[], &[]);
+    bundle.config(r#"{"root": {"path": "rootfs"}, "mounts": 7}"#);
+    bundle.hook("apply --find-driver").silent();
+    assert!(!bundle.cached().is_empty());
 }
 
 #[test]

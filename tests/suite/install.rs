@@ -63,17 +63,12 @@ fn expected() -> BTreeMap<String, String> {
         "nvidia-cdi-hook" => ("usr/bin/nvidia-cdi-hook".to_owned(), "nvidia-ctk"),
         name => (format!("usr/libexec/{name}"), "../bin/nvidia-ctk"),
     });
-    let hooks = [
-        "10-nvidia-ctk-chmod",
-        "20-nvidia-ctk-symlinks",
-        "30-nvidia-ctk-ldcache",
-    ];
-    let hooks = hooks.map(|name| (format!("{HOOKS}/{name}.json"), ""));
+    let hook = (format!("{HOOKS}/10-nvidia-ctk-apply.json"), "");
     // Only the hook of the runtime has to be asked for.
     let programs = PROGRAMS.iter().map(|(name, _)| *name);
     let programs = programs.filter(|name| *name != RUNTIME_HOOK);
     let programs = programs.map(|name| (format!("usr/bin/{name}"), "nvidia-ctk"));
-    let all = applets.chain(programs).chain(hooks);
+    let all = applets.chain(programs).chain([hook]);
     all.map(|(path, target)| (path, target.to_owned()))
         .collect()
 }
@@ -194,11 +189,11 @@ fn other_directories_are_possible() {
     let line = "--bindir /opt/ctk/bin --libexecdir=/opt/ctk/lib/hooks --hooksdir /etc/containers/oci/hooks.d";
     does(&host, &format!("install {line}"));
     assert_eq!(files(&host).len(), expected().len());
-    let target = host.target("opt/ctk/lib/hooks/nvidia-ctk-chmod");
+    let target = host.target("opt/ctk/lib/hooks/nvidia-ctk-apply");
     assert_eq!(target, "../../bin/nvidia-ctk");
-    let text = host.text("etc/containers/oci/hooks.d/10-nvidia-ctk-chmod.json");
+    let text = host.text("etc/containers/oci/hooks.d/10-nvidia-ctk-apply.json");
     assert!(
-        text.contains("\"/opt/ctk/lib/hooks/nvidia-ctk-chmod\""),
+        text.contains("\"/opt/ctk/lib/hooks/nvidia-ctk-apply\""),
         "{text}"
     );
     assert!(!text.contains("/usr/libexec"), "{text}");
@@ -246,12 +241,12 @@ fn what_is_not_ours_is_not_replaced() {
             "is not a link to nvidia-ctk",
         ),
         (
-            "usr/share/containers/oci/hooks.d/10-nvidia-ctk-chmod.json",
+            "usr/share/containers/oci/hooks.d/10-nvidia-ctk-apply.json",
             "file",
             "is another hook; move it away",
         ),
         (
-            "usr/share/containers/oci/hooks.d/30-nvidia-ctk-ldcache.json",
+            "usr/share/containers/oci/hooks.d/10-nvidia-ctk-apply.json",
             "directory",
             "cannot read",
         ),
@@ -290,7 +285,7 @@ fn what_another_user_put_into_a_shared_folder_is_not_used() {
     for name in names
         .map(str::to_owned)
         .into_iter()
-        .chain([format!("{HOOKS}/10-nvidia-ctk-chmod.json")])
+        .chain([format!("{HOOKS}/10-nvidia-ctk-apply.json")])
     {
         let host = Host::new();
         does(&host, "install");
@@ -358,7 +353,7 @@ fn an_older_release_is_replaced_and_what_was_edited_is_kept() {
     let cdi = host.at("usr/bin/nvidia-cdi-hook");
     fs::remove_file(&cdi).unwrap();
     symlink("/usr/bin/nvidia-ctk", &cdi).unwrap();
-    let edited = host.at(HOOKS).join("10-nvidia-ctk-chmod.json");
+    let edited = host.at(HOOKS).join("10-nvidia-ctk-apply.json");
     let text = fs::read_to_string(&edited).unwrap().replace("755", "711");
     fs::write(&edited, &text).unwrap();
     fs::set_permissions(host.at(PROGRAM), fs::Permissions::from_mode(0o700)).unwrap();
@@ -367,7 +362,7 @@ fn an_older_release_is_replaced_and_what_was_edited_is_kept() {
     let said = &outcome.stderr;
     assert!(outcome.success(), "{said}");
     assert!(
-        said.contains("10-nvidia-ctk-chmod.json: kept, it has been edited"),
+        said.contains("10-nvidia-ctk-apply.json: kept, it has been edited"),
         "{said}"
     );
     assert_eq!(
@@ -389,7 +384,7 @@ fn uninstall_leaves_what_is_not_ours() {
     does(&host, "install");
     let other = format!("{HOOKS}/10-other.json");
     fs::write(host.at(&other), "{}").unwrap();
-    let edited = format!("{HOOKS}/10-nvidia-ctk-chmod.json");
+    let edited = format!("{HOOKS}/10-nvidia-ctk-apply.json");
     fs::write(host.at(&edited), "{}").unwrap();
     let link = host.at("usr/libexec/nvidia-ctk-chmod");
     fs::remove_file(&link).unwrap();

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::common::container::{Container, Podman, Runtime, VERSION, hooks_d, volumes};
+use crate::common::container::{Container, Podman, Runtime, VERSION, hooks_of, volumes};
 use crate::common::machine::{binary, compile};
 use crate::common::tree::snapshot;
 
@@ -390,8 +390,10 @@ fn assert_changed_nothing(
 
 #[test]
 fn files_in_hooks_d_are_safe_to_install() {
-    let hooks = hooks_d();
-    assert_eq!(hooks.len(), 3);
+    let mut hooks = hooks_of("hooks.d");
+    assert_eq!(hooks.len(), 1);
+    hooks.extend(hooks_of("hooks.d/examples"));
+    assert_eq!(hooks.len(), 4);
     for (file, hook) in hooks {
         assert_eq!(hook["version"], "1.0.0", "{file}");
         assert_eq!(

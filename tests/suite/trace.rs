@@ -13,7 +13,7 @@ use crate::common::wrapper::{REFUSALS, each_kernel, words};
 const DRIVER: &str = "/usr/local/nvidia/lib64";
 
 /// One of each kind of work.
-const LINES: [&str; 12] = [
+const LINES: [&str; 13] = [
     "noop",
     "enable-cuda-compat --host-driver-version 550.1",
     "chmod --mode 1751 --path /dev/nvidia-caps,/usr/missing --path /linked",
@@ -25,6 +25,7 @@ const LINES: [&str; 12] = [
     "update-ldcache --find-driver",
     "create-soname-symlinks --folder /usr/local/nvidia/lib64",
     "update-application-profile",
+    "apply --find-driver --chmod 1751:/dev/nvidia-caps",
     "apply --host-driver-version 550.1 --link t::/new/l --chmod 1751:/dev/nvidia-caps --folder /usr/local/nvidia/lib64
      --disable-device-node-modification --update-application-profile",
 ];
@@ -194,6 +195,26 @@ fn check(bundle: &Bundle, line: &str, calls: &[String], wrappers: usize) {
             assert!(known || is_proc || is_probe, "{line}: {call}");
         }
     }
+}
+
+/// The hook of hooks.d sees every container of a host: most have no GPU.
+#[test]
+fn a_container_without_a_gpu_costs_few_calls() {
+    if !has(&["strace"]) {
+        return;
+    }
+    let bundle = root();
+    bundle.config(r#"{"root": {"path": "rootfs"}, "mounts": [{"destination": "/proc"}]}"#);
+    each_kernel(|kernel| {
+        let (ran, calls) = trace(&bundle, kernel, "apply --find-driver");
+        ran.silent();
+        // Before that it is what every program of this kind does at its start.
+        let start = calls.iter().position(|it| name(it) == "umask").unwrap();
+        let calls = &calls[start..];
+        assert!(calls.len() <= 24, "{}: {calls:#?}", calls.len());
+        let root = bundle.root().display().to_string();
+        assert!(!calls.iter().any(|it| it.contains(&root)), "{calls:#?}");
+    });
 }
 
 /// Many libraries are read by several threads, which are no processes.

@@ -45,7 +45,7 @@ pub(super) fn is_loaded(host: &Inventory) -> Vec<Finding> {
     if is_loaded {
         return Vec::new();
     }
-    vec![match driver.pci_devices {
+    vec![match host.pci_devices {
         0 => Finding::warning(
             "driver-not-loaded",
             "the NVIDIA kernel module is not loaded, and the PCI bus shows no NVIDIA GPU"
@@ -71,14 +71,14 @@ fn has(driver: &Driver, name: impl AsRef<Path>) -> bool {
 }
 
 /// Each version of the libraries that are in use, with an example.
-fn library_versions(driver: &Driver) -> Vec<(String, PathBuf)> {
-    let libraries = &driver.libraries;
-    let cached = WITNESSES.iter().flat_map(|name| libraries.named(name));
+fn library_versions(host: &Inventory) -> Vec<(String, PathBuf)> {
+    let driver = &host.driver;
+    let cached = WITNESSES.iter().flat_map(|name| host.cached.named(name));
     let mut versions: Vec<_> = cached
         .filter_map(|it| Some((driver_version(it.path.file_name()?)?, it.path.clone())))
         .collect();
     if versions.is_empty() {
-        let directories = libraries.directories.iter();
+        let directories = driver.libraries.directories.iter();
         versions.extend(directories.filter_map(|it| Some((it.version.clone()?, it.path.clone()))));
         let loaded = driver.kernel.as_ref().map(|it| &it.version);
         if versions.iter().any(|(version, _)| loaded == Some(version)) {
@@ -99,7 +99,7 @@ pub(super) fn versions_agree(host: &Inventory) -> Vec<Finding> {
     if driver.is_integrated() {
         return Vec::new();
     }
-    library_versions(driver)
+    library_versions(host)
         .into_iter()
         .filter(|(version, _)| *version != kernel.version)
         .map(|(version, path)| {
@@ -119,7 +119,7 @@ pub(super) fn versions_agree(host: &Inventory) -> Vec<Finding> {
 
 pub(super) fn libraries_are_found(host: &Inventory) -> Vec<Finding> {
     let driver = &host.driver;
-    if driver.libraries.named(LIBCUDA).next().is_some() {
+    if host.cached.named(LIBCUDA).next().is_some() {
         return Vec::new();
     }
     let directories = driver.libraries.directories.iter();
@@ -183,7 +183,7 @@ fn libcuda_missing(driver: &Driver) -> Option<Finding> {
 
 pub(super) fn links_lead_somewhere(host: &Inventory) -> Vec<Finding> {
     let driver = &host.driver;
-    let dangling = driver.libraries.dangling.iter();
+    let dangling = host.cached.dangling.iter();
     let dangling = few(dangling.map(|it| driver.on_host(it).display().to_string()));
     if dangling.is_empty() {
         return Vec::new();

@@ -25,7 +25,7 @@ pub(super) fn of(host: &Inventory) -> Value {
         "gpus": all(&host.driver.gpus, gpu),
         "migInstances": all(&host.driver.mig, mig),
         "deviceNodes": all(&host.driver.nodes, node),
-        "libraries": all(&host.driver.libraries.cached, |it| library(&host.driver, it)),
+        "libraries": all(&host.cached.libraries, |it| library(&host.driver, it)),
         "engines": all(&host.engines, engine),
         "cdiSpecs": all(&host.specs, spec),
         "hooks": all(&host.hooks, hook),

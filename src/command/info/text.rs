@@ -27,7 +27,7 @@ pub(super) fn of(host: &Inventory) -> String {
     [
         ("Programs", host.programs.iter().map(program).collect()),
         ("Platform", vec![platform(&host.driver.platform)]),
-        ("Driver", driver(&host.driver)),
+        ("Driver", driver(host)),
         (
             "Modules",
             joined(host.driver.modules.iter().map(|it| it.name.to_owned())),
@@ -35,7 +35,7 @@ pub(super) fn of(host: &Inventory) -> String {
         ("GPUs", host.driver.gpus.iter().map(gpu).collect()),
         ("MIG", host.driver.mig.iter().map(mig).collect()),
         ("Devices", joined(host.driver.nodes.iter().map(node))),
-        ("Libraries", libraries(&host.driver)),
+        ("Libraries", libraries(host)),
         ("Engines", host.engines.iter().map(engine).collect()),
         ("CDI specs", host.specs.iter().flat_map(spec).collect()),
         ("Hooks", host.hooks.iter().map(hook).collect()),
@@ -105,8 +105,9 @@ fn platform(platform: &Platform) -> String {
     parts.join(", ")
 }
 
-fn driver(driver: &Driver) -> Vec<String> {
-    let mut lines = vec![module(driver)];
+fn driver(host: &Inventory) -> Vec<String> {
+    let driver = &host.driver;
+    let mut lines = vec![module(host)];
     let directories = driver.libraries.directories.iter();
     lines.extend(directories.map(|it| {
         let version = it.version.as_deref().unwrap_or("of an unknown version");
@@ -121,7 +122,8 @@ fn driver(driver: &Driver) -> Vec<String> {
     lines
 }
 
-fn module(driver: &Driver) -> String {
+fn module(host: &Inventory) -> String {
+    let driver = &host.driver;
     let version = driver.version().unwrap_or("unknown version");
     match (&driver.kernel, driver.platform.kind) {
         (_, Kind::Wsl) => format!("{version}, the driver of Windows"),
@@ -130,7 +132,7 @@ fn module(driver: &Driver) -> String {
             format!("{version}, {kind} kernel module")
         }
         (None, Kind::Jetson) => format!("{version}, no NVIDIA kernel module but nvgpu"),
-        (None, _) => match driver.pci_devices {
+        (None, _) => match host.pci_devices {
             0 => "no NVIDIA kernel module is loaded; no NVIDIA GPU on the PCI bus".to_owned(),
             count => {
                 format!("no NVIDIA kernel module is loaded; NVIDIA GPUs on the PCI bus: {count}")
@@ -181,10 +183,11 @@ fn node(node: &DriverNode) -> String {
     format!("{path} {major}:{minor} (must be {expected_major}:{expected_minor})")
 }
 
-fn libraries(driver: &Driver) -> Vec<String> {
+fn libraries(host: &Inventory) -> Vec<String> {
+    let driver = &host.driver;
     let is_shown =
         |library: &&DriverLibrary| SHOWN.iter().any(|name| library.soname.starts_with(name));
-    let (shown, others): (Vec<_>, Vec<_>) = driver.libraries.cached.iter().partition(is_shown);
+    let (shown, others): (Vec<_>, Vec<_>) = host.cached.libraries.iter().partition(is_shown);
     let mut lines: Vec<_> = shown.into_iter().map(|it| library(driver, it)).collect();
     if !others.is_empty() {
         lines.push(format!("and {} more in ld.so.cache", others.len()));

@@ -5,29 +5,17 @@ use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Result, ensure};
 
-use crate::names::{APPLETS, PROGRAMS, RUNTIME_HOOK};
+use crate::names::{APPLETS, CDI_HOOK, PROGRAMS, RUNTIME_HOOK};
 use crate::rootfs::Root;
 
 /// Where the hooks.d files of the source tree say that the hooks are.
 const LIBEXEC_IN_HOOKS: &str = "/usr/libexec";
 
 pub(super) const PROGRAM: &str = "nvidia-ctk";
-/// The applet that lies beside the program; the links of all others are in libexec.
-const CDI_HOOK: &str = "nvidia-cdi-hook";
-const HOOKS: [(&str, &str); 3] = [
-    (
-        "10-nvidia-ctk-chmod.json",
-        include_str!("../../../hooks.d/10-nvidia-ctk-chmod.json"),
-    ),
-    (
-        "20-nvidia-ctk-symlinks.json",
-        include_str!("../../../hooks.d/20-nvidia-ctk-symlinks.json"),
-    ),
-    (
-        "30-nvidia-ctk-ldcache.json",
-        include_str!("../../../hooks.d/30-nvidia-ctk-ldcache.json"),
-    ),
-];
+const HOOK: (&str, &str) = (
+    "10-nvidia-ctk-apply.json",
+    include_str!("../../../hooks.d/10-nvidia-ctk-apply.json"),
+);
 
 /// All paths are below the root that is installed into.
 pub(super) struct Layout {
@@ -69,6 +57,7 @@ impl Layout {
         let in_bin = |name| (self.bin.join(name), PathBuf::from(PROGRAM));
         let in_libexec = move |name| (self.libexec.join(name), target.clone());
         let in_libexec = names_in_libexec().map(in_libexec);
+        // Docker looks for it in PATH; the others are for hooks.d.
         once(in_bin(CDI_HOOK))
             .chain(in_libexec)
             .chain(programs.map(in_bin))
@@ -79,14 +68,11 @@ impl Layout {
         path == self.program() || path == self.bin.join(CDI_HOOK)
     }
 
-    /// Each hooks.d file and its text.
-    pub(super) fn hooks(&self) -> impl Iterator<Item = (PathBuf, String)> {
-        HOOKS.into_iter().map(|(name, text)| {
-            (
-                self.hooks.join(name),
-                with_libexec(text, &self.libexec.to_string_lossy()),
-            )
-        })
+    /// The hooks.d file and its text.
+    pub(super) fn hook(&self) -> (PathBuf, String) {
+        let (name, text) = HOOK;
+        let text = with_libexec(text, &self.libexec.to_string_lossy());
+        (self.hooks.join(name), text)
     }
 }
 
@@ -138,15 +124,10 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let root = Root::open(root.path()).unwrap();
         let layout = Layout::new(&root, "/usr/bin", "/opt/a \"b\"", HOOKS_DIRECTORY).unwrap();
-        let called: Vec<_> = layout
-            .hooks()
-            .map(|(_, text)| {
-                let file: serde_json::Value = serde_json::from_str(&text).unwrap();
-                PathBuf::from(file["hook"]["path"].as_str().unwrap())
-            })
-            .collect();
-        let links: Vec<_> = layout.links(true).map(|(link, _)| link).collect();
-        assert_eq!(called, links[1..=HOOKS.len()]);
+        let (_, text) = layout.hook();
+        let file: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let called = Path::new(file["hook"]["path"].as_str().unwrap());
+        assert!(layout.links(true).any(|(link, _)| link == called));
         assert!(Layout::new(&root, "usr/bin", "/a", "/b").is_err());
         assert!(Layout::new(&root, "/usr/../bin", "/a", "/b").is_err());
     }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::libraries::{self, Library};
 use super::{DriverFile, Places};
 use crate::driver::place::USUAL_LIBRARY_DIRECTORIES;
+use crate::rootfs::Kind;
 
 /// Platform libraries of EGL: each has a version of its own.
 const LIBRARIES: [&str; 5] = [
@@ -76,7 +77,7 @@ const CONFIGS: [(&str, &str); 17] = [
 ];
 
 /// The libraries of the first directory that has them.
-pub(super) fn libraries(places: &Places<'_, '_>) -> Vec<Library> {
+pub(super) fn libraries(places: &Places<'_>) -> Vec<Library> {
     let usual = USUAL_LIBRARY_DIRECTORIES.map(PathBuf::from);
     let mut found = Vec::new();
     for start in LIBRARIES {
@@ -86,7 +87,7 @@ pub(super) fn libraries(places: &Places<'_, '_>) -> Vec<Library> {
         };
         let before = found.len();
         for directory in places.all_directories.iter().chain(&usual) {
-            libraries::add(places, directory, is_meant, &mut found);
+            libraries::add(places, directory, is_meant, |_| true, &mut found);
             if found.len() > before {
                 break;
             }
@@ -96,7 +97,7 @@ pub(super) fn libraries(places: &Places<'_, '_>) -> Vec<Library> {
 }
 
 /// The driver of the X server and its module for GLX.
-pub(super) fn xorg(places: &Places<'_, '_>) -> Vec<DriverFile> {
+pub(super) fn xorg(places: &Places<'_>) -> Vec<DriverFile> {
     let below = places.directories.iter();
     let below = below.flat_map(|it| XORG_BELOW.map(|below| it.join(below)));
     let usual = XORG.iter();
@@ -106,8 +107,9 @@ pub(super) fn xorg(places: &Places<'_, '_>) -> Vec<DriverFile> {
     let find = |name: &str| {
         let mut files = directories.iter().map(|it| it.join(name));
         files.find_map(|path| {
-            let real = places.tree.root.real_path(&path).ok()?;
-            places.file(&real, real.clone())
+            let found = places.find(&path)?;
+            let inside = found.path.clone();
+            places.existing(&found, inside, Kind::File)
         })
     };
     ["nvidia_drv.so", &glx]
@@ -117,7 +119,7 @@ pub(super) fn xorg(places: &Places<'_, '_>) -> Vec<DriverFile> {
 }
 
 /// The configurations.
-pub(super) fn configs(places: &Places<'_, '_>) -> Vec<DriverFile> {
+pub(super) fn configs(places: &Places<'_>) -> Vec<DriverFile> {
     let mut directories = places.config_paths.clone();
     if directories.is_empty() {
         for prefix in places.prefixes() {
@@ -140,9 +142,9 @@ pub(super) fn configs(places: &Places<'_, '_>) -> Vec<DriverFile> {
 }
 
 /// The data of `OptiX` beside the libraries, where Debian has them.
-fn optix(places: &Places<'_, '_>) -> Option<DriverFile> {
+fn optix(places: &Places<'_>) -> Option<DriverFile> {
     let inside = Path::new("/usr/share/nvidia/nvoptix.bin");
-    if places.tree.root.stat(inside).is_ok() {
+    if places.tree.find(inside).is_ok() {
         return None;
     }
     let mut directories = places.directories.iter();

@@ -8,7 +8,7 @@ use super::{DriverFile, Places};
 use crate::driver::library;
 use crate::driver::place::USUAL_LIBRARY_DIRECTORIES;
 use crate::elf::Class;
-use crate::rootfs::{Kind, Root};
+use crate::rootfs::{Directory, Kind};
 
 /// The sub-directory of a library directory that has the driver's libraries for VDPAU.
 const VDPAU: &str = "vdpau";
@@ -45,29 +45,26 @@ pub struct Library {
 }
 
 impl Library {
-    /// The library at a path of the driver's root, which is at `root_path` of the host; none where there is none, or one for
-    /// programs of 32 bits.
+    /// The library in this directory of the driver's root, which is at `root_path` of the host: the path is that in the driver's
+    /// root, without links. None where there is no regular file, or a library for programs of 32 bits.
     #[must_use]
-    pub fn read(root: &Root, root_path: &Path, path: &Path) -> Option<Self> {
-        let inside = root.real_path(path).ok()?;
-        inside.to_str()?;
-        if root.stat(&inside).ok()?.kind != Kind::File {
-            return None;
-        }
-        let (class, soname) = library::head(root, &inside).unwrap_or((Class::Bits64, None));
+    pub fn read(directory: &Directory, root_path: &Path, path: &Path) -> Option<Self> {
+        path.to_str()?;
+        let (file, metadata) = directory.open_file(path.file_name()?).ok()?;
+        let (class, soname) = library::head(file, &metadata).unwrap_or((Class::Bits64, None));
         if class != Class::Bits64 {
             return None;
         }
-        let has_link = |name: &str| {
-            let directory = root.directory(inside.parent()?).ok()?;
-            Some(directory.stat(OsStr::new(name)).ok()?.kind == Kind::Link)
+        let is_link = |name: &str| {
+            let found = directory.stat(OsStr::new(name));
+            found.is_ok_and(|it| it.kind == Kind::Link)
         };
         let link = soname.as_deref().map(link_name);
-        let link = link.filter(|it| Some(*it) != soname.as_deref() && has_link(it) == Some(true));
+        let link = link.filter(|it| Some(*it) != soname.as_deref() && is_link(it));
         Some(Self {
             file: DriverFile {
-                on_host: root_path.join(inside.strip_prefix("/").unwrap_or(&inside)),
-                inside: inside.clone(),
+                on_host: root_path.join(path.strip_prefix("/").unwrap_or(path)),
+                inside: path.to_owned(),
             },
             development_link: link.map(str::to_owned),
             soname,
@@ -89,77 +86,59 @@ impl Library {
 }
 
 /// The libraries of the driver's version, those without one, and with `explicit` some of others.
-pub(super) fn of_driver(places: &Places<'_, '_>, explicit: bool) -> Vec<Library> {
+pub(super) fn of_driver(places: &Places<'_>, explicit: bool) -> Vec<Library> {
     let of_version = format!(".so.{}", places.version);
     let is_ours = |name: &str| name.ends_with(&of_version) || name.starts_with(NVVM70);
+    let is_of_version = |name: &str| name.ends_with(&of_version);
     let mut found = Vec::new();
     for directory in &places.directories {
-        add(places, directory, is_ours, &mut found);
+        add(places, directory, is_ours, |_| true, &mut found);
         let vdpau = directory.join(VDPAU);
-        add(
-            places,
-            &vdpau,
-            |name| name.ends_with(&of_version),
-            &mut found,
-        );
+        add(places, &vdpau, is_of_version, |_| true, &mut found);
     }
+    // `libnvidia-api.so.1` and the like: the file has the name that programs ask for.
+    let has_soname = |it: &Library| it.soname.as_deref() == Some(it.name());
     for directory in &places.directories {
-        add_unversioned(places, directory, &mut found);
+        add(places, directory, is_unversioned, has_soname, &mut found);
     }
     if explicit {
         for name in EXPLICIT {
             let usual = USUAL_LIBRARY_DIRECTORIES.map(PathBuf::from);
             let mut directories = places.all_directories.iter().chain(&usual);
-            let library = directories.find_map(|it| places.library(&it.join(name)));
+            let library = directories.find_map(|it| places.library(&places.find(&it.join(name))?));
             found.extend(library.filter(|it| !found.contains(it)));
         }
     }
     found
 }
 
-/// Adds the libraries in a directory whose names are meant, sorted by name, up to [`MAX_LIBRARIES`].
+/// Adds the libraries in a directory whose names are meant, and themselves, sorted by name, up to [`MAX_LIBRARIES`].
 pub(super) fn add(
-    places: &Places<'_, '_>,
+    places: &Places<'_>,
     directory: &Path,
-    is_meant: impl Fn(&str) -> bool,
+    is_name: impl Fn(&str) -> bool,
+    is_meant: impl Fn(&Library) -> bool,
     found: &mut Vec<Library>,
 ) {
-    for name in names(places, directory) {
+    for name in places.tree.names(directory, is_name) {
         if found.len() == MAX_LIBRARIES {
             let reason = format!("only {MAX_LIBRARIES} libraries are taken");
             places.tree.note(directory, io::Error::other(reason));
             return;
         }
-        if is_meant(&name)
-            && let Some(library) = places.library(&directory.join(name))
-            && !found.contains(&library)
-        {
-            found.push(library);
+        let Some(file) = places.find(&directory.join(name)) else {
+            continue;
+        };
+        if !found.iter().any(|it| it.file.inside == file.path) {
+            found.extend(places.library(&file).filter(&is_meant));
         }
     }
 }
 
-/// Adds `libnvidia-api.so.1` and the like: the file has the name that programs ask for.
-fn add_unversioned(places: &Places<'_, '_>, directory: &Path, found: &mut Vec<Library>) {
-    let is_meant = |name: &str| {
-        let is_major = |text: &str| text.bytes().all(|it| it.is_ascii_digit());
-        let major = name.split_once(".so.").map(|(_, major)| major);
-        name.starts_with("libnvidia-") && !name.starts_with(TOOLKIT) && major.is_some_and(is_major)
-    };
-    let mut others = Vec::new();
-    add(places, directory, is_meant, &mut others);
-    others.retain(|it| it.soname.as_deref() == Some(it.name()) && !found.contains(it));
-    found.append(&mut others);
-}
-
-fn names(places: &Places<'_, '_>, directory: &Path) -> Vec<String> {
-    let entries = places.tree.listed(directory);
-    let is_file = |kind| matches!(kind, Kind::File | Kind::Link);
-    let names = entries.iter().filter(|it| is_file(it.kind));
-    let names = names.filter_map(|it| it.name.to_str()).map(str::to_owned);
-    let mut names: Vec<_> = names.collect();
-    names.sort_unstable();
-    names
+fn is_unversioned(name: &str) -> bool {
+    let is_major = |text: &str| text.bytes().all(|it| it.is_ascii_digit());
+    let major = name.split_once(".so.").map(|(_, major)| major);
+    name.starts_with("libnvidia-") && !name.starts_with(TOOLKIT) && major.is_some_and(is_major)
 }
 
 /// `libcuda.so` of `libcuda.so.1`.

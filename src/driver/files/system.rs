@@ -48,7 +48,7 @@ pub(in crate::driver) const MPS: &str = "/tmp/nvidia-mps";
 const ROOT: u32 = 0;
 
 /// The programs, each of them once.
-pub(super) fn programs(places: &Places<'_, '_>) -> Vec<DriverFile> {
+pub(super) fn programs(places: &Places<'_>) -> Vec<DriverFile> {
     let mut directories = Vec::new();
     for prefix in places.prefixes() {
         if prefix != Path::new("/") {
@@ -60,18 +60,19 @@ pub(super) fn programs(places: &Places<'_, '_>) -> Vec<DriverFile> {
     PROGRAMS.into_iter().filter_map(find).collect()
 }
 
-fn program(places: &Places<'_, '_>, directory: &Path, name: &str) -> Option<DriverFile> {
+fn program(places: &Places<'_>, directory: &Path, name: &str) -> Option<DriverFile> {
     let path = directory.join(name);
-    if !places.tree.stat(&path)?.mode.intersects(EXECUTABLE) {
+    let found = places.find(&path)?;
+    if !found.metadata.mode.intersects(EXECUTABLE) {
         return None;
     }
     let standard = STANDARD.iter().find(|it| directory == Path::new(it));
     let inside = Path::new(standard.unwrap_or(&STANDARD[0])).join(name);
-    places.file(&path, inside)
+    places.existing(&found, inside, Kind::File)
 }
 
 /// The firmware for the processor on the GPU that manages it.
-pub(super) fn firmware(places: &Places<'_, '_>) -> Vec<DriverFile> {
+pub(super) fn firmware(places: &Places<'_>) -> Vec<DriverFile> {
     let text = |path| places.host.text(path).map(|text| text.trim().to_owned());
     let mut directories = Vec::new();
     if let Some(path) = text(FIRMWARE_PATH).filter(|it| !it.is_empty()) {
@@ -84,13 +85,8 @@ pub(super) fn firmware(places: &Places<'_, '_>) -> Vec<DriverFile> {
     let below = Path::new("nvidia").join(places.version);
     let mut found = Vec::<DriverFile>::new();
     for directory in directories.iter().map(|it| it.join(&below)) {
-        let entries = places.tree.entries(&directory).into_iter();
-        let mut names: Vec<_> = entries
-            .filter_map(|it| it.name.into_string().ok())
-            .filter(|name| glob::matches(GSP.as_ref(), name.as_ref()))
-            .collect();
-        names.sort_unstable();
-        for name in names {
+        let is_meant = |name: &str| glob::matches(GSP.as_ref(), name.as_ref());
+        for name in places.tree.names(&directory, is_meant) {
             let inside = Path::new(FIRMWARE).join(&below).join(&name);
             // The kernel takes the first.
             if !found.iter().any(|it| it.inside == inside) {
@@ -102,16 +98,16 @@ pub(super) fn firmware(places: &Places<'_, '_>) -> Vec<DriverFile> {
 }
 
 /// What daemons listen at.
-pub(super) fn ipc(places: &Places<'_, '_>) -> Vec<DriverFile> {
+pub(super) fn ipc(places: &Places<'_>) -> Vec<DriverFile> {
     let sockets = SOCKETS.iter().filter_map(|path| {
         let path = Path::new(path);
-        let in_root = places.existing(path, path, |kind| kind == Kind::Other);
+        let in_root = places.find(path);
+        let in_root = in_root.and_then(|found| places.existing(&found, path, Kind::Other));
         in_root.or_else(|| {
             // A daemon of the host, for a driver whose root is elsewhere.
-            let real = places.host.root.real_path(path).ok()?;
-            let found = places.host.stat(&real)?;
-            (found.kind == Kind::Other).then(|| DriverFile {
-                on_host: real,
+            let found = places.host.noted(path, places.host.find(path))?;
+            (found.metadata.kind == Kind::Other).then(|| DriverFile {
+                on_host: found.path,
                 inside: path.into(),
             })
         })
@@ -120,10 +116,10 @@ pub(super) fn ipc(places: &Places<'_, '_>) -> Vec<DriverFile> {
 }
 
 /// The directory of the Multi-Process Service, unless another user than root has put something in its place.
-fn mps(places: &Places<'_, '_>) -> Option<DriverFile> {
+fn mps(places: &Places<'_>) -> Option<DriverFile> {
     let path = Path::new(MPS);
-    let directory = places.host.root.directory(path.parent()?).ok()?;
-    let found = directory.stat(path.file_name()?).ok()?;
+    let folder = places.host.folder(path.parent()?).ok()?;
+    let found = folder.directory.stat(path.file_name()?).ok()?;
     (found.kind == Kind::Directory && found.owner == ROOT).then(|| DriverFile {
         on_host: path.into(),
         inside: path.into(),

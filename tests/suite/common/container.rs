@@ -328,7 +328,7 @@ impl Podman {
         for new in [&programs, &hooks] {
             fs::create_dir(new).expect("a folder");
         }
-        for (file, mut hook) in hooks_d() {
+        for (file, mut hook) in hooks_of("hooks.d") {
             let path = Path::new(hook["hook"]["path"].as_str().expect("a path"));
             let program = programs.join(name(path));
             symlink(binary(), &program).expect("a link to the binary");
@@ -427,12 +427,13 @@ pub(crate) fn volumes(folder: &str) -> Vec<String> {
         .collect()
 }
 
-/// The hooks of this repository by file name.
-pub(crate) fn hooks_d() -> BTreeMap<String, Value> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("hooks.d");
+/// The hooks in this directory of the repository, by file name.
+pub(crate) fn hooks_of(directory: &str) -> BTreeMap<String, Value> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(directory);
     let files = fs::read_dir(folder)
         .expect("hooks.d")
-        .map(|entry| entry.expect("a readable folder").path());
+        .map(|entry| entry.expect("a readable folder").path())
+        .filter(|path| path.is_file());
     files
         .map(|file| {
             let text = fs::read_to_string(&file).expect("a readable hook");

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use crate::common::container::push;
 use crate::common::shim::{Shim, config, got, spec};
 
-const MOUNTS: &str = "accept-nvidia-visible-devices-as-volume-mounts = true";
-const REFUSE: &str = "accept-nvidia-visible-devices-envvar-when-unprivileged = false";
+pub(super) const MOUNTS: &str = "accept-nvidia-visible-devices-as-volume-mounts = true";
+pub(super) const REFUSE: &str = "accept-nvidia-visible-devices-envvar-when-unprivileged = false";
 const FOLDER: &str = "/var/run/nvidia-container-devices";
 const NAMES: [&str; 8] = ["0", "1", "GPU0", "GPU1", "GPU2", "GPU3", "all", "x.y_z"];
 
@@ -18,7 +18,7 @@ fn shim(settings: &str) -> Shim {
     shim
 }
 
-fn with_mounts(variables: &[&str], mounts: &[(&str, &str)]) -> Value {
+pub(super) fn with_mounts(variables: &[&str], mounts: &[(&str, &str)]) -> Value {
     let mut config = config(variables);
     for (source, destination) in mounts {
         push(
@@ -29,7 +29,7 @@ fn with_mounts(variables: &[&str], mounts: &[(&str, &str)]) -> Value {
     config
 }
 
-fn with_annotations(variables: &[&str], annotations: &[(&str, &str)]) -> Value {
+pub(super) fn with_annotations(variables: &[&str], annotations: &[(&str, &str)]) -> Value {
     let mut config = config(variables);
     for (key, value) in annotations {
         config["annotations"][*key] = json!(value);
