@@ -9,9 +9,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use nix::unistd::{execv, getppid};
+use nix::unistd::execv;
 
-use super::file;
 use super::settings::Settings;
 use crate::host::program::is_program;
 use crate::rootfs::Root;
@@ -26,10 +25,6 @@ const DIRECTORIES: [&str; 6] = [
     "/bin",
 ];
 const OWN_PROGRAM: &str = "/proc/self/exe";
-/// The monitor of podman and CRI-O, which go with crun.
-const CONMON: &str = "conmon";
-const CRUN: &str = "crun";
-const MAX_NAME: u64 = 64;
 const EXECUTABLE: u32 = 0o111;
 /// Why a runtime is refused that would call itself without an end.
 const IS_SELF: &str = "it is this program itself";
@@ -41,15 +36,11 @@ impl LowLevel {
     /// Finds the first of the configured ones that is there. Refuses this program itself, and names that are relative paths.
     pub(super) fn find(settings: &Settings) -> Result<Self> {
         let own = metadata(OWN_PROGRAM).context("/proc is missing")?;
-        let mut names: Vec<_> = settings.runtimes.iter().map(String::as_str).collect();
-        if names.contains(&CRUN) && is_called_by_conmon() {
-            names.sort_by_key(|name| *name != CRUN);
-        }
         let path = std::env::var_os("PATH").unwrap_or_default();
         let in_path = std::env::split_paths(&path).filter(|it| it.is_absolute());
         let usual = DIRECTORIES.iter().map(PathBuf::from);
         let directories: Vec<_> = in_path.chain(usual).collect();
-        match first(&names, &directories, |path| check(path, &own)) {
+        match first(&settings.runtimes, &directories, |path| check(path, &own)) {
             Ok(path) => Ok(Self(path)),
             Err(why) => bail!("{why}: {}", advice(settings)),
         }
@@ -67,12 +58,6 @@ impl LowLevel {
     }
 }
 
-fn is_called_by_conmon() -> bool {
-    let path = format!("/proc/{}/comm", getppid());
-    file::read(Path::new(&path), MAX_NAME)
-        .is_ok_and(|name| name.trim_ascii_end() == CONMON.as_bytes())
-}
-
 /// Whether there is one on the host below `root`, whose engine has its programs, beside the usual directories, in `beside`, and calls
 /// the runtime by the path `own`. Says why not, and what helps.
 pub(crate) fn is_below(
@@ -81,7 +66,6 @@ pub(crate) fn is_below(
     own: &Path,
     beside: &Path,
 ) -> Result<(), [String; 2]> {
-    let names: Vec<_> = settings.runtimes.iter().map(String::as_str).collect();
     let usual = DIRECTORIES.iter().map(PathBuf::from);
     let directories: Vec<_> = usual.chain([beside.to_owned()]).collect();
     let id = |path: &Path| root.stat(path).map(|it| it.id).ok();
@@ -89,7 +73,7 @@ pub(crate) fn is_below(
         is_program(root, path)?;
         refuse_self(id(path) == id(own))
     };
-    let found = first(&names, &directories, check);
+    let found = first(&settings.runtimes, &directories, check);
     found.map(|_| ()).map_err(|why| [why, advice(settings)])
 }
 
@@ -100,9 +84,9 @@ fn advice(settings: &Settings) -> String {
     )
 }
 
-/// The first of these that `check` takes.
+/// The first of these that `check` takes, whoever calls: different programs of an engine make a container and start it.
 fn first(
-    names: &[&str],
+    names: &[String],
     directories: &[PathBuf],
     check: impl Fn(&Path) -> Result<(), String>,
 ) -> Result<PathBuf, String> {

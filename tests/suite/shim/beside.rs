@@ -123,7 +123,7 @@ fn variables_that_do_not_count() {
     }
 }
 
-/// What is asked for is there, or the container does not start.
+/// What is asked for is there, or the container does not start; what is missing is named, and not the GPU.
 #[test]
 fn nodes_that_the_host_does_not_have() {
     let Some((_host, shim)) = host("small-2gpu.yaml") else {
@@ -134,6 +134,8 @@ fn nodes_that_the_host_does_not_have() {
         let message = shim.refused();
         let (folder, _) = paths[0].rsplit_once(['0', '/']).unwrap();
         assert!(message.contains(folder), "{name}: {message}");
+        let asked = format!("{name}=enabled: ");
+        assert!(message.starts_with(&asked), "{name}: {message}");
         let _ = fs::remove_file(shim.at("log.json"));
     }
 }
@@ -174,6 +176,7 @@ fn channels_by_a_variable() {
             message.contains(odd) && message.to_lowercase().contains("imex"),
             "{names}: {message}"
         );
+        assert!(!message.contains("unresolvable"), "{names}: {message}");
         let _ = fs::remove_file(shim.at("log.json"));
     }
     shim.settings_with("features.ignore-imex-channel-requests = true", "");
