@@ -87,7 +87,7 @@ pub mod oci;
 mod printable;
 pub mod rootfs;
 pub mod sandbox;
-mod shim;
+pub mod shim;
 mod spelling;
 mod stdout;
 pub mod sys;

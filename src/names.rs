@@ -26,6 +26,9 @@ pub enum Program {
     RuntimeHook,
 }
 
+/// The name of the hooks, as CDI specs call them and Docker looks for it.
+pub const CDI_HOOK: &str = "nvidia-cdi-hook";
+
 /// The only name that is not installed unless that is asked for: it changes what Docker does.
 pub const RUNTIME_HOOK: &str = "nvidia-container-runtime-hook";
 
@@ -41,7 +44,7 @@ pub const PROGRAMS: &[(&str, Program)] = &[
 pub const APPLETS: &[Applet] = &[
     NVIDIA_CTK,
     Applet {
-        name: "nvidia-cdi-hook",
+        name: CDI_HOOK,
         path: &["hook"],
     },
     Applet {

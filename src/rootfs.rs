@@ -22,7 +22,7 @@ use std::io::{self, Read};
 use std::ops::Deref;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, openat, readlinkat};
@@ -44,6 +44,8 @@ const MAX_MISSING: usize = 256;
 /// A directory from which nothing outside can be reached.
 pub struct Root {
     fd: Arc<OwnedFd>,
+    /// Where the kernel sees it, once that was asked.
+    path: OnceLock<PathBuf>,
     /// Asked before each change, if the root is a container's.
     gate: Option<Arc<Gate>>,
 }
@@ -67,8 +69,8 @@ impl ContainerRoot {
     pub(crate) fn new(root: Root, surroundings: Surroundings) -> Self {
         let gate = Arc::new(Gate::new(root.fd.clone(), surroundings));
         let root = Root {
-            fd: root.fd,
             gate: Some(gate.clone()),
+            ..root
         };
         Self {
             root,
@@ -116,6 +118,7 @@ impl Root {
         let fd = openat(AT_FDCWD, path, flags, Mode::empty())?;
         Ok(Self {
             fd: Arc::new(fd),
+            path: OnceLock::new(),
             gate: None,
         })
     }
@@ -131,6 +134,7 @@ impl Root {
         require_kind(Kind::Directory, Metadata::of(&handle)?.kind)?;
         Ok(Self {
             fd: Arc::new(handle),
+            path: OnceLock::new(),
             gate: self.gate.clone(),
         })
     }
@@ -168,9 +172,17 @@ impl Root {
 
     /// The path without links of what is open, as seen from this root. To be shown, not to be opened: it may change.
     pub fn path_of(&self, opened: &impl AsFd) -> io::Result<PathBuf> {
-        let (root, path) = (path_of(&self.fd)?, path_of(opened)?);
-        let below = path.strip_prefix(&root).map_err(io::Error::other)?;
-        Ok(Path::new("/").join(below))
+        let path = path_of(opened)?;
+        let below = path.strip_prefix(self.own_path()?);
+        Ok(Path::new("/").join(below.map_err(io::Error::other)?))
+    }
+
+    fn own_path(&self) -> io::Result<&Path> {
+        if let Some(path) = self.path.get() {
+            return Ok(path);
+        }
+        let path = path_of(&self.fd)?;
+        Ok(self.path.get_or_init(|| path))
     }
 
     /// Opens the directory `path`.

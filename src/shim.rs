@@ -3,15 +3,15 @@
 //! Containers that ask for nothing cost the start of this program: their configuration is read, and not written. Every other
 //! command goes to the low-level runtime as it came. Nothing is printed but an error, since engines read what runtimes print.
 
-mod arguments;
+pub mod arguments;
 mod create;
 mod file;
 mod hook;
-mod log;
-mod low_level;
-mod request;
+pub mod log;
+pub(crate) mod low_level;
+pub mod request;
 mod resolve;
-mod settings;
+pub mod settings;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

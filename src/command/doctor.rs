@@ -2,10 +2,12 @@
 
 pub(super) mod cdi;
 mod crun;
+mod docker;
 mod driver;
 mod engine;
 mod formats;
 mod hooks;
+mod runtime;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -51,6 +53,10 @@ const CHECKS: [&[Check]; 3] = [
         engine::flags_are_not_in_configs,
         engine::runtimes_are_there,
         engine::device_links_are_there,
+        docker::cdi_hook_is_in_path,
+        docker::runtime_hook_is_not_in_path,
+        runtime::settings_are_valid,
+        runtime::low_level_runtime_is_there,
         crun::calls_hooks_after_mounting,
     ],
     &cdi::CHECKS,

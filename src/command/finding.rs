@@ -69,6 +69,16 @@ impl Finding {
         }
     }
 
+    /// A file that counts, and that this user may not read.
+    pub(super) fn unreadable(code: &'static str, what: String) -> Self {
+        Self::warning(
+            code,
+            what,
+            "this user may not read it, so nobody knows what it says",
+            "run this as root",
+        )
+    }
+
     /// A file that the inventory does not hold.
     pub(super) fn left_out(code: &'static str, what: String) -> Self {
         Self::error(

@@ -46,7 +46,7 @@ impl Document {
 
     fn check(&self) -> Result<(), EditError> {
         let (mark, rest) = split_mark(&self.text);
-        serde_json::from_str::<IgnoredAny>(rest).map_err(|err| invalid(rest, &err))?;
+        serde_json::from_slice::<IgnoredAny>(rest.as_bytes()).map_err(|err| invalid(rest, &err))?;
         if rest.trim_start().starts_with('{') {
             return Ok(());
         }
@@ -69,7 +69,7 @@ impl Document {
         let Some(place) = self.find(path)? else {
             return Ok(None);
         };
-        let value = serde_json::from_str(self.slice(&place));
+        let value = serde_json::from_slice(self.slice(&place).as_bytes());
         value
             .map(Some)
             .map_err(|err| EditError::at(&self.text, place.start, format!("cannot be read: {err}")))

@@ -83,7 +83,7 @@ impl Configuration for DaemonJson {
     }
 
     fn is_blank(&self, text: &str) -> bool {
-        serde_json::from_str::<Value>(text).is_ok_and(|document| document == json!({}))
+        serde_json::from_slice::<Value>(text.as_bytes()).is_ok_and(|document| document == json!({}))
     }
 }
 

@@ -45,6 +45,8 @@ pub struct Hooks {
     pub style: Style,
     /// The program.
     pub program: PathBuf,
+    /// The name by which it is called, and that tells it what it is.
+    pub name: String,
     /// The host's ldconfig, for hooks of the toolkit; ours needs none.
     pub ldconfig: Option<String>,
     /// Hooks that are left out.
@@ -197,10 +199,9 @@ impl Hooks {
     }
 
     fn hook(&self, name: &str, arguments: Vec<String>) -> cdi::Hook {
-        let program = self.program.file_name().unwrap_or_default();
-        let program = program.to_string_lossy().into_owned();
-        let group = (program == NVIDIA_CTK).then(|| "hook".to_owned());
-        let words = [program].into_iter().chain(group).chain([name.to_owned()]);
+        let group = (self.name == NVIDIA_CTK).then_some("hook");
+        let words = [self.name.as_str()].into_iter().chain(group);
+        let words = words.chain([name]).map(str::to_owned);
         cdi::Hook {
             hook_name: STAGE.to_owned(),
             path: self.program.display().to_string(),

@@ -92,10 +92,6 @@ impl Options {
 
 /// Decides, and names the directory in the container's ld.so.conf.d, or takes back what an earlier run named there. Returns the
 /// directory. Nothing in an image makes this fail.
-#[expect(
-    clippy::must_use_candidate,
-    reason = "the loader reads the drop-in; only who makes more of it needs the directory"
-)]
 pub fn run(root: &ContainerRoot, options: &Options) -> Option<PathBuf> {
     let directory = find(root, options);
     let done = match &directory {

@@ -19,10 +19,12 @@ pub(super) fn read<T: DeserializeOwned>(input: impl Read, limit: u64) -> Result<
 
 /// The same, and refuses strings of more than `longest` bytes: for values that are looked at one by one.
 pub(super) fn read_short<T: DeserializeOwned>(
-    input: impl Read,
+    mut input: impl Read,
     limit: u64,
     longest: u64,
 ) -> Result<T> {
+    // One reader for all kinds of files: a generic one costs 10 KiB of code for each.
+    let input: &mut dyn Read = &mut input;
     let mut input = BufReader::new(Noted(input));
     if input.fill_buf()?.starts_with("\u{feff}".as_bytes()) {
         input.consume("\u{feff}".len());

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::config::Config;
 use crate::ldcache::driver_names;
 use crate::rootfs::Root;
 
@@ -34,24 +33,19 @@ impl Mount {
     }
 }
 
-/// The destinations of mounts that show files of the host. None where config.json cannot be read.
-pub(super) fn binds(config: &Path) -> Option<Vec<PathBuf>> {
-    let mounts = read(config)?.into_iter().filter(Mount::is_bind);
-    Some(mounts.map(|mount| mount.destination).collect())
+/// The destinations of mounts that show files of the host.
+pub(super) fn binds(mounts: Vec<Mount>) -> Vec<PathBuf> {
+    let binds = mounts.into_iter().filter(Mount::is_bind);
+    binds.map(|mount| mount.destination).collect()
 }
 
 /// Returns the destination of a mount, if config.json has mounts and none of them is made. A hook that is called so early sees
 /// neither the driver's libraries nor the devices, and the mount namespace is not the container's yet.
-pub(super) fn missing(config: &Path, root: &Root) -> Option<PathBuf> {
-    // Nearly every container has this one, so that config.json is not read.
-    if root.has_mount_at(Path::new("/proc")) {
-        return None;
-    }
-    let mounts = read(config).unwrap_or_default();
+pub(super) fn missing<'m>(mounts: &'m [Mount], root: &Root) -> Option<&'m Path> {
     if mounts.iter().any(|it| root.has_mount_at(&it.destination)) {
         return None;
     }
-    mounts.into_iter().next().map(|mount| mount.destination)
+    mounts.first().map(|mount| mount.destination.as_path())
 }
 
 /// Directories in which driver libraries may be mounted: those of a mounted libcuda or libnvidia-ml, and mounted ones of libraries.
@@ -92,13 +86,10 @@ fn places_of(destination: &Path) -> Vec<PathBuf> {
     once(destination.to_owned()).chain(below).collect()
 }
 
-fn read(config: &Path) -> Option<Vec<Mount>> {
-    Config::read(config).ok().map(|config| config.mounts)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::oci::config::Config;
 
     #[test]
     fn drivers_are_where_they_are_mounted() {
@@ -138,8 +129,7 @@ mod tests {
             {"destination":"/f","options":[]},
             {"destination":"/g"}]}"#;
         std::fs::write(&config, text).unwrap();
-        let found = binds(config.path()).unwrap();
-        assert_eq!(found, ["/a", "/b", "/c"].map(PathBuf::from));
-        assert_eq!(binds(Path::new("/nowhere")), None);
+        let config = Config::read(config.path()).unwrap();
+        assert_eq!(binds(config.mounts), ["/a", "/b", "/c"].map(PathBuf::from));
     }
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 
+use super::config::Config;
 use super::{CONFIG, MAX_CONFIG, State, json, mounts, namespace, open_host_file};
 use crate::rootfs::{
     ContainerRoot, FileId, MountNamespace, Root, Surroundings, is_obstacle, is_root_of_mount,
@@ -50,7 +51,7 @@ impl State {
         );
         let config = self.bundle.join(CONFIG);
         if namespace == MountNamespace::Own
-            && let Some(first) = mounts::missing(&config, &root)
+            && let Some(first) = self.missing_mount(&root)
         {
             log::warn!(
                 "{} and all other mounts of the container are missing: the runtime calls this hook too early, and it does not \
@@ -64,9 +65,18 @@ impl State {
             Surroundings {
                 namespace,
                 is_creating: self.status == CREATING || namespace == MountNamespace::Own,
-                binds: Box::new(move || mounts::binds(&config)),
+                binds: Box::new(move || Some(mounts::binds(Config::read(&config).ok()?.mounts))),
             },
         ))
+    }
+
+    /// The first mount, if config.json has any and none of them is made.
+    fn missing_mount(&self, root: &Root) -> Option<&Path> {
+        // Nearly every container has this one, so that config.json is not read.
+        if root.has_mount_at(Path::new("/proc")) {
+            return None;
+        }
+        mounts::missing(&self.config()?.mounts, root)
     }
 
     fn root_path(&self) -> Result<PathBuf> {

@@ -61,16 +61,17 @@ const CONFIG: &str = "config.json";
 
 /// What is asked of the runtime.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Call {
+pub struct Call {
     /// The configuration of the container that is made; none for other commands.
-    pub(super) config: Option<Result<PathBuf, String>>,
+    pub config: Option<Result<PathBuf, String>>,
     /// Where errors are written, beside standard error.
-    pub(super) log: Log,
+    pub log: Log,
 }
 
 impl Call {
-    /// Reads the words behind argv[0].
-    pub(super) fn parse(words: &[OsString]) -> Self {
+    /// Reads the words behind `argv[0]`.
+    #[must_use]
+    pub fn parse(words: &[OsString]) -> Self {
         let mut log = Log::default();
         let mut words = words.iter().map(OsString::as_os_str).peekable();
         let (mut command, mut bundle) = (None, None);

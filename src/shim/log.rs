@@ -8,18 +8,18 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 
-use crate::printable::shorten;
+use crate::printable::{escape, shorten};
 
-/// Longest message, in bytes.
+/// Longest message, in bytes, before it is escaped.
 const MAX_MESSAGE: usize = 4 << 10;
 
 /// Where errors are written, beside standard error.
 #[derive(Default, Debug, PartialEq, Eq)]
-pub(super) struct Log {
+pub struct Log {
     /// The file of `--log`.
-    pub(super) path: Option<PathBuf>,
+    pub path: Option<PathBuf>,
     /// Whether it has JSON in it.
-    pub(super) is_json: bool,
+    pub is_json: bool,
 }
 
 impl Log {
@@ -39,12 +39,12 @@ impl Log {
         self.write("warning", message);
     }
 
-    /// A log that cannot be written keeps nothing from being done.
+    /// Engines show the message on terminals. A log that cannot be written keeps nothing from being done.
     #[expect(clippy::disallowed_methods, reason = "the file that the engine named")]
     fn write(&self, level: &str, message: &str) {
         let Some(path) = &self.path else { return };
         let time = time(SystemTime::now());
-        let message = Value::from(shorten(message, MAX_MESSAGE));
+        let message = Value::from(escape(&shorten(message, MAX_MESSAGE)));
         let line = if self.is_json {
             format!("{{\"level\":\"{level}\",\"msg\":{message},\"time\":\"{time}\"}}\n")
         } else {

@@ -9,10 +9,11 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use nix::unistd::{execv, getppid};
+use nix::unistd::execv;
 
-use super::file;
 use super::settings::Settings;
+use crate::host::program::is_program;
+use crate::rootfs::Root;
 
 /// Where a runtime is that PATH does not have.
 const DIRECTORIES: [&str; 6] = [
@@ -24,11 +25,9 @@ const DIRECTORIES: [&str; 6] = [
     "/bin",
 ];
 const OWN_PROGRAM: &str = "/proc/self/exe";
-/// The monitor of podman and CRI-O, which go with crun.
-const CONMON: &str = "conmon";
-const CRUN: &str = "crun";
-const MAX_NAME: u64 = 64;
 const EXECUTABLE: u32 = 0o111;
+/// Why a runtime is refused that would call itself without an end.
+const IS_SELF: &str = "it is this program itself";
 
 /// A program that can be run.
 pub(super) struct LowLevel(PathBuf);
@@ -37,26 +36,14 @@ impl LowLevel {
     /// Finds the first of the configured ones that is there. Refuses this program itself, and names that are relative paths.
     pub(super) fn find(settings: &Settings) -> Result<Self> {
         let own = metadata(OWN_PROGRAM).context("/proc is missing")?;
-        let mut names: Vec<_> = settings.runtimes.iter().map(String::as_str).collect();
-        if names.contains(&CRUN) && is_called_by_conmon() {
-            names.sort_by_key(|name| *name != CRUN);
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let in_path = std::env::split_paths(&path).filter(|it| it.is_absolute());
+        let usual = DIRECTORIES.iter().map(PathBuf::from);
+        let directories: Vec<_> = in_path.chain(usual).collect();
+        match first(&settings.runtimes, &directories, |path| check(path, &own)) {
+            Ok(path) => Ok(Self(path)),
+            Err(why) => bail!("{why}: {}", advice(settings)),
         }
-        let mut refused = Vec::new();
-        for name in &names {
-            match find(Path::new(name), &own) {
-                Ok(path) => return Ok(Self(path)),
-                Err(why) => refused.push(format!("{name}: {why}")),
-            }
-        }
-        bail!(
-            "no low-level runtime can be run ({}): install runc or crun, or set nvidia-container-runtime.runtimes in {}",
-            if refused.is_empty() {
-                "the list is empty".to_owned()
-            } else {
-                refused.join("; ")
-            },
-            settings.path.display()
-        );
     }
 
     /// Runs it with these words, in the place of this process.
@@ -71,26 +58,69 @@ impl LowLevel {
     }
 }
 
-fn is_called_by_conmon() -> bool {
-    let path = format!("/proc/{}/comm", getppid());
-    file::read(Path::new(&path), MAX_NAME)
-        .is_ok_and(|name| name.trim_ascii_end() == CONMON.as_bytes())
+/// Whether there is one on the host below `root`, whose engine has its programs, beside the usual directories, in `beside`, and calls
+/// the runtime by the path `own`. Says why not, and what helps.
+pub(crate) fn is_below(
+    root: &Root,
+    settings: &Settings,
+    own: &Path,
+    beside: &Path,
+) -> Result<(), [String; 2]> {
+    let usual = DIRECTORIES.iter().map(PathBuf::from);
+    let directories: Vec<_> = usual.chain([beside.to_owned()]).collect();
+    let id = |path: &Path| root.stat(path).map(|it| it.id).ok();
+    let check = |path: &Path| {
+        is_program(root, path)?;
+        refuse_self(id(path) == id(own))
+    };
+    let found = first(&settings.runtimes, &directories, check);
+    found.map(|_| ()).map_err(|why| [why, advice(settings)])
 }
 
-fn find(name: &Path, own: &Metadata) -> Result<PathBuf, String> {
+fn advice(settings: &Settings) -> String {
+    format!(
+        "install runc or crun, or set nvidia-container-runtime.runtimes in {}",
+        settings.path.display()
+    )
+}
+
+/// The first of these that `check` takes, whoever calls: different programs of an engine make a container and start it.
+fn first(
+    names: &[String],
+    directories: &[PathBuf],
+    check: impl Fn(&Path) -> Result<(), String>,
+) -> Result<PathBuf, String> {
+    let mut refused = Vec::new();
+    for name in names {
+        match find(Path::new(name), directories, &check) {
+            Ok(path) => return Ok(path),
+            Err(why) => refused.push(format!("{name}: {why}")),
+        }
+    }
+    if refused.is_empty() {
+        refused.push("the list is empty".to_owned());
+    }
+    Err(format!(
+        "no low-level runtime can be run ({})",
+        refused.join("; ")
+    ))
+}
+
+fn find(
+    name: &Path,
+    directories: &[PathBuf],
+    check: impl Fn(&Path) -> Result<(), String>,
+) -> Result<PathBuf, String> {
     if name.is_absolute() {
-        return check(name.to_owned(), own);
+        return check(name).map(|()| name.to_owned());
     }
     if name.components().count() != 1 {
         return Err("a relative path leads somewhere else from each directory".to_owned());
     }
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let in_path = std::env::split_paths(&path).filter(|it| it.is_absolute());
-    let usual = DIRECTORIES.iter().map(PathBuf::from);
     let mut why = "not found".to_owned();
-    for directory in in_path.chain(usual) {
-        match check(directory.join(name), own) {
-            Ok(path) => return Ok(path),
+    for path in directories.iter().map(|it| it.join(name)) {
+        match check(&path) {
+            Ok(()) => return Ok(path),
             Err(err) if err == IS_SELF => why = err,
             Err(_) => {}
         }
@@ -98,17 +128,19 @@ fn find(name: &Path, own: &Metadata) -> Result<PathBuf, String> {
     Err(why)
 }
 
-const IS_SELF: &str = "it is this program itself";
-
-fn check(path: PathBuf, own: &Metadata) -> Result<PathBuf, String> {
-    let found = metadata(&path).map_err(|err| err.to_string())?;
+fn check(path: &Path, own: &Metadata) -> Result<(), String> {
+    let found = metadata(path).map_err(|err| err.to_string())?;
     if !found.is_file() || found.mode() & EXECUTABLE == 0 {
         return Err("it is no program".to_owned());
     }
-    if (found.dev(), found.ino()) == (own.dev(), own.ino()) {
+    refuse_self((found.dev(), found.ino()) == (own.dev(), own.ino()))
+}
+
+fn refuse_self(is_self: bool) -> Result<(), String> {
+    if is_self {
         return Err(IS_SELF.to_owned());
     }
-    Ok(path)
+    Ok(())
 }
 
 /// One call, where a walk below an open root takes several.

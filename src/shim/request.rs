@@ -22,6 +22,8 @@ const BESIDE: [(&str, &str); 4] = [
 const ENABLED: &str = "enabled";
 /// The destinations of mounts that name devices.
 const MOUNTS: &str = "/var/run/nvidia-container-devices";
+/// The directory below it whose mounts name channels.
+const IMEX: &str = "imex";
 const NULL: &str = "/dev/null";
 const ALL: &str = "all";
 const NONE: &str = "none";
@@ -30,20 +32,20 @@ const PRIVILEGE: &str = "CAP_SYS_ADMIN";
 
 /// What a container asks for.
 #[derive(Default, Debug, PartialEq, Eq)]
-pub(super) struct Request {
+pub struct Request {
     /// The devices, each of them once.
-    pub(super) devices: Vec<Device>,
+    pub devices: Vec<Device>,
     /// Channels of IMEX.
-    pub(super) channels: Vec<String>,
+    pub channels: Vec<String>,
     /// Modes of the generator for nodes beside GPUs.
-    pub(super) beside: Vec<&'static str>,
+    pub beside: Vec<&'static str>,
     /// Variables that ask for devices, and do not count in an unprivileged container.
-    pub(super) ignored: Vec<String>,
+    pub ignored: Vec<String>,
 }
 
 /// A device by its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Device {
+pub enum Device {
     /// `vendor/class=name`
     Qualified(String),
     /// An index, a UUID, or `all`.
@@ -60,15 +62,15 @@ struct Container<'t> {
 
 impl Request {
     /// Reads it from a config.json. A name that can be none is an error.
-    pub(super) fn of(config: Value<'_>, settings: &Settings) -> Result<Self, String> {
+    pub fn of(config: Value<'_>, settings: &Settings) -> Result<Self, String> {
         let container = Container::of(config);
         let mut request = Self::default();
         let by_annotations = container.by_annotations(settings);
         let by_mounts = container.by_mounts(settings);
         let names = if !by_annotations.is_empty() {
-            by_annotations
+            counted(by_annotations)
         } else if !by_mounts.is_empty() {
-            by_mounts
+            counted(by_mounts)
         } else {
             container.by_variables(settings, &mut request.ignored)
         };
@@ -78,12 +80,14 @@ impl Request {
                 request.devices.push(device);
             }
         }
+        if request.devices.is_empty() {
+            return Ok(request);
+        }
+        if settings.gives_channels {
+            request.channels = container.channels(settings);
+        }
         // Variables may be the image's, whoever has asked for the devices.
-        if !request.devices.is_empty() && container.variables_count(settings) {
-            if settings.gives_channels {
-                request.channels = values(container.variable(CHANNELS).unwrap_or_default());
-                request.channels.retain(|it| it != ALL && it != NONE);
-            }
+        if container.variables_count(settings) {
             let is_enabled = |name| container.variable(name) == Some(ENABLED);
             let beside = BESIDE.iter().filter(|(name, _)| is_enabled(name));
             request.beside = beside.map(|(_, mode)| *mode).collect();
@@ -143,23 +147,39 @@ impl<'t> Container<'t> {
     }
 
     fn by_mounts(&self, settings: &Settings) -> Vec<String> {
-        if !settings.accepts_mounts {
-            return Vec::new();
-        }
-        let mounts = self
-            .mounts
-            .iter()
-            .filter(|(source, _)| clean(source) == Path::new(NULL));
-        let names = mounts.filter_map(|(_, destination)| {
-            let name = clean(destination);
-            let name = name.strip_prefix(MOUNTS).ok()?.to_str()?.to_owned();
-            match name.split_once('/') {
-                Some(("imex", _)) => None,
-                Some(("cdi", rest)) => qualified(rest),
-                _ => Some(name).filter(|it| !it.is_empty()),
-            }
+        let names = self.mounted(settings);
+        let names = names.filter_map(|name| match name.split_once('/') {
+            Some((IMEX, _)) => None,
+            Some(("cdi", rest)) => qualified(rest),
+            _ => Some(name),
         });
         names.collect()
+    }
+
+    /// What mounts name, if they count.
+    fn mounted(&self, settings: &Settings) -> impl Iterator<Item = String> {
+        let mounts = self.mounts.iter().filter(|_| settings.accepts_mounts);
+        let mounts = mounts.filter(|(source, _)| clean(source) == Path::new(NULL));
+        let names = mounts.filter_map(|(_, destination)| {
+            let name = clean(destination);
+            Some(name.strip_prefix(MOUNTS).ok()?.to_str()?.to_owned())
+        });
+        names.filter(|it| !it.is_empty())
+    }
+
+    /// The channels of IMEX, of which mounts count before the variable.
+    fn channels(&self, settings: &Settings) -> Vec<String> {
+        let names = self.mounted(settings);
+        let channels = names.filter_map(|name| match name.split_once('/') {
+            Some((IMEX, channel)) => Some(channel.to_owned()),
+            _ => None,
+        });
+        let mut channels: Vec<_> = channels.collect();
+        if channels.is_empty() && self.variables_count(settings) {
+            channels = values(self.variable(CHANNELS).unwrap_or_default());
+        }
+        channels.retain(|it| it != ALL);
+        channels
     }
 
     fn by_variables(&self, settings: &Settings, ignored: &mut Vec<String>) -> Vec<String> {
@@ -228,16 +248,20 @@ fn split_list(text: &str) -> impl Iterator<Item = &str> {
     text.split(',').map(str::trim).filter(|it| !it.is_empty())
 }
 
-/// The elements of a list; `all` and `none` count for the whole list, whichever comes first, and `void` is no request.
 fn values(text: &str) -> Vec<String> {
-    let items: Vec<_> = split_list(text).collect();
-    if items.contains(&VOID) {
+    counted(split_list(text).map(str::to_owned).collect())
+}
+
+/// The items of a list that count: `all` and `none` are for the whole list, whichever comes first, and `void` is no request.
+fn counted(items: Vec<String>) -> Vec<String> {
+    if items.iter().any(|it| it == VOID) {
         return Vec::new();
     }
-    match items.iter().find(|it| [ALL, NONE].contains(it)) {
-        Some(&NONE) => Vec::new(),
-        Some(_) => vec![ALL.to_owned()],
-        None => items.into_iter().map(str::to_owned).collect(),
+    let mut words = items.iter().filter(|it| [ALL, NONE].contains(&it.as_str()));
+    match words.next() {
+        Some(word) if word == NONE => Vec::new(),
+        Some(word) => vec![word.clone()],
+        None => items,
     }
 }
 

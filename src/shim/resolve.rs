@@ -20,6 +20,7 @@ use crate::generate::hooks::{Hooks, Style};
 use crate::generate::mode::{Csv, MODES, Mode};
 use crate::generate::names::Strategy;
 use crate::generate::{Failure, Notes, Options, generate};
+use crate::names::CDI_HOOK;
 use crate::rootfs::Root;
 
 const OWN_PROGRAM: &str = "/proc/self/exe";
@@ -145,11 +146,7 @@ impl<'s> Specs<'s> {
             for (_, note) in &notes.0 {
                 call.log.warn(note);
             }
-            let generated = generated.map_err(Failure::into_error);
-            let generated = generated.with_context(|| {
-                self.unresolvable(&ids.iter().map(String::as_str).collect::<Vec<_>>())
-            })?;
-            for (_, spec) in generated {
+            for (_, spec) in generated.map_err(Failure::into_error)? {
                 let all = spec.devices.into_iter().find(|it| it.name == ALL);
                 edits.push(spec.container_edits);
                 edits.extend(all.map(|it| it.container_edits));
@@ -162,14 +159,17 @@ impl<'s> Specs<'s> {
             Mode::Auto
         };
         if !names.is_empty() {
-            generate(mode, names)?;
+            generate(mode, names).with_context(|| {
+                self.unresolvable(&names.iter().map(String::as_str).collect::<Vec<_>>())
+            })?;
         }
         for name in &request.beside {
             let mode = MODES.iter().find(|(it, _)| it == name);
             generate(
                 mode.map_or(Mode::Auto, |(_, mode)| *mode),
                 &[ALL.to_owned()],
-            )?;
+            )
+            .with_context(|| format!("NVIDIA_{}=enabled", name.to_uppercase()))?;
         }
         if !request.channels.is_empty() {
             generate(Mode::Imex, &request.channels)?;
@@ -193,6 +193,8 @@ impl<'s> Specs<'s> {
             hooks: Hooks {
                 style: Style::Apply,
                 program,
+                // The runtime's own name would make it a runtime again.
+                name: CDI_HOOK.to_owned(),
                 ldconfig: None,
                 disabled: Vec::new(),
                 enabled: Vec::new(),

@@ -1,12 +1,13 @@
 //! What the toolkit's config.toml says of the runtime.
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Error, Result, anyhow, ensure};
 
 use super::file;
 use crate::document::toml::Document;
-use crate::rootfs::is_not_there;
+use crate::rootfs::{Root, is_not_there};
 
 /// Largest file that is read.
 const MAX_SETTINGS: u64 = 1 << 20;
@@ -21,54 +22,67 @@ const FILE: &str = "nvidia-container-runtime/config.toml";
 
 /// The settings. What a broken file does not say is as by default, and `broken` says what is wrong.
 #[expect(clippy::struct_excessive_bools, reason = "each is a key of the file")]
-pub(super) struct Settings {
+pub struct Settings {
     /// The file.
-    pub(super) path: PathBuf,
+    pub path: PathBuf,
     /// What is wrong with it.
-    broken: Option<String>,
+    pub broken: Option<Error>,
     /// A file for errors, beside the engine's.
-    pub(super) debug: Option<PathBuf>,
+    pub debug: Option<PathBuf>,
     /// Whether specs are built from Jetson's lists.
-    pub(super) uses_lists: bool,
+    pub uses_lists: bool,
     /// Low-level runtimes, the best first.
-    pub(super) runtimes: Vec<String>,
+    pub runtimes: Vec<String>,
     /// Whether the variables of an unprivileged container count.
-    pub(super) accepts_variables: bool,
+    pub accepts_variables: bool,
     /// Whether mounts name devices.
-    pub(super) accepts_mounts: bool,
+    pub accepts_mounts: bool,
     /// Variables that count before the usual one.
-    pub(super) swarm: Vec<String>,
+    pub swarm: Vec<String>,
     /// How the keys of annotations begin that name devices.
-    pub(super) annotation_prefixes: Vec<String>,
+    pub annotation_prefixes: Vec<String>,
     /// The kind of devices that are named without one.
-    pub(super) default_kind: String,
+    pub default_kind: String,
     /// Where specs are, lowest precedence first.
-    pub(super) spec_dirs: Vec<PathBuf>,
+    pub spec_dirs: Vec<PathBuf>,
     /// The driver's root.
-    pub(super) driver_root: Option<PathBuf>,
+    pub driver_root: Option<PathBuf>,
     /// Whether channels of IMEX are given to containers.
-    pub(super) gives_channels: bool,
+    pub gives_channels: bool,
     /// Whether a container's process gets the groups of nodes.
-    pub(super) adds_groups: bool,
+    pub adds_groups: bool,
 }
 
 impl Settings {
     /// Reads the file; without it the defaults count.
     pub(super) fn read() -> Self {
         let path = path();
+        let bytes = file::read(&path, MAX_SETTINGS);
+        Self::of(path, bytes)
+    }
+
+    /// The same for the host below `root`, with the file in its usual place.
+    pub(crate) fn read_below(root: &Root) -> Self {
+        let path = Path::new(USUAL).join(FILE);
+        let bytes = root.read(&path, MAX_SETTINGS);
+        Self::of(path, bytes)
+    }
+
+    fn of(path: PathBuf, bytes: io::Result<Vec<u8>>) -> Self {
         let mut settings = Self::new(path);
-        let read = match file::read(&settings.path, MAX_SETTINGS) {
+        let read = match bytes {
             Ok(bytes) => settings.set(&String::from_utf8_lossy(&bytes)),
             Err(err) if is_not_there(&err) => Ok(()),
             Err(err) => Err(err.into()),
         };
         // What was read before the fault counts.
-        settings.broken = read.err().map(|err: anyhow::Error| format!("{err:#}"));
+        settings.broken = read.err();
         settings
     }
 
     /// The defaults.
-    pub(super) fn new(path: PathBuf) -> Self {
+    #[must_use]
+    pub fn new(path: PathBuf) -> Self {
         Self {
             path,
             broken: None,
@@ -92,7 +106,7 @@ impl Settings {
         match &self.broken {
             None => Ok(self),
             Some(why) => Err(anyhow!(
-                "{}: {why}; 'nvidia-ctk config' shows it",
+                "{}: {why:#}; 'nvidia-ctk config' shows it",
                 self.path.display()
             )),
         }

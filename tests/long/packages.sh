@@ -27,7 +27,7 @@ root=$tmp/root
 step() { printf '== %s\n' "$*"; }
 
 step 'two builds give the same bytes'
-packaging/build-packages.sh "$binary" "$tmp/packages" 2>/dev/null
+packaging/build-packages.sh "$binary" "$tmp/packages" 2>"$tmp/error" || { cat "$tmp/error" >&2 && die 'there are no packages'; }
 packaging/build-packages.sh "$binary" "$tmp/again" >/dev/null 2>&1
 for package in "$tmp/packages"/*; do
 	cmp "$package" "$tmp/again/${package##*/}"

@@ -1,6 +1,7 @@
 //! What `nvidia-ctk info` and `doctor` know of container engines.
 
 mod files;
+mod runtime;
 
 use serde_json::{Value, json};
 

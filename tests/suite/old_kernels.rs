@@ -1,4 +1,4 @@
-//! Whatever system call is missing, a hook does the same: the same files, the same exit code, the same words.
+//! Whatever system call is missing, the program does the same: the same files, the same exit code, the same words.
 //!
 //! `without.c` proves that a call is refused before the hook starts, and a filter stays for good: where nothing differs, something
 //! else has done the work of the call. For those that hooks make ([`MADE`]) that is `rootfs::walk` for openat2(2), close(2) of each
@@ -12,7 +12,9 @@ use std::path::PathBuf;
 
 use crate::common::bundle::Bundle;
 use crate::common::elf::library;
-use crate::common::machine::{folder, has};
+use crate::common::gpu_host::GpuHost;
+use crate::common::machine::{copy_program, folder, has, helper};
+use crate::common::shim::Shim;
 use crate::common::tree::{Entry, contents};
 use crate::common::wrapper::{OLD_KERNEL, READ_ONLY, REFUSALS, refused, with_mounts, words};
 
@@ -161,6 +163,43 @@ fn one_call_is_missing() {
 #[test]
 fn one_call_is_refused() {
     same_behind(&OLD_KERNEL.map(|call| refused("EPERM", &[call])), &HOOKS);
+}
+
+/// What the generator writes and the runtime puts into a container's configuration.
+#[test]
+fn commands_of_the_host() {
+    if !has(&["unshare", "mount", "chroot", "gcc"]) {
+        return;
+    }
+    let Some(host) = GpuHost::of("full-mig.yaml") else {
+        return;
+    };
+    let shim = Shim::on(&host);
+    copy_program(&helper("without.c"), &shim.at("without"));
+    shim.variables(&["NVIDIA_VISIBLE_DEVICES=all"]);
+    let asked = shim.text();
+    let mut seen = None;
+    for kernel in [vec![]]
+        .into_iter()
+        .chain(REFUSALS.map(|refusal| refused(refusal, &OLD_KERNEL)))
+    {
+        let line = "cdi generate --root @ROOT@ --output @ROOT@/spec.yaml";
+        let generated = host.run_in(&kernel, line);
+        let spec = fs::read_to_string(host.at("/spec.yaml")).unwrap();
+        fs::remove_file(host.at("/spec.yaml")).unwrap();
+        // On the host the helper is elsewhere.
+        let mut inside = kernel.clone();
+        if let Some(helper) = inside.first_mut() {
+            *helper = shim.inside("without").into();
+        }
+        shim.file("bundle/config.json", &asked);
+        let created = shim.create_in(&inside);
+        assert!(created.success(), "{kernel:?}: {created:?}");
+        let result = (generated, spec, created, shim.text());
+        let shown = format!("{result:?}");
+        assert_eq!(seen.get_or_insert(shown.clone()), &shown, "{kernel:?}");
+    }
+    assert_ne!(shim.text(), asked);
 }
 
 /// Else to refuse them would show nothing.

@@ -1,6 +1,7 @@
 //! `nvidia-container-runtime`, before a stub that notes what a low-level runtime would be given.
 
 mod arguments;
+mod beside;
 mod edit;
 mod engines;
 mod errors;

@@ -18,12 +18,7 @@ pub(super) fn configs_are_valid(host: &Inventory) -> Vec<Finding> {
         .map(|(engine, err)| {
             let cause = err.root_cause().downcast_ref::<io::Error>();
             if cause.is_some_and(|it| it.kind() == io::ErrorKind::PermissionDenied) {
-                return Finding::warning(
-                    "engine-config-unreadable",
-                    format!("{err:#}"),
-                    "this user may not read it, so nobody knows what it says",
-                    "run this as root",
-                );
+                return Finding::unreadable("engine-config-unreadable", format!("{err:#}"));
             }
             if cause.is_some_and(|it| it.kind() == io::ErrorKind::FileTooLarge) {
                 return Finding::left_out("engine-config-left-out", format!("{err:#}"));

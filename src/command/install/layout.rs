@@ -5,15 +5,13 @@ use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Result, ensure};
 
-use crate::names::{APPLETS, PROGRAMS, RUNTIME_HOOK};
+use crate::names::{APPLETS, CDI_HOOK, PROGRAMS, RUNTIME_HOOK};
 use crate::rootfs::Root;
 
 /// Where the hooks.d files of the source tree say that the hooks are.
 const LIBEXEC_IN_HOOKS: &str = "/usr/libexec";
 
 pub(super) const PROGRAM: &str = "nvidia-ctk";
-/// The applet that lies beside the program; the links of all others are in libexec.
-const CDI_HOOK: &str = "nvidia-cdi-hook";
 const HOOK: (&str, &str) = (
     "10-nvidia-ctk-apply.json",
     include_str!("../../../hooks.d/10-nvidia-ctk-apply.json"),
@@ -59,6 +57,7 @@ impl Layout {
         let in_bin = |name| (self.bin.join(name), PathBuf::from(PROGRAM));
         let in_libexec = move |name| (self.libexec.join(name), target.clone());
         let in_libexec = names_in_libexec().map(in_libexec);
+        // Docker looks for it in PATH; the others are for hooks.d.
         once(in_bin(CDI_HOOK))
             .chain(in_libexec)
             .chain(programs.map(in_bin))

@@ -100,12 +100,12 @@ struct Types {
 fn parse(text: &str, version: Option<&str>) -> Result<Map<String, Value>> {
     let is_old = version.and_then(numbers).is_some_and(|it| it < [23, 0]);
     let value = if is_old {
-        let mut values = Deserializer::from_str(text).into_iter();
+        let mut values = Deserializer::from_slice(text.as_bytes()).into_iter();
         values.next().context("it is empty")??
     } else {
         match text.trim_start_matches('\u{feff}').trim() {
             "" => Value::Null,
-            text => serde_json::from_str(text)?,
+            text => serde_json::from_slice(text.as_bytes())?,
         }
     };
     let config: Option<Map<String, Value>> = serde_json::from_value(value)?;

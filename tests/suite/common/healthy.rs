@@ -106,6 +106,7 @@ pub(crate) fn healthy() -> Option<Host> {
     for path in [
         "/usr/bin/dockerd",
         "/usr/bin/nvidia-container-runtime",
+        "/usr/bin/runc",
         "/usr/bin/nvidia-ctk",
     ] {
         host.file(path, "#!/bin/sh\n").set_mode(path, 0o755);

@@ -92,6 +92,25 @@ fn podman() {
     }
 }
 
+/// The settings as they are without a file, and both runtimes on the host.
+#[test]
+fn podman_beside_runc_and_crun() {
+    if !Runtime::ALL.iter().all(|it| it.usable()) {
+        return;
+    }
+    let Some(podman) = Podman::usable(Runtime::Runc) else {
+        return;
+    };
+    let spec = Spec::named("full-2gpu.yaml");
+    let host = NvidiaHost::with(&spec);
+    let container = Container::new().with_host(&host.script());
+    let options = ["--env=NVIDIA_VISIBLE_DEVICES=all".to_owned()];
+    let container = container.through(PROGRAM);
+    let ended = podman.run(Runtime::Runc, false, &options, &container, LOOK);
+    assert!(ended.success(), "{ended:?}");
+    spec.expected("all").with_hooks(&ended.text(), "all");
+}
+
 fn engine(engine: Engine) {
     if !engine.is_here() {
         return;

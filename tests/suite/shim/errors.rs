@@ -57,6 +57,16 @@ fn json() {
     }
 }
 
+/// Engines show the message as it is, on terminals too.
+#[test]
+fn control_characters_of_a_container_are_escaped() {
+    let shim = Shim::new();
+    shim.variables(&["NVIDIA_VISIBLE_DEVICES=0\u{1b}[2J\nnone\u{202e}"]);
+    let message = shim.refused();
+    assert!(message.contains(r"0\u{1b}[2J\nnone\u{202e}"), "{message}");
+    assert!(!message.contains(['\u{1b}', '\n', '\u{202e}']), "{message}");
+}
+
 /// runc's own default, and what CRI-O and people see.
 #[test]
 fn text() {

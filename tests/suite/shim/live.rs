@@ -1,15 +1,19 @@
 //! Plain names that no spec file has: found on the host, which is a made-up one with GPUs.
 
 use std::fs;
+use std::os::unix::fs::symlink;
+use std::os::unix::process::CommandExt as _;
+use std::process::Command;
 
 use serde_json::{Value, json};
 
 use crate::common::gpu_host::{Gpu, GpuHost, VERSION};
-use crate::common::machine::has;
-use crate::common::shim::{Shim, config, devices, env, got, spec};
+use crate::common::machine::{binary, copy_program, has};
+use crate::common::outcome::Outcome;
+use crate::common::shim::{RUNTIME, Shim, devices, env, got, spec};
 
 /// The host of a spec of the fixtures, and the program on it.
-fn host(name: &str) -> Option<(GpuHost, Shim)> {
+pub(super) fn host(name: &str) -> Option<(GpuHost, Shim)> {
     if !has(&["unshare", "mount", "chroot"]) {
         return None;
     }
@@ -24,7 +28,7 @@ fn ask(shim: &Shim, names: &str) -> Value {
 }
 
 /// The numbers of the GPUs' nodes.
-fn gpus(config: &Value) -> Vec<&str> {
+pub(super) fn gpus(config: &Value) -> Vec<&str> {
     let number = |path: &&str| path.bytes().all(|it| it.is_ascii_digit());
     let paths = devices(config).into_iter();
     let mut found: Vec<_> = paths
@@ -291,63 +295,39 @@ fn a_host_that_lost_its_gpus() {
     }
 }
 
+/// The hook is called by a name under which the program is one, whatever the file is called that it calls.
 #[test]
-fn channels_of_imex() {
-    let Some((host, shim)) = host("small-2gpu.yaml") else {
+fn hooks_of_a_copy() {
+    let Some((_host, shim)) = host("full-2gpu.yaml") else {
         return;
     };
-    let path = |number: u64| format!("/dev/nvidia-caps-imex-channels/channel{number}");
-    for number in [0, 1, 2047] {
-        host.node(&path(number), (242, number), 0o666, 0);
-    }
-    let ask = |channels: &str| {
-        let channels = format!("NVIDIA_IMEX_CHANNELS={channels}");
-        shim.config(&config(&["NVIDIA_VISIBLE_DEVICES=0", &channels]));
-    };
-    for (channels, expected) in [
-        ("0", vec![0]),
-        ("0,channel1", vec![0, 1]),
-        ("0,0", vec![0]),
-        (" 2047 ", vec![2047]),
-        ("none", vec![]),
-        ("void", vec![]),
-        ("", vec![]),
-        ("all", vec![]),
-    ] {
-        ask(channels);
-        let created = shim.created();
-        let found = devices(&created).into_iter();
-        let found: Vec<_> = found.filter(|it| it.contains("imex")).collect();
-        let expected: Vec<_> = expected.into_iter().map(path).collect();
-        assert_eq!(found, expected, "{channels}");
-        assert_eq!(gpus(&created), ["0"], "{channels}");
-    }
-    for channels in [
-        "2",
-        "0,2",
-        "x",
-        "-1",
-        "1048576",
-        "channel",
-        "../0",
-        "99999999999999999999",
-    ] {
-        ask(channels);
-        let message = shim.refused();
-        let odd = channels.rsplit(',').next().unwrap();
+    let as_hook = |config: &Value| {
+        let hooks = &config["hooks"]["createContainer"];
+        let hook = hooks.as_array().unwrap().last().unwrap().clone();
+        let program = hook["path"].as_str().unwrap().strip_prefix("/shim/bin/");
+        let words = hook["args"].as_array().unwrap();
+        let words: Vec<_> = words.iter().map(|it| it.as_str().unwrap()).collect();
+        // Engines start the path with these words, the first of them included.
+        let mut command = Command::new(shim.at("bin").join(program.unwrap()));
+        command.arg0(words[0]).args(&words[1..]).arg("--help");
+        let outcome = Outcome::of(&mut command);
+        assert!(outcome.success(), "{hook}: {outcome:?}");
         assert!(
-            message.contains(odd) && message.to_lowercase().contains("imex"),
-            "{channels}: {message}"
+            outcome.stdout.contains("--container-spec"),
+            "{hook}: {outcome:?}"
         );
-        let _ = fs::remove_file(shim.at("log.json"));
+    };
+    as_hook(&ask(&shim, "0"));
+    for name in [RUNTIME, "nvidia-ctk.real", "nvidia-ctk-0.1.0"] {
+        let copy = shim.at("bin").join(name);
+        let _ = fs::remove_file(&copy);
+        copy_program(&binary(), &copy);
+        if name != RUNTIME {
+            fs::remove_file(shim.at("bin").join(RUNTIME)).unwrap();
+            symlink(name, shim.at("bin").join(RUNTIME)).unwrap();
+        }
+        as_hook(&ask(&shim, "0"));
     }
-    shim.settings_with("features.ignore-imex-channel-requests = true", "");
-    ask("0");
-    assert!(
-        !devices(&shim.created())
-            .iter()
-            .any(|it| it.contains("imex"))
-    );
 }
 
 /// The second run finds nothing to do.

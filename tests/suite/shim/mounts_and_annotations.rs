@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use crate::common::container::push;
 use crate::common::shim::{Shim, config, got, spec};
 
-const MOUNTS: &str = "accept-nvidia-visible-devices-as-volume-mounts = true";
-const REFUSE: &str = "accept-nvidia-visible-devices-envvar-when-unprivileged = false";
+pub(super) const MOUNTS: &str = "accept-nvidia-visible-devices-as-volume-mounts = true";
+pub(super) const REFUSE: &str = "accept-nvidia-visible-devices-envvar-when-unprivileged = false";
 const FOLDER: &str = "/var/run/nvidia-container-devices";
 const NAMES: [&str; 8] = ["0", "1", "GPU0", "GPU1", "GPU2", "GPU3", "all", "x.y_z"];
 
@@ -18,7 +18,7 @@ fn shim(settings: &str) -> Shim {
     shim
 }
 
-fn with_mounts(variables: &[&str], mounts: &[(&str, &str)]) -> Value {
+pub(super) fn with_mounts(variables: &[&str], mounts: &[(&str, &str)]) -> Value {
     let mut config = config(variables);
     for (source, destination) in mounts {
         push(
@@ -29,7 +29,7 @@ fn with_mounts(variables: &[&str], mounts: &[(&str, &str)]) -> Value {
     config
 }
 
-fn with_annotations(variables: &[&str], annotations: &[(&str, &str)]) -> Value {
+pub(super) fn with_annotations(variables: &[&str], annotations: &[(&str, &str)]) -> Value {
     let mut config = config(variables);
     for (key, value) in annotations {
         config["annotations"][*key] = json!(value);
@@ -184,6 +184,31 @@ fn annotations_come_first() {
         &[("cdi.k8s.io/a", "nvidia.com/gpu=0")],
     );
     gives(&shim, &void, "0");
+}
+
+/// `none` and `void` are words, wherever they are said, and hide what other sources ask for.
+#[test]
+fn none_by_mounts_and_annotations() {
+    let shim = shim(MOUNTS);
+    let variable = "NVIDIA_VISIBLE_DEVICES=GPU1";
+    for word in ["none", "void"] {
+        let mount = format!("{FOLDER}/{word}");
+        let gpu = format!("{FOLDER}/0");
+        let only = with_mounts(&[variable], &[("/dev/null", &mount)]);
+        gives(&shim, &only, "");
+        let both = with_mounts(&[variable], &[("/dev/null", &gpu), ("/dev/null", &mount)]);
+        gives(&shim, &both, "");
+        for value in [word, &format!("nvidia.com/gpu=0,{word}")] {
+            let config = with_annotations(&[variable], &[("cdi.k8s.io/a", value)]);
+            gives(&shim, &config, "");
+        }
+    }
+    let all = [
+        ("/dev/null", format!("{FOLDER}/GPU0")),
+        ("/dev/null", format!("{FOLDER}/all")),
+    ];
+    let all: Vec<_> = all.iter().map(|(from, to)| (*from, to.as_str())).collect();
+    gives(&shim, &with_mounts(&[], &all), "all");
 }
 
 #[test]

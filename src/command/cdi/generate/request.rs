@@ -11,9 +11,9 @@ use crate::generate::hooks::{ALL, Hooks, NAMES, Style};
 use crate::generate::mode::{Csv, MODES};
 use crate::generate::names::{STRATEGIES, Strategy};
 use crate::host::{file, program};
+use crate::names::CDI_HOOK;
 use crate::rootfs::Root;
 
-const CDI_HOOK: &str = "nvidia-cdi-hook";
 /// Where the program is installed, if it is not found.
 const PROGRAMS: &str = "/usr/bin";
 /// The device that has nothing in it.
@@ -51,13 +51,17 @@ pub(super) fn options(command: &Generate, host: &Root) -> Result<Options> {
     if is_none && !command.no_all_device {
         log::warn!("the device \"all\" is left out, since \"none\" is asked for");
     }
+    let program = hook_program(command, host)?;
+    let name = program.file_name().unwrap_or_default();
+    let name = name.to_string_lossy().into_owned();
     Ok(Options {
         mode: lookup("mode", &command.mode.to_ascii_lowercase(), &MODES)?,
         strategies: strategies(&command.device_name_strategy)?,
         ids,
         hooks: Hooks {
             style: lookup("hooks", &command.hooks, &STYLES)?,
-            program: hook_program(command, host)?,
+            program,
+            name,
             ldconfig: command.ldconfig_path.clone(),
             disabled: command.disable_hook.clone(),
             enabled: command.enable_hook.clone(),
