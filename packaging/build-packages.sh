@@ -20,13 +20,13 @@ binary=${1:-}
 dist=${2:-$target/dist}
 if [ -z "$binary" ]; then
 	binary=$target/dist/nvidia-ctk
-	RELEASE_STD=source packaging/build-release.sh "$(realpath -m "$binary")" >&2
+	RELEASE_STD=source packaging/build-release.sh --with-sbom "$(realpath -m "$binary")" >&2
 fi
 mkdir -p "$dist"
 binary=$(realpath "$binary")
 dist=$(realpath "$dist")
 grep -qs "$(sha256sum <"$binary" | cut -d ' ' -f 1)" "$binary.cdx.json" || {
-	echo "$binary.cdx.json does not list what is linked into $binary: make both with packaging/build-release.sh $binary" >&2
+	echo "$binary.cdx.json does not list what is linked into $binary: make both with packaging/build-release.sh --with-sbom $binary" >&2
 	exit 1
 }
 SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}

@@ -1,10 +1,10 @@
 #!/bin/sh
 # The binary for releases: static, with musl, stripped, the same bytes wherever it is built with the same toolchain.
 #
-#     packaging/build-release.sh [--target TARGET] [FILE]
+#     packaging/build-release.sh [--target TARGET] [--with-sbom] [FILE]
 #
 # Prints path, size and SHA-256 of what it wrote; FILE is target/dist/nvidia-ctk-TARGET by default, and TARGET this machine's
-# x86_64-unknown-linux-musl or aarch64-unknown-linux-musl. Beside FILE it writes
+# x86_64-unknown-linux-musl or aarch64-unknown-linux-musl. With --with-sbom it writes beside FILE
 #
 #     FILE.cdx.json    what is linked in and, where Debian's packages built it, which: a CycloneDX document
 #     FILE.copyright   on which terms
@@ -13,7 +13,7 @@
 # Where rustc has the target (rustup target add TARGET), that is used. Elsewhere Debian's rustc builds the standard library from
 # its sources too, without backtraces and for size, in a private root that leaves the machine as it is: this needs mmdebstrap,
 # unshare and the right to make user namespaces, or root. The two ways give different bytes, each the same ones every time.
-# Both need cargo-cyclonedx and jq. The second way has the licences of the standard library and of musl in FILE.copyright.
+# --with-sbom needs cargo-cyclonedx and jq. The second way has the licences of the standard library and of musl in FILE.copyright.
 #
 #     RELEASE_ROOT     directory that keeps the private root between builds; by default it is made anew each time
 #     RELEASE_MIRROR   URL of the Debian archive that a new private root comes from, such as a snapshot; by default today's archive
@@ -31,21 +31,25 @@ die() {
 
 target=$(uname -m)-unknown-linux-musl
 file=''
+with_sbom=''
 while [ $# -gt 0 ]; do
 	case $1 in
 	--target) target=${2:?--target wants a value} && shift ;;
+	--with-sbom) with_sbom=1 ;;
 	-*) sed -n '2,/^set -eu/s/^# \{0,1\}//p' "$0"; [ "$1" = --help ] && exit 0; exit 2 ;;
 	*) file=$1 ;;
 	esac
 	shift
 done
 arch=${target%%-*}
-# Another release of it writes other bytes.
-case $(cargo cyclonedx --version 2>/dev/null || :) in
-*" $cyclonedx") ;;
-*) die "no cargo-cyclonedx $cyclonedx, which lists what is linked in: cargo install cargo-cyclonedx --version $cyclonedx --locked" ;;
-esac
-command -v jq >/dev/null || die 'no jq, which completes that list: install it'
+if [ -n "$with_sbom" ]; then
+	# Another release of it writes other bytes.
+	case $(cargo cyclonedx --version 2>/dev/null || :) in
+	*" $cyclonedx") ;;
+	*) die "no cargo-cyclonedx $cyclonedx, which lists what is linked in: cargo install cargo-cyclonedx --version $cyclonedx --locked" ;;
+	esac
+	command -v jq >/dev/null || die 'no jq, which completes that list: install it'
+fi
 case $file in
 /* | '') ;;
 *) file=$PWD/$file ;;
@@ -241,9 +245,11 @@ else
 fi
 mkdir -p "$(dirname "$file")"
 install -m 755 "$tmp/$target/release/nvidia-ctk" "$file"
-sbom "$file" >"$file.cdx.json"
-copyright >"$file.copyright"
-name=${file##*/}
-packaging/sums.sh "$(dirname "$file")" "$name" "$name.cdx.json" "$name.copyright"
+if [ -n "$with_sbom" ]; then
+	sbom "$file" >"$file.cdx.json"
+	copyright >"$file.copyright"
+	name=${file##*/}
+	packaging/sums.sh "$(dirname "$file")" "$name" "$name.cdx.json" "$name.copyright"
+fi
 printf '%s: %s bytes\n' "$file" "$(wc -c <"$file")"
 sha256sum "$file"

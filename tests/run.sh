@@ -38,9 +38,12 @@ target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 binary=$target/dist/nvidia-ctk-$(uname -m)-unknown-linux-musl
 export RELEASE_ROOT="${RELEASE_ROOT:-$target/release-root}"
 
+# The packages, which only --long builds, say what is linked in.
+describe() { [ -z "$long" ] || sh tests/fixtures/cyclonedx.sh; }
+
 part packages sh tests/fixtures/install.sh gcc jq mmdebstrap tar zstd ldconfig=libc-bin runc crun podman containerd dockerd=docker.io strace script=bsdutils busybox=busybox-static unshare=util-linux mount mandoc groff &&
-  part cyclonedx sh tests/fixtures/cyclonedx.sh &&
-  part release packaging/build-release.sh "$binary" && {
+  part describe describe &&
+  part release packaging/build-release.sh ${long:+--with-sbom} "$binary" && {
   NVIDIA_CTK_BINARY=$binary
   NVIDIA_CTK_SHA256=$(awk -v file="$binary" '$2 == file { print $1 }' "$temp/log")
   export NVIDIA_CTK_BINARY NVIDIA_CTK_SHA256 RUST_BACKTRACE=1

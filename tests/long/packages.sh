@@ -16,7 +16,7 @@ binary=${1:-${NVIDIA_CTK_BINARY:-}}
 if [ -z "$binary" ]; then
 	sh tests/fixtures/cyclonedx.sh
 	binary=$(realpath -m "${CARGO_TARGET_DIR:-target}")/dist/nvidia-ctk
-	RELEASE_STD=source packaging/build-release.sh "$binary"
+	RELEASE_STD=source packaging/build-release.sh --with-sbom "$binary"
 fi
 
 tmp=$(mktemp -d)

@@ -27,7 +27,7 @@ for target in "$machine-unknown-linux-gnu" "$machine-unknown-linux-musl"; do
 	[ "${target##*-}" = gnu ] || std=source
 	for folder in one a/second/one; do
 		(cd "$tmp/$folder" && RELEASE_STD=$std RELEASE_ROOT=${RELEASE_ROOT:-$tmp/root} \
-			packaging/build-release.sh --target "$target" "$tmp/$folder/$target")
+			packaging/build-release.sh --with-sbom --target "$target" "$tmp/$folder/$target")
 	done
 	binary=$tmp/one/$target
 	for made in "$binary" "$binary.cdx.json" "$binary.copyright" "$tmp/one/SHA256SUMS"; do
