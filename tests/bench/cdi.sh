@@ -7,19 +7,28 @@
 #
 #     NVIDIA_CTK       the binary to measure; by default the release build of this tree
 #     TOOLKIT          folder with the toolkit's nvidia-ctk and nvidia-cdi-hook, measured too, with a stand-in for NVML
+#     BENCH_WORK       directory on the file system for the containers; by default a tmpfs: on a disk 44 links that all of them make
+#                      would take most of the time
 #
 # Needs gcc, jq and cargo; containers are started by those of runc and crun that are here.
 set -eu
 export LC_ALL=C PATH="$PATH:/usr/sbin:/sbin:$HOME/.cargo/bin"
 cd "$(dirname "$0")/../.."
+case ${1:-} in
+--inside) shift ;;
+*) [ "$(id -u)" = 0 ] || { echo 'bench: only root can make the host' >&2 && exit 1; }
+	exec sh tests/fixtures/private.sh sh tests/bench/cdi.sh --inside "$@" ;;
+esac
 rounds=${1:-61}
 libraries=usr/lib/x86_64-linux-gnu
 version=570.124.06
 
-[ "$(id -u)" = 0 ] || { echo 'bench: only root can make the host' >&2; exit 1; }
 tmp=$(mktemp -d)
-trap 'rm -rf "$tmp"' EXIT
+work=''
+trap 'rm -rf "$tmp" ${work:+"$work"}' EXIT
 trap 'exit 130' HUP INT PIPE TERM
+[ -n "${BENCH_WORK:-}" ] || [ "$(stat -f -c %T /dev/shm 2>/dev/null)" != tmpfs ] || BENCH_WORK=/dev/shm
+work=$(mktemp -d "${BENCH_WORK:-$tmp}/bench.XXXXXX")
 
 if [ -z "${NVIDIA_CTK:-}" ]; then
 	cargo build --release --locked --quiet
@@ -92,30 +101,30 @@ config() {
 		mounts: ([{destination: "/proc", type: "proc", source: "proc"}, {destination: "/dev", type: "tmpfs", source: "tmpfs"}]
 			+ (all(.mounts) | map({destination: .containerPath, type: "bind", source: ($host + .hostPath), options}))),
 		hooks: {createContainer: (all(.hooks) | map({path, args, env}))},
-		linux: {namespaces: (["mount", "pid", "ipc", "uts", "network"] | map({type: .})),
+		linux: {namespaces: (["mount", "pid", "uts"] | map({type: .})),
 			devices: (all(.deviceNodes) | map({path, type: "c", major, minor: (.minor // 0), fileMode, uid: 0, gid: (.gid // 0)}))}}' >"$file"
 }
 
-# bundle NAME DEVICE...: one whose root is new before each start
+# bundle NAME DEVICE...: one whose root is new before each start; what the kernel still does for the one before is over then
 bundle() {
 	name=$1
 	shift
-	mkdir "$tmp/$name"
-	config "$tmp/$name/config.json" "$@"
-	cat >"$tmp/$name/reset" <<-END
-		rm -rf '$tmp/$name/rootfs' && cp -a '$tmp/image/rootfs' '$tmp/$name/rootfs'
+	mkdir "$work/$name"
+	config "$work/$name/config.json" "$@"
+	cat >"$work/$name/reset" <<-END
+		rm -rf '$work/$name/rootfs' && cp -a '$work/image/rootfs' '$work/$name/rootfs' && sleep 0.1
 	END
 }
 
 # starts RUNTIME: by how much each is slower than the same without hooks
 starts() {
 	for name in $bundles; do
-		tabbed "$name" "$tmp/$name/reset" - "$1" --root "$tmp/state" run --bundle "$tmp/$name" "bench-$name"
+		tabbed "$name" "$work/$name/reset" - "$1" --root "$tmp/state" run --bundle "$work/$name" "bench-$name"
 	done >"$tmp/commands"
 	echo
 	echo "### Starts by ${1##*/}, $rounds rounds"
 	echo
-	sh tests/fixtures/private.sh "$tmp/timer" "$rounds" "$tmp/commands" | awk -F '\t' '
+	"$tmp/timer" "$rounds" "$tmp/commands" | awk -F '\t' '
 		{ name[NR] = $1; median[$1] = $3; least[$1] = $2 }
 		END {
 			print "| hooks, GPUs | median ms | more than without, medians | minima | x apply, medians | minima |\n|---|--:|--:|--:|--:|--:|"
@@ -131,17 +140,21 @@ starts() {
 		}'
 }
 
-sh tests/fixtures/rootfs.sh "$tmp/image"
-install -D "$NVIDIA_CTK" "$tmp/bin/nvidia-cdi-hook"
+sh tests/fixtures/rootfs.sh "$work/image"
+install -D "$NVIDIA_CTK" "$work/bin/nvidia-cdi-hook"
 bundles=''
 for gpus in 1 8; do
 	devices=$(seq -s ' ' 0 $((gpus - 1)))
-	for hooks in none apply separate ${TOOLKIT:+toolkit}; do
+	# What a runtime takes for any hook: one that does nothing.
+	for hooks in none noop apply separate ${TOOLKIT:+toolkit}; do
 		bundles="$bundles $hooks-$gpus"
 		case $hooks in
-		none) spec "$tmp/bin/nvidia-cdi-hook" --disable-hook all ;;
+		none) spec "$work/bin/nvidia-cdi-hook" --disable-hook all ;;
+		noop) spec "$work/bin/nvidia-cdi-hook" --disable-hook all |
+			jq --arg path "$work/bin/nvidia-cdi-hook" \
+				'.containerEdits.hooks = [{hookName: "createContainer", $path, args: ["nvidia-cdi-hook", "noop"]}]' ;;
 		toolkit) spec "$(realpath "$TOOLKIT/nvidia-cdi-hook")" --hooks separate ;;
-		*) spec "$tmp/bin/nvidia-cdi-hook" --hooks "$hooks" ;;
+		*) spec "$work/bin/nvidia-cdi-hook" --hooks "$hooks" ;;
 		esac >"$tmp/spec"
 		# shellcheck disable=SC2086 # a list
 		bundle "$hooks-$gpus" $devices <"$tmp/spec"
