@@ -56,7 +56,7 @@ fi
 
 tabbed() { (IFS='	'; printf '%s\n' "$*"); }
 
-# bundle NAME VARIABLE: one whose config.json is new before each start
+# bundle NAME VARIABLE: one whose config.json is new before each start, on a tmpfs, as containerd and docker have them
 bundle() {
 	mkdir "$host/bench/$1"
 	cat >"$host/bench/$1/new.json" <<-END
@@ -64,7 +64,7 @@ bundle() {
 		"root":{"path":"rootfs"},"mounts":[{"destination":"/proc","type":"proc","source":"proc"}],
 		"linux":{"resources":{"devices":[{"allow":false,"access":"rwm"}]},"namespaces":[{"type":"mount"}]}}
 	END
-	echo "cp /bench/$1/new.json /bench/$1/config.json" >"$host/bench/$1/reset"
+	echo "mkdir -p /tmp/$1 && cp /bench/$1/new.json /tmp/$1/config.json" >"$host/bench/$1/reset"
 }
 
 # each NAME RESET WORD...: the same words for all programs
@@ -78,8 +78,8 @@ each() {
 
 # create NAME: as containerd does
 create() {
-	each "$1" "/bench/$1/reset" --root /run/runc --log "/bench/$1/log.json" --log-format json create --bundle "/bench/$1" \
-		--pid-file "/bench/$1/pid" c1
+	each "$1" "/bench/$1/reset" --root /run/runc --log "/tmp/$1/log.json" --log-format json create --bundle "/tmp/$1" \
+		--pid-file "/tmp/$1/pid" c1
 }
 
 bundle nothing LANG=C
