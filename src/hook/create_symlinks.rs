@@ -15,7 +15,9 @@ use super::InContainer;
 use super::disabled::Disabled;
 use crate::ldcache::{Ldconfig, driver_names, may_be_soname};
 use crate::oci::State;
-use crate::rootfs::{ContainerRoot, Kind, Root, is_not_there, is_obstacle, is_read_only};
+use crate::rootfs::{
+    ContainerRoot, Directory, Kind, Root, is_not_there, is_obstacle, is_read_only,
+};
 
 pub use driver_links::link_driver_libraries;
 
@@ -152,7 +154,10 @@ fn make_all<'r>(
     links: &[Link],
     ldconfig: &OnceCell<Ldconfig<'r>>,
 ) -> usize {
-    let failed = links.iter().filter(|link| !make(root, link)).count();
+    // Links of one directory follow on each other.
+    let mut last = None;
+    let failed = links.iter().filter(|link| !make(root, link, &mut last));
+    let failed = failed.count();
     let targets = links.iter().flat_map(|link| missing_libraries(root, link));
     let targets: Vec<_> = targets.collect();
     // What ldconfig does is found out in the root's C library, so not without need.
@@ -210,14 +215,17 @@ fn parse_link(text: &str, needs_target: bool) -> Option<Link> {
     })
 }
 
+/// The directory of the link that was made last, and its path.
+type LinkDirectory = (PathBuf, Directory);
+
 /// Makes one link. Returns false for a failure that an error message told of.
-fn make(root: &ContainerRoot, link: &Link) -> bool {
+fn make(root: &ContainerRoot, link: &Link, last: &mut Option<LinkDirectory>) -> bool {
     let (path, target) = (link.path.display(), link.target.display());
     if link.needs_target && !has_target(root, link) {
         log::debug!("{path} -> {target}: not made, there is no target");
         return true;
     }
-    match try_make(root, link) {
+    match try_make(root, link, last) {
         Ok(true) => log::debug!("{path} -> {target}"),
         Ok(false) => log::debug!("{path} -> {target}: there already"),
         Err(err) if is_read_only(&err) && is_in_cache(root, &link.path) => {
@@ -237,11 +245,21 @@ fn make(root: &ContainerRoot, link: &Link) -> bool {
     true
 }
 
-fn try_make(root: &ContainerRoot, link: &Link) -> io::Result<bool> {
+fn try_make(
+    root: &ContainerRoot,
+    link: &Link,
+    last: &mut Option<LinkDirectory>,
+) -> io::Result<bool> {
     let (Some(parent), Some(name)) = (link.path.parent(), link.path.file_name()) else {
         return Err(io::ErrorKind::InvalidFilename.into());
     };
-    root.create_directory(parent)?.symlink(&link.target, name)
+    let directory = match last.take() {
+        Some((path, directory)) if path == parent => directory,
+        _ => root.create_directory(parent)?,
+    };
+    let made = directory.symlink(&link.target, name);
+    *last = Some((parent.to_owned(), directory));
+    made
 }
 
 /// Whether the container has what the link would lead to.

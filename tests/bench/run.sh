@@ -16,7 +16,7 @@
 #     HELLO_CC         C compiler with the libc of the binary; found by itself for glibc and musl
 #     BENCH_CACHE      directory that keeps the roots between runs; by default they are made anew
 #     BENCH_WORK       directory on the file system to measure on; by default a tmpfs with room, because on a disk ldconfig's
-#                      fsync is slower and the comparison would be one of disks
+#                      fsync is slower and the comparison would be one of disks; on a disk the large root is read from the disk as well
 #
 # Needs gcc, a static libc, apt and dpkg, and strace for the profile. The machine's own packages are not touched: apt gets a
 # state and a cache of its own in the temporary directory.
@@ -276,6 +276,37 @@ commands() {
 	tabbed 'static C hello' - - "$tmp/hello"
 }
 
+# table KIND FILE: what the timer says, beside the ldconfig of this kind
+table() {
+	awk -F '\t' -v ldconfig="ldconfig -i -r, $1" '
+		function ratio(ms, of) { return of ? sprintf("%.2f", ms / of) : "" }
+		{ row[NR] = $0; median[$1] = $3 }
+		END {
+			print "| | median ms | min .. max | x ldconfig -i -r | x floor | user + sys ms | peak KiB |"
+			print "|---|--:|--:|--:|--:|--:|--:|"
+			for (i = 1; i <= NR; i++) {
+				split(row[i], f, "\t")
+				printf "| %s | %.2f | %.2f .. %.2f | %s | %s | %.2f + %.2f | %d |\n", f[1], f[3], f[2], f[4],
+					ratio(f[3], median[ldconfig]), ratio(f[3], median["floor: read only"]), f[5], f[6], f[7]
+			}
+		}' "$2"
+}
+
+# cold ROUNDS: no page of the large root's files is in memory. That of directories and inodes is.
+cold() {
+	gcc -O1 -Wall -static -o "$tmp/drop" "$here/drop.c"
+	prepare large "$cache/large"
+	printf "sh '%s' && cd '%s' && find . -type f -print0 | '%s'\n" "$bundle/reset" "$bundle/rootfs" "$tmp/drop" >"$bundle/cold"
+	commands | awk -F '\t' -v OFS='\t' -v reset="$bundle/cold" '
+		$1 ~ /fresh|floor/ { $2 = reset; sub(/fresh/, "cold", $1); print }' >"$tmp/commands"
+	enclosed "$bundle/rootfs" "$tmp/timer" "$1" "$tmp/commands" >"$tmp/cold.tsv"
+	say
+	say "### large, from the disk: $libraries libraries, $1 rounds"
+	say
+	table cold "$tmp/cold.tsv"
+	rm -rf "$bundle"
+}
+
 # measure NAME ROUNDS
 measure() {
 	root "$1"
@@ -285,18 +316,7 @@ measure() {
 	say
 	say "### $1: $libraries libraries, $(grep -c . "$bundle/links" || :) links to make, $same as ldconfig, $2 rounds"
 	say
-	awk -F '\t' '
-		function ratio(ms, of) { return of ? sprintf("%.2f", ms / of) : "" }
-		{ row[NR] = $0; median[$1] = $3 }
-		END {
-			print "| | median ms | min .. max | x ldconfig -i -r | x floor | user + sys ms | peak KiB |"
-			print "|---|--:|--:|--:|--:|--:|--:|"
-			for (i = 1; i <= NR; i++) {
-				split(row[i], f, "\t")
-				printf "| %s | %.2f | %.2f .. %.2f | %s | %s | %.2f + %.2f | %d |\n", f[1], f[3], f[2], f[4],
-					ratio(f[3], median["ldconfig -i -r, fresh"]), ratio(f[3], median["floor: read only"]), f[5], f[6], f[7]
-			}
-		}' "$tmp/$1.tsv"
+	table fresh "$tmp/$1.tsv"
 	title="$1: $libraries libraries"
 	[ ! -s "$bundle/links" ] || title="$title, $(wc -l <"$bundle/links") SONAME links to make"
 	awk -F '\t' -v root="$title" '{ print root FS $1 FS $3 }' "$tmp/$1.tsv" >>"$tmp/chart.tsv"
@@ -516,6 +536,8 @@ else
 	profile large
 	rm -rf "$bundle"
 	growth 7
+	# On a tmpfs all is in memory.
+	[ "$(stat -f -c %T "$work")" = tmpfs ] || cold 15
 fi
 
 [ -n "$chart" ] || chart=$(mktemp "${TMPDIR:-/tmp}/bench-XXXXXX.svg")

@@ -50,6 +50,18 @@ fn links_are_made_as_ln_would_in_the_container() {
     }
 }
 
+/// A directory may be another one once a link has been made.
+#[test]
+fn each_link_is_made_where_those_before_lead() {
+    let bundle = Bundle::new();
+    bundle.directory("one").directory("two").link("d", "one");
+    let line = "create-symlinks --link t::/d/a --link t::/d/b --link two::/d --link t::/d/c";
+    bundle.hook(line).silent();
+    for path in ["one/a", "one/b", "two/c"] {
+        assert_eq!(bundle.target(path), "t", "{path}");
+    }
+}
+
 #[test]
 fn new_parents_of_links_have_mode_0755() {
     let bundle = Bundle::new();
