@@ -195,10 +195,12 @@ fn other_devices() {
         "/dev/infiniband/uverbs0",
         "/dev/nvidia-nvswitch0",
         "/dev/nvidia-nvswitchctl",
-        "/dev/nvidia-caps-imex-channels/channel0",
-        "/dev/nvidia-caps-imex-channels/channel3",
     ] {
         host.node(path, (240, 7), 0o660, 44);
+    }
+    for channel in [0, 3] {
+        let path = format!("/dev/nvidia-caps-imex-channels/channel{channel}");
+        host.node(&path, (240, channel), 0o660, 44);
     }
     host.directory("/run/udev").file("/etc/cufile.json", "{}");
     for options in [
