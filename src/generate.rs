@@ -109,8 +109,8 @@ struct Parts {
     devices: Vec<Device>,
 }
 
-/// Generates the specs of the options' mode for the host whose driver this is. `list` is what `nvidia-smi -L` printed there. What a
-/// person should know is in `notes`, also where there are no specs.
+/// Generates the specs of the options' mode for the host whose driver this is. `list` is what `nvidia-smi -L` printed there. `notes`
+/// gets what the admin should know, whether there are specs or not.
 pub fn generate(
     host: &Root,
     asked: Asked<'_>,

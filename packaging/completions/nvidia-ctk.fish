@@ -100,7 +100,7 @@ complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command hook apply' -f -l lin
 complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command hook apply' -f -l link-if-target -r -d 'link to make if its target exists in the container, as `TARGET::LINK`; may be repeated'
 complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command hook apply' -f -l chmod -r -d 'mode to set and the file in the container, as `OCTAL:PATH`; may be repeated'
 complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command hook apply' -f -l folder -r -d 'library directory in the container, as for update-ldcache; may be repeated'
-complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command hook apply' -f -l find-driver -d 'find the driver\'s libraries in the container, make the links that NVIDIA\'s installer would make for them, and have the loader find them; where config.json gives the container no NVIDIA device and no such library, do nothing at all'
+complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command hook apply' -f -l find-driver -d 'find the driver\'s libraries in the container, make the links that NVIDIA\'s installer would make for them, and have the loader find them; where config.json gives the container no NVIDIA device and no such library, do nothing but --disable-device-node-modification'
 complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command hook apply' -f -l disable-device-node-modification -d 'do what the hook of this name does'
 complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command hook apply' -f -l update-application-profile -d 'do what the hook of this name does'
 complete -c nvidia-ctk -n '__fish_nvidia-ctk_using_command hook apply' -f -l container-spec -r -d 'file that holds the OCI state; "-" is standard input, the default'

@@ -74,7 +74,7 @@ impl Finding {
         Self::warning(
             code,
             what,
-            "this user may not read it, so nobody knows what it says",
+            "this user may not read it, so its content is unknown",
             "run this as root",
         )
     }

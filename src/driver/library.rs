@@ -70,7 +70,7 @@ fn read_library(root: &Root, path: PathBuf) -> Option<DriverLibrary> {
     })
 }
 
-/// The word size of a library, and the name that programs ask for if it can be that of a file; none if it is no library.
+/// The word size of a library, and its SONAME if that can be a file name. None if the file is not a library.
 pub(super) fn head(file: File, metadata: &Metadata) -> Option<(Class, Option<String>)> {
     let file = OpenFile::new(file, metadata.size);
     let mut head = Head::default();

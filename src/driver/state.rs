@@ -11,7 +11,7 @@ use super::kernel::VERSION;
 use super::node::CAPABILITIES;
 use crate::rootfs::{Directory, FileVersion, Kind, Root};
 
-/// What the kernel says of the driver. On Jetson there is no version of it below /proc.
+/// Files in which the kernel describes the driver. Jetson has no version file below /proc.
 const TEXTS: [&str; 3] = [PROC_DEVICES, VERSION, "/sys/module/nvidia/version"];
 /// Directories of nodes.
 const NODES: [&str; 6] = [

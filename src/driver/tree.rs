@@ -13,7 +13,7 @@ use crate::rootfs::{Directory, Entry, Kind, Metadata, Root, is_not_there};
 
 /// Largest file of /proc and /sys that is read.
 const MAX_PSEUDO_FILE: u64 = 1 << 20;
-/// Most directories that are held open.
+/// Most directories that are remembered; those that exist are held open.
 const MAX_FOLDERS: usize = 256;
 
 /// Something that may be there, and could not be read.
@@ -36,7 +36,7 @@ pub(super) struct Tree {
     pub(super) root: Root,
     path: PathBuf,
     problems: Problems,
-    /// By the path that was asked for; none where there is no directory.
+    /// By the path as it was given; `None` if no directory is there.
     folders: RefCell<BTreeMap<PathBuf, Option<Rc<Folder>>>>,
 }
 
@@ -136,7 +136,7 @@ impl Tree {
         self.noted(path, entries).unwrap_or_default()
     }
 
-    /// What a path leads to. Most are no links, and lie in few directories: that takes one call.
+    /// What a path leads to. Most names are not links and lie in few directories, so that one call finds them.
     pub(super) fn find(&self, path: &Path) -> io::Result<Found> {
         let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
             return self.follow(path);

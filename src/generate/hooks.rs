@@ -45,7 +45,7 @@ pub struct Hooks {
     pub style: Style,
     /// The program.
     pub program: PathBuf,
-    /// The name by which it is called, and that tells it what it is.
+    /// The `argv[0]` that it gets, by which it chooses its applet.
     pub name: String,
     /// The host's ldconfig, for hooks of the toolkit; ours needs none.
     pub ldconfig: Option<String>,

@@ -52,7 +52,8 @@ pub struct Apply {
     #[argh(option, arg_name = "dir")]
     pub folder: Vec<String>,
     /// find the driver's libraries in the container, make the links that NVIDIA's installer would make for them, and have the
-    /// loader find them; where config.json gives the container no NVIDIA device and no such library, do nothing at all
+    /// loader find them; where config.json gives the container no NVIDIA device and no such library, do nothing but
+    /// --disable-device-node-modification
     #[argh(switch)]
     pub find_driver: bool,
     /// do what the hook of this name does

@@ -252,7 +252,7 @@ fn values(text: &str) -> Vec<String> {
     counted(split_list(text).map(str::to_owned).collect())
 }
 
-/// The items of a list that count: `all` and `none` are for the whole list, whichever comes first, and `void` is no request.
+/// The items of a list that count: `all` or `none`, whichever comes first, stands for the whole list, and `void` cancels the request.
 fn counted(items: Vec<String>) -> Vec<String> {
     if items.iter().any(|it| it == VOID) {
         return Vec::new();

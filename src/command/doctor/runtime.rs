@@ -35,7 +35,7 @@ pub(super) fn settings_are_valid(host: &Inventory) -> Vec<Finding> {
 pub(super) fn low_level_runtime_is_there(host: &Inventory) -> Vec<Finding> {
     let settings = Settings::read_below(&host.root);
     let missing = callers(host).filter_map(|(engine, path)| {
-        // What is in PATH of an engine that is not there, nobody knows.
+        // The PATH of an engine that is not installed is unknown.
         let beside = engine.program.as_deref()?.parent()?;
         low_level::is_below(&host.root, &settings, &path, beside).err()
     });

@@ -46,7 +46,7 @@ pub struct Library {
 
 impl Library {
     /// The library in this directory of the driver's root, which is at `root_path` of the host: the path is that in the driver's
-    /// root, without links. None where there is no regular file, or a library for programs of 32 bits.
+    /// root, without links. None if it is not a regular file, or if it is a 32-bit library.
     #[must_use]
     pub fn read(directory: &Directory, root_path: &Path, path: &Path) -> Option<Self> {
         path.to_str()?;

@@ -138,6 +138,20 @@ fn only_the_host_switches_off_what_restricts_a_container() {
     }
 }
 
+/// `apply --find-driver` leaves such a container alone but for this. Guard: `restrictions`.
+#[test]
+fn a_container_without_a_gpu_is_restricted_all_the_same() {
+    if !has(&["unshare", "mount"]) {
+        return;
+    }
+    let bundle = Bundle::new();
+    let call = "shift 5; set -- unshare --pid --fork $bundle/nvidia-cdi-hook apply --find-driver --link t::/l \
+                --disable-device-node-modification \"$@\"; \"$@\"";
+    let ran = with_params(&bundle, PARAMS, call, "cat $params");
+    let found = (ran.code, ran.stdout.as_str(), bundle.target("l"));
+    assert_eq!(found, (0, SWITCHED, String::new()), "{ran:?}");
+}
+
 /// A mount that is made there would be the host's.
 #[test]
 fn nothing_is_mounted_outside_of_the_containers_namespace() {
