@@ -122,12 +122,7 @@ impl State {
     fn config(&self) -> Option<&Config> {
         let read = || {
             let path = self.bundle.join(CONFIG);
-            let tell = |err: &_| {
-                log::debug!(
-                    "{}: its mounts, devices and variables are unknown: {err:#}",
-                    path.display()
-                )
-            };
+            let tell = |err: &_| log::debug!("{}: its content is unknown: {err:#}", path.display());
             Config::read(&path).inspect_err(tell).ok()
         };
         self.config.get_or_init(read).as_ref()
