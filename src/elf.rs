@@ -8,6 +8,7 @@ mod dynamic;
 mod notes;
 mod source;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::io;
 
@@ -19,7 +20,7 @@ pub use dynamic::DynamicSection;
 pub use goblin::container::Endian;
 pub use source::{OpenFile, Source};
 
-use source::{Piece, SHORT};
+use source::{ROOM, Room};
 
 /// Read at once from the file's start: it nearly always holds all program headers and notes.
 const HEAD: usize = 1024;
@@ -115,7 +116,8 @@ impl<'s, S: Source + ?Sized> Object<'s, S> {
             return Err(ElfError::Malformed("too many program headers"));
         }
         let size = ProgramHeader::size(self.context) as u64 * u64::from(count);
-        let table = self.piece(self.header.e_phoff, size)?;
+        let mut room = ROOM;
+        let table = self.piece(self.header.e_phoff, size, &mut room)?;
         ProgramHeader::parse(&table, 0, usize::from(count), self.context)
             .map_err(|_| ElfError::Malformed("program headers"))
     }
@@ -177,34 +179,45 @@ impl<'s, S: Source + ?Sized> Object<'s, S> {
 
     /// The NUL-terminated string at `offset` of the file, cut at [`MAX_NAME`] bytes.
     fn name(&self, offset: u64) -> Result<Vec<u8>, ElfError> {
-        let bytes = self.read_up_to(offset, MAX_NAME as u64)?;
+        let mut room = ROOM;
+        let bytes = self.read_up_to(offset, MAX_NAME as u64, &mut room)?;
         if bytes.is_empty() {
             return Err(BEYOND_END);
         }
         Ok(until_nul(&bytes).to_vec())
     }
 
-    fn piece(&self, offset: u64, size: u64) -> Result<Piece<'_>, ElfError> {
-        let bytes = self.read_up_to(offset, size)?;
+    fn piece<'b>(
+        &'b self,
+        offset: u64,
+        size: u64,
+        room: &'b mut Room,
+    ) -> Result<Cow<'b, [u8]>, ElfError> {
+        let bytes = self.read_up_to(offset, size, room)?;
         if bytes.len() as u64 == size {
             return Ok(bytes);
         }
         Err(ElfError::Malformed("a table beyond the end of the file"))
     }
 
-    fn read_up_to(&self, offset: u64, size: u64) -> Result<Piece<'_>, ElfError> {
+    /// Bytes of the file: out of its head, or read into the room where they fit.
+    fn read_up_to<'b>(
+        &'b self,
+        offset: u64,
+        size: u64,
+        room: &'b mut Room,
+    ) -> Result<Cow<'b, [u8]>, ElfError> {
         let there = self.source.size().saturating_sub(offset).min(size);
         let size = usize::try_from(there).map_err(|_| ElfError::Malformed("size"))?;
         let in_head = usize::try_from(offset)
             .ok()
             .and_then(|start| self.head.get(start..start.checked_add(size)?));
         if let Some(bytes) = in_head {
-            return Ok(Piece::Head(bytes));
+            return Ok(Cow::Borrowed(bytes));
         }
-        let mut room = [0; SHORT];
         if let Some(short) = room.get_mut(..size) {
             let read = self.source.read_at(offset, short).map_err(ElfError::Io)?;
-            return Ok(Piece::Short(room, read));
+            return Ok(Cow::Borrowed(short.get(..read).unwrap_or_default()));
         }
         let mut long = vec![0; size];
         let read = self
@@ -212,7 +225,7 @@ impl<'s, S: Source + ?Sized> Object<'s, S> {
             .read_at(offset, &mut long)
             .map_err(ElfError::Io)?;
         long.truncate(read);
-        Ok(Piece::Long(long))
+        Ok(Cow::Owned(long))
     }
 }
 

@@ -28,7 +28,7 @@ mod wanted;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{Hash, Hasher};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -37,6 +37,7 @@ use std::rc::Rc;
 use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::sys::stat::Mode;
+use rustc_hash::FxHasher;
 
 use crate::rootfs::{ContainerRoot, Covered, Metadata, Root, is_not_there, is_read_only};
 use budget::Budget;
@@ -120,7 +121,7 @@ impl<'r> Ldconfig<'r> {
     ) {
         let mut search_path =
             SearchPath::of_directories(self.root, &self.profile, &self.budget, directories);
-        let mut inputs = DefaultHasher::new();
+        let mut inputs = FxHasher::default();
         let (root, profile) = (self.root, &self.profile);
         scan::libraries(root, profile, &mut search_path, wanted, &mut inputs);
     }
@@ -181,8 +182,8 @@ impl<'r> Ldconfig<'r> {
     }
 
     /// Begins the hash of what the cache depends on.
-    fn inputs(&self, search_path: &SearchPath<'_>) -> DefaultHasher {
-        let mut inputs = DefaultHasher::new();
+    fn inputs(&self, search_path: &SearchPath<'_>) -> FxHasher {
+        let mut inputs = FxHasher::default();
         env!("CARGO_PKG_VERSION").hash(&mut inputs);
         self.profile.hash(&mut inputs);
         search_path.hwcap_names().hash(&mut inputs);
@@ -218,7 +219,7 @@ fn is_fixed(err: &io::Error) -> bool {
 }
 
 /// The mark of a cache file: that of its inputs and of itself. Renaming and marking the file change its ctime only.
-fn mark_of(inputs: &DefaultHasher, cache: &Metadata) -> u64 {
+fn mark_of(inputs: &FxHasher, cache: &Metadata) -> u64 {
     let mut inputs = inputs.clone();
     (cache.id.inode, cache.size, cache.modified).hash(&mut inputs);
     inputs.finish()

@@ -25,14 +25,14 @@ impl<S: Source + ?Sized> Object<'_, S> {
         self.find_in(self.constants(), find)
     }
 
-    /// The same, but the pieces come in the order of their distance from an offset of the file.
-    pub fn find_constant_near<T>(
+    /// The same, but from an offset of the file backwards; the pieces behind it come last.
+    pub fn find_constant_before<T>(
         &self,
         offset: u64,
         find: impl FnMut(&[u8], usize) -> Option<T>,
     ) -> Result<Option<T>, ElfError> {
         let mut ranges: Vec<_> = self.constants().collect();
-        ranges.sort_by_key(|range| range.start.abs_diff(offset));
+        ranges.sort_by_key(|range| (range.start > offset, range.start.abs_diff(offset)));
         self.find_in(ranges, find)
     }
 

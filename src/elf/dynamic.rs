@@ -4,7 +4,7 @@ use goblin::elf::dynamic::{DT_NEEDED, DT_NULL, DT_SONAME, DT_STRTAB};
 use goblin::elf::header::ET_DYN;
 use goblin::elf::program_header::{PT_DYNAMIC, ProgramHeader};
 
-use super::source::SHORT;
+use super::source::{ROOM, SHORT};
 use super::{BEYOND_END, Class, ElfError, Endian, MAX_NAME, MAX_PIECE, Object, Source, until_nul};
 
 /// Span of strings that are read at once.
@@ -35,7 +35,8 @@ impl<S: Source + ?Sized> Object<'_, S> {
         // ldconfig keeps the offset in 32 bits.
         let offset = segment.p_offset & u64::from(u32::MAX);
         for size in [segment.p_filesz.min(MAX_PIECE), MAX_PIECE] {
-            let bytes = self.read_up_to(offset, size)?;
+            let mut room = ROOM;
+            let bytes = self.read_up_to(offset, size, &mut room)?;
             let mut section = DynamicSection::default();
             for entry in bytes.chunks_exact(self.address_size() * 2) {
                 let (tag, value) = entry.split_at(self.address_size());
@@ -100,7 +101,8 @@ impl<S: Source + ?Sized> Object<'_, S> {
                 Ok(())
             });
         }
-        let bytes = self.read_up_to(first, last - first + MAX_NAME as u64)?;
+        let mut room = ROOM;
+        let bytes = self.read_up_to(first, last - first + MAX_NAME as u64, &mut room)?;
         offsets.try_for_each(|offset| {
             let start = usize::try_from(offset - first).ok();
             let rest = start.and_then(|start| bytes.get(start..));

@@ -3,6 +3,7 @@
 use goblin::elf::program_header::{PT_GNU_PROPERTY, PT_NOTE};
 use goblin::elf::section_header::{SHT_NOTE, SectionHeader};
 
+use super::source::ROOM;
 use super::{Class, ElfError, MAX_PIECE, Object, Source};
 
 const NT_GNU_ABI_TAG: u32 = 1;
@@ -31,7 +32,9 @@ impl<S: Source + ?Sized> Object<'_, S> {
                 4 | 8 => segment.p_align,
                 _ => continue,
             };
-            let bytes = self.read_up_to(segment.p_offset, segment.p_filesz.min(MAX_PIECE))?;
+            let mut room = ROOM;
+            let size = segment.p_filesz.min(MAX_PIECE);
+            let bytes = self.read_up_to(segment.p_offset, size, &mut room)?;
             let tag = self
                 .notes(&bytes, align)
                 .find(|note| note.kind == NT_GNU_ABI_TAG && note.is_gnu() && note.desc.len() == 16);
@@ -60,7 +63,9 @@ impl<S: Source + ?Sized> Object<'_, S> {
             if segment.p_type != PT_GNU_PROPERTY || segment.p_align != align {
                 continue;
             }
-            let bytes = self.read_up_to(segment.p_offset, segment.p_filesz.min(MAX_PIECE))?;
+            let mut room = ROOM;
+            let size = segment.p_filesz.min(MAX_PIECE);
+            let bytes = self.read_up_to(segment.p_offset, size, &mut room)?;
             let properties = self
                 .notes(&bytes, align)
                 .find(|note| note.kind == NT_GNU_PROPERTY_TYPE_0 && note.is_gnu());
@@ -82,7 +87,9 @@ impl<S: Source + ?Sized> Object<'_, S> {
         let Some(section) = self.note_section(section)? else {
             return Ok(None);
         };
-        let bytes = self.read_up_to(section.sh_offset, section.sh_size.min(MAX_PIECE))?;
+        let mut room = ROOM;
+        let size = section.sh_size.min(MAX_PIECE);
+        let bytes = self.read_up_to(section.sh_offset, size, &mut room)?;
         // The owner's name is padded by itself here, not together with the three words before it.
         let align = usize::try_from(section.sh_addralign.max(1)).unwrap_or(usize::MAX);
         let note = || {
@@ -102,7 +109,8 @@ impl<S: Source + ?Sized> Object<'_, S> {
             return Ok(None);
         }
         let size = SectionHeader::size(self.context) as u64 * u64::from(count);
-        let table = self.piece(first, size)?;
+        let mut room = ROOM;
+        let table = self.piece(first, size, &mut room)?;
         let sections = SectionHeader::parse_from(&table, 0, usize::from(count), self.context)
             .map_err(|_| ElfError::Malformed("section headers"))?;
         let names = sections

@@ -2,12 +2,14 @@
 
 use std::fs::File;
 use std::io;
-use std::ops::Deref;
 use std::os::unix::fs::FileExt;
 
 use crate::watchdog;
 
-/// Room on the stack for a piece; nearly all dynamic sections and rows of strings fit.
+/// Room on the stack for a piece of a file: a hook reads three of each library, and what fits costs no allocation.
+pub(super) type Room = [u8; SHORT];
+pub(super) const ROOM: Room = [0; SHORT];
+/// Nearly all dynamic sections and rows of strings fit.
 pub(super) const SHORT: usize = 1024;
 
 /// Bytes at offsets: a file, or a slice of memory.
@@ -69,25 +71,5 @@ impl Source for OpenFile {
             }
         }
         Ok(read)
-    }
-}
-
-/// Bytes of a file. A hook reads three pieces of each library: what is short costs no allocation.
-#[expect(clippy::large_enum_variant, reason = "that is what it is for")]
-pub(super) enum Piece<'h> {
-    Head(&'h [u8]),
-    Short([u8; SHORT], usize),
-    Long(Vec<u8>),
-}
-
-impl Deref for Piece<'_> {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        match self {
-            Self::Head(bytes) => bytes,
-            Self::Short(room, length) => room.get(..*length).unwrap_or_default(),
-            Self::Long(bytes) => bytes,
-        }
     }
 }

@@ -4,12 +4,14 @@ use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
+use rustc_hash::FxHashSet;
+
 use super::arch::FLAG_ELF;
 use super::check_soname;
 use super::files::Files;
 use super::library::{Parsed, is_linker_name};
 use super::listing::{Listing, MadeLink, Name};
-use super::order::compare_names;
+use super::order::{compare_bytes, compare_names};
 use super::precedence::{Owner, Owners};
 use super::profile::Profile;
 use super::search_path::LibraryDirectory;
@@ -63,7 +65,7 @@ pub(super) fn best_of<'a>(
             }
         }
     }
-    candidates.sort_by(|a, b| a.soname.cmp(b.soname));
+    candidates.sort_by(|a, b| compare_bytes(a.soname.as_bytes(), b.soname.as_bytes()));
     candidates.dedup_by(|candidate, there| {
         let is_same = candidate.soname == there.soname;
         if is_same && is_better(profile, candidate, there) {
@@ -94,7 +96,7 @@ fn set_owners(owners: &Owners, listing: &Listing, candidates: &mut [Candidate<'_
     }
     let names = listing.names().iter().filter(|it| it.kind == Kind::File);
     let names = names.filter(|it| owners.is_drivers(&it.text));
-    let files: HashSet<_> = names.filter_map(|it| Some(it.file?.id)).collect();
+    let files: FxHashSet<_> = names.filter_map(|it| Some(it.file?.id)).collect();
     let drivers = candidates.iter().filter(|it| files.contains(&it.file.id));
     let sonames: HashSet<_> = drivers.map(|it| it.soname).collect();
     for candidate in candidates {

@@ -1,6 +1,6 @@
 //! What was read of the files of all directories.
 
-use std::collections::HashMap;
+use rustc_hash::FxHashMap;
 
 use super::library::Parsed;
 use crate::rootfs::FileId;
@@ -11,7 +11,7 @@ pub(super) const MAX_STRINGS: usize = 3 << 19;
 /// What was found in each file that was looked into, however many names lead to it; nothing where it is no library.
 #[derive(Default)]
 pub(super) struct Files {
-    by_id: HashMap<FileId, Option<Parsed>>,
+    by_id: FxHashMap<FileId, Option<Parsed>>,
     /// How many bytes the SONAMEs take.
     pub(super) soname_bytes: usize,
 }

@@ -1,15 +1,19 @@
 //! One library directory: the names in it that matter, and what is under them.
 
 use std::ffi::{OsStr, OsString};
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{Hash, Hasher};
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+
+use rustc_hash::FxHasher;
 
 use super::budget::Budget;
 use super::driver_names;
 use super::files::{Files, MAX_STRINGS};
 use super::is_failure;
 use super::library::{self, Parsed};
+use super::order::compare_bytes;
 use super::parallel;
 use super::profile::Profile;
 use super::search_path::LibraryDirectory;
@@ -73,18 +77,22 @@ impl Listing {
     /// Of the names that `is_considered` lets pass, reads the files and where links point to. More than `limit` names are refused.
     pub(super) fn read(
         reader: FileReader<'_>,
-        directory: &LibraryDirectory,
+        directory: &mut LibraryDirectory,
         limit: usize,
-        is_considered: impl Fn(&Entry) -> bool,
+        is_considered: impl Fn(&LibraryDirectory, &Entry) -> bool,
         files: &mut Files,
     ) -> io::Result<Self> {
-        let mut entries = directory.directory.entries()?;
-        entries.retain(is_considered);
+        let mut entries = match directory.listed.take() {
+            Some(entries) => entries,
+            None => directory.directory.entries()?,
+        };
+        entries.retain(|entry| is_considered(directory, entry));
         if entries.len() > limit {
             return Err(too_many_libraries());
         }
         // What ldconfig leaves to the file system's order is decided by name here.
-        entries.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        entries.sort_by(|a, b| compare_bytes(a.name.as_bytes(), b.name.as_bytes()));
+        let directory = &*directory;
         let read = |entries: &[Entry]| {
             let mut head = Head::default();
             let read = |entry| reader.read(directory, entry, &mut head);
@@ -128,6 +136,13 @@ impl Listing {
         self.names.get(self.position(name).ok()?)?.file
     }
 
+    /// The file that the name leads to, which is probably one of those behind `index`: libfoo.so.1.2 follows on libfoo.so.1.
+    pub(super) fn file_behind(&self, index: usize, name: &OsStr) -> Option<FileVersion> {
+        let behind = self.names.iter().skip(index + 1).take(2);
+        let mut named = behind.filter(|it| it.text == name);
+        named.next().map_or_else(|| self.file(name), |it| it.file)
+    }
+
     /// Where the name points to, if it is a link.
     pub(super) fn target(&self, name: &OsStr) -> Option<&OsStr> {
         let name = self.names.get(self.position(name).ok()?)?;
@@ -162,7 +177,7 @@ impl Listing {
 
     fn position(&self, name: &OsStr) -> Result<usize, usize> {
         self.names
-            .binary_search_by(|it| it.text.as_os_str().cmp(name))
+            .binary_search_by(|it| compare_bytes(it.text.as_bytes(), name.as_bytes()))
     }
 
     /// Feeds `state` with the names as they are now that these links were made, which are sorted.
@@ -290,7 +305,7 @@ fn shortened(target: PathBuf) -> PathBuf {
     if target.as_os_str().len() <= MAX_TARGET {
         return target;
     }
-    let mut hasher = DefaultHasher::new();
+    let mut hasher = FxHasher::default();
     target.hash(&mut hasher);
     format!("/{:016x}", hasher.finish()).into()
 }

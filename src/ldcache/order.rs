@@ -1,6 +1,7 @@
 //! The order of names in a cache: the loader's binary search relies on it.
 
 use std::cmp::Ordering;
+use std::iter::from_fn;
 
 use super::format::{CacheEntry, Hwcap};
 
@@ -35,6 +36,20 @@ pub fn compare_names(mut a: &[u8], mut b: &[u8], char_is_signed: bool) -> Orderi
             }
         }
     }
+}
+
+/// Compares as slices do, but by words: a C library's memcmp may go byte by byte, and names of libraries begin alike.
+#[must_use]
+pub(super) fn compare_bytes(mut a: &[u8], mut b: &[u8]) -> Ordering {
+    while let (Some((x, behind_a)), Some((y, behind_b))) =
+        (a.split_first_chunk::<8>(), b.split_first_chunk::<8>())
+    {
+        match u64::from_be_bytes(*x).cmp(&u64::from_be_bytes(*y)) {
+            Ordering::Equal => (a, b) = (behind_a, behind_b),
+            different => return different,
+        }
+    }
+    a.cmp(b)
 }
 
 /// The value of the digits at the start, in an int that wraps, and what stands behind them.
@@ -84,26 +99,47 @@ fn compare_hwcaps(a: Hwcap<'_>, b: Hwcap<'_>) -> Ordering {
 
 /// Sorts stably by merging. The standard library's sort may panic on an order with contradictions, which names with numbers
 /// beyond 32 bits bring about.
-fn merge_sort<T>(items: &mut Vec<T>, compare: &impl Fn(&T, &T) -> Ordering) {
-    if items.len() < 2 {
-        return;
+fn merge_sort<T: Copy>(items: &mut Vec<T>, compare: &impl Fn(&T, &T) -> Ordering) {
+    // Each directory's libraries come nearly in the reverse of the order.
+    let falling = items.chunk_by(|a, b| compare(a, b).is_gt());
+    let mut runs: Vec<Vec<T>> = falling
+        .map(|run| run.iter().rev().copied().collect())
+        .collect();
+    while runs.len() > 1 {
+        let mut rest = runs.into_iter();
+        runs = from_fn(|| {
+            let left = rest.next()?;
+            Some(match rest.next() {
+                Some(right) => merge(left, right, compare),
+                None => left,
+            })
+        })
+        .collect();
     }
-    let mut right = items.split_off(items.len() / 2);
-    merge_sort(items, compare);
-    merge_sort(&mut right, compare);
-    let left = std::mem::take(items);
-    items.reserve(left.len() + right.len());
-    let (mut left, mut right) = (left.into_iter().peekable(), right.into_iter().peekable());
-    while let (Some(a), Some(b)) = (left.peek(), right.peek()) {
-        let next = if compare(a, b) == Ordering::Greater {
-            right.next()
+    *items = runs.pop().unwrap_or_default();
+}
+
+/// One run out of two; of what is alike, that of the left one comes first.
+fn merge<T: Copy>(left: Vec<T>, right: Vec<T>, compare: &impl Fn(&T, &T) -> Ordering) -> Vec<T> {
+    if let (Some(first), Some(last)) = (left.first(), right.last())
+        && compare(first, last).is_gt()
+    {
+        return [right, left].concat();
+    }
+    let mut merged = Vec::with_capacity(left.len() + right.len());
+    let (mut left, mut right) = (left.as_slice(), right.as_slice());
+    while let ([a, behind_a @ ..], [b, behind_b @ ..]) = (left, right) {
+        if compare(a, b).is_gt() {
+            merged.push(*b);
+            right = behind_b;
         } else {
-            left.next()
-        };
-        items.extend(next);
+            merged.push(*a);
+            left = behind_a;
+        }
     }
-    items.extend(left);
-    items.extend(right);
+    merged.extend_from_slice(left);
+    merged.extend_from_slice(right);
+    merged
 }
 
 #[cfg(test)]
@@ -129,6 +165,25 @@ mod tests {
             compare_names(accent.as_bytes(), b"liba", false),
             Ordering::Greater
         );
+    }
+
+    #[test]
+    fn bytes_compare_as_slices_do() {
+        let names = [
+            "",
+            "a",
+            "libfoo.s",
+            "libfoo.so",
+            "libfoo.so.1.2.3",
+            "libfoo.so.1.2.4",
+            "é",
+        ];
+        for (a, b) in names
+            .iter()
+            .flat_map(|a| names.map(|b| (a.as_bytes(), b.as_bytes())))
+        {
+            assert_eq!(compare_bytes(a, b), a.cmp(b));
+        }
     }
 
     #[test]

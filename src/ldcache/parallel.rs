@@ -41,7 +41,18 @@ where
     } else {
         other_processors()
     };
-    let mut done = thread::scope(|scope| {
+    let mut done = if processors.is_empty() {
+        run()
+    } else {
+        run_on(&processors, &run)
+    };
+    done.sort_unstable_by_key(|(index, _)| *index);
+    done.into_iter().flat_map(|(_, results)| results)
+}
+
+/// Runs the same on these processors and on this thread's own; returns the results of all.
+fn run_on<R: Send>(processors: &[usize], run: &(impl Fn() -> Vec<R> + Sync)) -> Vec<R> {
+    thread::scope(|scope| {
         let start = |&processor| {
             let helper = move || {
                 // With a table of open files of its own, no thread waits for another to open one.
@@ -60,9 +71,7 @@ where
             done.extend(helper.join().unwrap_or_else(|panic| resume_unwind(panic)));
         }
         done
-    });
-    done.sort_unstable_by_key(|(index, _)| *index);
-    done.into_iter().flat_map(|(_, results)| results)
+    })
 }
 
 /// The processors beside this thread's own that it may run on, as many as are used.

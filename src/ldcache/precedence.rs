@@ -5,13 +5,12 @@
 
 use std::ffi::{OsStr, OsString};
 use std::hash::{Hash, Hasher};
-use std::io;
 use std::path::PathBuf;
 
 use super::driver_names;
 use super::format::CacheEntry;
 use super::order::compare_keys;
-use crate::rootfs::{FileId, Kind, Root};
+use crate::rootfs::FileId;
 
 /// Whose a library is, from the first to the last of those with one name.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -44,20 +43,9 @@ impl Owners {
         }
     }
 
-    /// Looks for the versions of the drivers. The search finds out what cannot be read.
-    pub(super) fn find_versions(&mut self, root: &Root) {
-        let versions = self.drivers.iter().map(|(_, path)| {
-            let mut witnesses = Vec::new();
-            root.directory(path)?.visit(|name, kind| {
-                if kind == Kind::File && driver_names::is_witness(name) {
-                    witnesses.push(name.to_owned());
-                }
-            })?;
-            let names = witnesses.iter().map(OsString::as_os_str);
-            Ok(driver_names::driver_version(names).map(OsStr::to_owned))
-        });
-        let versions: Vec<_> = versions.filter_map(io::Result::ok).flatten().collect();
-        self.add_versions(versions);
+    /// The directories in which libraries of a driver may be.
+    pub(super) fn drivers(&self) -> &[(FileId, PathBuf)] {
+        &self.drivers
     }
 
     pub(super) fn add_versions(&mut self, versions: impl IntoIterator<Item = OsString>) {

@@ -39,8 +39,8 @@ pub(super) fn libraries(
     let mut number = 0;
     while let Some(place) = search_path.next() {
         let unread = match place {
-            Place::Directory(directory) => {
-                if scan.add_libraries(number, &directory, search_path, &mut found, inputs) {
+            Place::Directory(mut directory) => {
+                if scan.add_libraries(number, &mut directory, search_path, &mut found, inputs) {
                     found.searched.insert(directory.path);
                     None
                 } else {
@@ -73,10 +73,10 @@ pub(super) fn identity(
     let mut scan = Scan::new(root, profile, &budget, Depth::Identity, &Wanted::All);
     let mut found_driver = false;
     while let Some(place) = search_path.next() {
-        let Place::Directory(directory) = place else {
+        let Place::Directory(mut directory) = place else {
             return false;
         };
-        match scan.directory(&directory, search_path) {
+        match scan.directory(&mut directory, search_path) {
             Some(listing) if listing.is_complete => {
                 hash_directory(&directory, &listing, [].into_iter(), inputs);
                 found_driver |= has_driver(&directory, &listing);
@@ -143,7 +143,7 @@ impl<'s> Scan<'s> {
     fn add_libraries(
         &mut self,
         place: u32,
-        directory: &LibraryDirectory,
+        directory: &mut LibraryDirectory,
         search_path: &mut SearchPath<'_>,
         found: &mut SearchResult,
         inputs: &mut impl Hasher,
@@ -151,6 +151,7 @@ impl<'s> Scan<'s> {
         let Some(listing) = self.directory(directory, search_path) else {
             return false;
         };
+        let directory = &*directory;
         let (profile, owners) = (self.reader.profile, search_path.owners());
         let (mut best, are_all) = best_of(profile, directory, owners, &listing, &self.files);
         found.is_lacking |= !are_all;
@@ -189,11 +190,11 @@ impl<'s> Scan<'s> {
     /// what its names lead to.
     fn directory(
         &mut self,
-        directory: &LibraryDirectory,
+        directory: &mut LibraryDirectory,
         search_path: &mut SearchPath<'_>,
     ) -> Option<Listing> {
         let mut files = std::mem::take(&mut self.files);
-        let is_considered = |entry: &Entry| {
+        let is_considered = |directory: &LibraryDirectory, entry: &Entry| {
             self.wanted.has_name(&entry.name)
                 && self.is_considered(directory, &entry.name, entry.kind)
         };
@@ -216,7 +217,8 @@ impl<'s> Scan<'s> {
                 continue;
             };
             match name.kind {
-                Kind::Link => match self.link_target(directory, name, &listing, search_path) {
+                Kind::Link => match self.link_target(directory, index, name, &listing, search_path)
+                {
                     LinkTarget::File(version) => listing.set_file(index, version),
                     LinkTarget::Nowhere => stale.push(name.text.clone()),
                     LinkTarget::Unread => listing.is_complete = false,
@@ -282,11 +284,12 @@ impl<'s> Scan<'s> {
     fn link_target(
         &mut self,
         directory: &LibraryDirectory,
+        index: usize,
         link: &Name,
         listing: &Listing,
         search_path: &mut SearchPath<'_>,
     ) -> LinkTarget {
-        if let Some(version) = listing.file(link.target.as_os_str()) {
+        if let Some(version) = listing.file_behind(index, link.target.as_os_str()) {
             return LinkTarget::File(version);
         }
         if self.is_spent(directory) {

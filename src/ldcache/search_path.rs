@@ -9,9 +9,14 @@ use std::mem;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::Arc;
+
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::budget::Budget;
+use super::driver_names;
 use super::is_failure;
+use super::listing::MAX_LIBRARIES;
 use super::precedence::{Owner, Owners};
 use super::profile::{Format, Profile};
 use crate::rootfs::{Directory, Entry, FileId, Kind, Root};
@@ -20,13 +25,17 @@ const CONF: &str = "/etc/ld.so.conf";
 pub(super) const HWCAPS: &str = "glibc-hwcaps";
 /// Most directories.
 const MAX_DIRECTORIES: usize = 512;
+/// How many of them are held open at a time.
+const MAX_HELD: usize = 8;
 
 /// A directory to search.
 pub(super) struct LibraryDirectory {
     /// The path as it enters the cache.
     pub(super) path: PathBuf,
     /// The open directory.
-    pub(super) directory: Directory,
+    pub(super) directory: Arc<Directory>,
+    /// What is in it, where it was listed before.
+    pub(super) listed: Option<Vec<Entry>>,
     /// The C library that its line in ld.so.conf claims.
     pub(super) libc_flag: Option<u32>,
     /// Its name below `glibc-hwcaps`, if it is one of these.
@@ -42,12 +51,13 @@ pub(super) enum Place {
     Unread(Option<PathBuf>),
 }
 
-/// A place that is to be searched. No directory is held open until then: a process may have fewer descriptors than there are
-/// directories.
+/// A place that is to be searched. Only the first directories are held open until then: a process may have fewer descriptors than
+/// there are directories.
 enum Queued {
     Directory {
         path: PathBuf,
         id: FileId,
+        held: Option<Arc<Directory>>,
         libc_flag: Option<u32>,
         hwcap: Option<Hwcaps>,
     },
@@ -70,7 +80,11 @@ pub struct SearchPath<'r> {
     has_hwcaps: bool,
     has_types: bool,
     queue: VecDeque<Rc<Queued>>,
-    seen: HashSet<FileId>,
+    seen: FxHashSet<FileId>,
+    /// The paths that were added; the configuration and the profile often have the same ones.
+    paths: HashSet<PathBuf>,
+    /// What is in directories that were listed for the driver's version.
+    listed: FxHashMap<FileId, Vec<Entry>>,
     hwcap_names: Vec<OsString>,
     conf: configuration::Bounds,
     owners: Owners,
@@ -114,7 +128,9 @@ impl<'r> SearchPath<'r> {
             has_hwcaps: profile.rules.format == Format::Extended,
             has_types: profile.rules.legacy,
             queue: VecDeque::new(),
-            seen: HashSet::new(),
+            seen: FxHashSet::default(),
+            paths: HashSet::new(),
+            listed: FxHashMap::default(),
             hwcap_names: Vec::new(),
             conf: configuration::Bounds::default(),
             owners: Owners::default(),
@@ -143,7 +159,34 @@ impl<'r> SearchPath<'r> {
 
     /// Looks for the versions of the drivers in the directories of which that was noted.
     pub(super) fn find_driver_versions(&mut self) {
-        self.owners.find_versions(self.root);
+        let mut names_left = MAX_LIBRARIES;
+        let mut versions = Vec::new();
+        for (id, path) in self.owners.drivers() {
+            let directory = match self.held(*id) {
+                Some(directory) => Ok(directory),
+                None => self.root.directory(path).map(Arc::new),
+            };
+            // The search finds out what cannot be read.
+            let Ok(entries) = directory.and_then(|it| it.entries()) else {
+                continue;
+            };
+            let files = entries.iter().filter(|it| it.kind == Kind::File);
+            let version = driver_names::driver_version(files.map(|it| it.name.as_os_str()));
+            versions.extend(version.map(OsStr::to_owned));
+            if let Some(left) = names_left.checked_sub(entries.len()) {
+                names_left = left;
+                self.listed.insert(*id, entries);
+            }
+        }
+        self.owners.add_versions(versions);
+    }
+
+    /// The directory, if it is held open.
+    fn held(&self, directory: FileId) -> Option<Arc<Directory>> {
+        self.queue.iter().find_map(|queued| match queued.as_ref() {
+            Queued::Directory { id, held, .. } if *id == directory => held.clone(),
+            _ => None,
+        })
     }
 
     /// Adds versions that were found elsewhere.
@@ -170,24 +213,30 @@ impl<'r> SearchPath<'r> {
     pub(super) fn next(&mut self) -> Option<Place> {
         loop {
             let queued = self.queue.pop_front()?;
-            let (path, id, libc_flag, hwcap) = match queued.as_ref() {
+            let (path, id, held, libc_flag, hwcap) = match queued.as_ref() {
                 Queued::Unread(path) => return Some(Place::Unread(path.clone())),
                 Queued::Directory {
                     path,
                     id,
+                    held,
                     libc_flag,
                     hwcap,
-                } => (path, *id, *libc_flag, hwcap),
+                } => (path, *id, held, *libc_flag, hwcap),
             };
             if self.budget.is_spent(path) {
                 return Some(Place::Unread(Some(path.clone())));
             }
-            match self.reopen(path, id) {
+            let opened = match held {
+                Some(directory) => Ok(Some(Arc::clone(directory))),
+                None => self.reopen(path, id),
+            };
+            match opened {
                 Ok(None) => {}
                 Ok(Some(directory)) => {
                     return Some(Place::Directory(LibraryDirectory {
                         path: path.clone(),
                         directory,
+                        listed: self.listed.remove(&id),
                         libc_flag,
                         hwcap: hwcap.as_ref().map(|it| it.name.clone()),
                         owner: self.owners.of(hwcap.as_ref().map_or(id, |it| it.parent)),
@@ -203,10 +252,10 @@ impl<'r> SearchPath<'r> {
     }
 
     /// Opens a directory that was seen. Whatever came in its place meanwhile is searched as well, unless it has a place of its own.
-    fn reopen(&mut self, path: &Path, id: FileId) -> io::Result<Option<Directory>> {
+    fn reopen(&mut self, path: &Path, id: FileId) -> io::Result<Option<Arc<Directory>>> {
         let directory = self.root.directory(path)?;
         let now = directory.id()?;
-        Ok((now == id || self.seen.insert(now)).then_some(directory))
+        Ok((now == id || self.seen.insert(now)).then(|| Arc::new(directory)))
     }
 
     /// Names of all glibc-hwcaps directories that were seen, of empty ones, too.
@@ -216,7 +265,8 @@ impl<'r> SearchPath<'r> {
 
     /// Adds a directory at the end, unless it is one of those before under another name.
     pub(super) fn add(&mut self, path: &Path, libc_flag: Option<u32>) {
-        if let Some(directory) = self.open(path)
+        if self.paths.insert(path.to_owned())
+            && let Some(directory) = self.open(path)
             && let Some(id) = self.push(path, &directory, libc_flag, None)
             && self.has_hwcaps
         {
@@ -225,8 +275,8 @@ impl<'r> SearchPath<'r> {
     }
 
     /// Opens a directory; one that cannot be read is queued as such.
-    fn open(&mut self, path: &Path) -> Option<Directory> {
-        let opened = self.root.directory(path);
+    fn open(&mut self, path: &Path) -> Option<Arc<Directory>> {
+        let opened = self.root.directory(path).map(Arc::new);
         opened.map_err(|err| self.queue_unread(path, &err)).ok()
     }
 
@@ -249,7 +299,7 @@ impl<'r> SearchPath<'r> {
     fn push(
         &mut self,
         path: &Path,
-        directory: &Directory,
+        directory: &Arc<Directory>,
         libc_flag: Option<u32>,
         hwcap: Option<Hwcaps>,
     ) -> Option<FileId> {
@@ -276,6 +326,7 @@ impl<'r> SearchPath<'r> {
         self.queue.push_back(Rc::new(Queued::Directory {
             path: path.to_owned(),
             id,
+            held: (self.queue.len() < MAX_HELD).then(|| Arc::clone(directory)),
             libc_flag,
             hwcap,
         }));

@@ -75,6 +75,11 @@ impl Gate {
         self.surroundings.namespace
     }
 
+    /// Whether no process of the container runs yet.
+    pub(super) fn is_creating(&self) -> bool {
+        self.surroundings.is_creating
+    }
+
     /// Whether nobody can be changing what lies on the file's mount: no process of the container runs yet, and its root is its
     /// own. What is mounted in it is not.
     pub(super) fn is_quiet(&self, file: impl AsFd) -> bool {

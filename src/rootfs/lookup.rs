@@ -14,6 +14,7 @@ use crate::watchdog;
 
 /// How often a lookup that a rename disturbed is tried again.
 const MAX_RETRIES: usize = 64;
+const IN_ROOT: ResolveFlag = ResolveFlag::RESOLVE_IN_ROOT.union(ResolveFlag::RESOLVE_NO_MAGICLINKS);
 
 /// A handle (`O_PATH`) of what `path` leads to.
 pub(super) fn find(root: impl AsFd, path: &Path) -> io::Result<OwnedFd> {
@@ -40,12 +41,20 @@ pub(super) fn open_listed(directory: impl AsFd, name: &OsStr) -> io::Result<Owne
     Ok(file?)
 }
 
+/// Opens for reading what a lookup showed to be a regular file on the root's own mount. On another mount it is refused.
+pub(super) fn open_on_root(root: impl AsFd, path: &Path) -> io::Result<OwnedFd> {
+    let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+    let resolve = IN_ROOT | ResolveFlag::RESOLVE_NO_XDEV;
+    let file = openat2(root, path, open_how(flags, resolve));
+    watchdog::progress();
+    Ok(file?)
+}
+
 /// `None` where there is no openat2(2), or a seccomp filter hides it.
 fn by_kernel(root: impl AsFd, path: &Path, flags: OFlag) -> Option<io::Result<OwnedFd>> {
-    let resolve = ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS;
     let mut result = Err(Errno::EAGAIN);
     for _ in 0..MAX_RETRIES {
-        result = openat2(&root, path, open_how(flags | OFlag::O_CLOEXEC, resolve));
+        result = openat2(&root, path, open_how(flags | OFlag::O_CLOEXEC, IN_ROOT));
         watchdog::progress();
         match result {
             Err(Errno::EAGAIN | Errno::EINTR) => {}

@@ -68,7 +68,7 @@ pub enum Kind {
 }
 
 /// A name in a directory, and what it is.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Entry {
     /// The name, without a slash.
     pub name: OsString,

@@ -74,8 +74,8 @@ impl Libc {
         else {
             return Ok(None);
         };
-        // Linkers put the two near each other.
-        let banner = object.find_constant_near(offset, find_banner)?;
+        // In the libc of all distributions seen the banner is before the interpreter, by up to 220 KiB.
+        let banner = object.find_constant_before(offset, find_banner)?;
         Ok(banner.map(|banner| Self {
             abi: Abi::of(&object),
             endian: object.endian(),
