@@ -9,6 +9,8 @@ use super::{BEYOND_END, Class, ElfError, Endian, MAX_NAME, MAX_PIECE, Object, So
 
 /// Span of strings that are read at once.
 const WINDOW: u64 = (SHORT - MAX_NAME) as u64;
+/// As many libraries as most need.
+const USUAL_NAMES: usize = 8;
 /// More libraries than any one needs.
 const MAX_NAMES: usize = 4096;
 
@@ -37,7 +39,10 @@ impl<S: Source + ?Sized> Object<'_, S> {
         for size in [segment.p_filesz.min(MAX_PIECE), MAX_PIECE] {
             let mut room = ROOM;
             let bytes = self.read_up_to(offset, size, &mut room)?;
-            let mut section = DynamicSection::default();
+            let mut section = DynamicSection {
+                needed: Vec::with_capacity(USUAL_NAMES),
+                ..DynamicSection::default()
+            };
             for entry in bytes.chunks_exact(self.address_size() * 2) {
                 let (tag, value) = entry.split_at(self.address_size());
                 match self.address(tag) {

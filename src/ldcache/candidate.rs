@@ -59,7 +59,7 @@ pub(super) fn best_of<'a>(
         match candidate(directory, name, files) {
             Ok(candidate) => candidates.extend(candidate),
             Err(reason) => {
-                let path = directory.path.join(&name.text);
+                let path = directory.path.join(&*name.text);
                 log::warn!("{}: left out, its SONAME {reason}", path.display());
                 are_all = false;
             }
@@ -121,10 +121,10 @@ fn candidate<'a>(
     let Some(parsed) = files.library(file.id) else {
         return Ok(None);
     };
-    let soname = parsed.soname.as_ref().unwrap_or(&name.text);
+    let soname = parsed.soname.as_deref().unwrap_or(&name.text);
     // A link counts as one only under the SONAME, or as libfoo.so for the linker: that one gets an entry of its own.
     let is_link = name.kind == Kind::Link
-        && (*soname == name.text || is_linker_name(name.text.as_bytes(), soname.as_bytes()));
+        && (*soname == *name.text || is_linker_name(name.text.as_bytes(), soname.as_bytes()));
     let soname = if is_link { &name.text } else { soname };
     check_soname(soname.as_bytes())?;
     Ok(Some(Candidate {

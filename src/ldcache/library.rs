@@ -1,6 +1,6 @@
 //! One library's file: which names may be a library's, and what the cache holds of one.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -28,7 +28,7 @@ const INTERPRETERS: [&[u8]; 10] = [
 ];
 /// What a library's file tells, under whatever name it was found.
 pub(super) struct Parsed {
-    pub(super) soname: Option<OsString>,
+    pub(super) soname: Option<Box<OsStr>>,
     pub(super) flags: u32,
     pub(super) os_version: u32,
     pub(super) isa_level: u32,
@@ -86,7 +86,7 @@ fn parse(profile: &Profile, source: &OpenFile, head: &mut Head) -> Result<Parsed
         (object.soname(&dynamic)?, FLAG_ELF_LIBC6)
     };
     Ok(Parsed {
-        soname: soname.map(OsString::from_vec),
+        soname: soname.map(|it| OsString::from_vec(it).into()),
         flags: profile
             .arch
             .flag(Abi::of(&object), base)

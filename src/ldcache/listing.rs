@@ -54,10 +54,10 @@ pub(super) struct Listing {
 
 /// One of the names.
 pub(super) struct Name {
-    pub(super) text: OsString,
+    pub(super) text: Box<OsStr>,
     pub(super) kind: Kind,
     /// Where it points to, if it is a link, as [`shortened`] has it.
-    pub(super) target: PathBuf,
+    pub(super) target: Box<OsStr>,
     /// The file that it leads to in the end, as far as that is known.
     pub(super) file: Option<FileVersion>,
 }
@@ -65,7 +65,7 @@ pub(super) struct Name {
 /// What is under one name.
 #[derive(Default)]
 struct Contents {
-    target: PathBuf,
+    target: Box<OsStr>,
     file: Option<FileVersion>,
     /// The library that the file is, where it was looked into.
     parsed: Option<Parsed>,
@@ -117,7 +117,7 @@ impl Listing {
                 }
                 listing.is_complete &= !found.is_unread;
                 listing.names.push(Name {
-                    text: entry.name,
+                    text: entry.name.into_boxed_os_str(),
                     kind: entry.kind,
                     target: found.target,
                     file: found.file,
@@ -139,14 +139,14 @@ impl Listing {
     /// The file that the name leads to, which is probably one of those behind `index`: libfoo.so.1.2 follows on libfoo.so.1.
     pub(super) fn file_behind(&self, index: usize, name: &OsStr) -> Option<FileVersion> {
         let behind = self.names.iter().skip(index + 1).take(2);
-        let mut named = behind.filter(|it| it.text == name);
+        let mut named = behind.filter(|it| *it.text == *name);
         named.next().map_or_else(|| self.file(name), |it| it.file)
     }
 
     /// Where the name points to, if it is a link.
     pub(super) fn target(&self, name: &OsStr) -> Option<&OsStr> {
         let name = self.names.get(self.position(name).ok()?)?;
-        (name.kind == Kind::Link).then_some(name.target.as_os_str())
+        (name.kind == Kind::Link).then_some(&*name.target)
     }
 
     /// Whether the directory has the name.
@@ -157,7 +157,7 @@ impl Listing {
     /// The version of the driver whose libraries lie in the directory.
     pub(super) fn driver_version(&self) -> Option<&OsStr> {
         let files = self.names.iter().filter(|name| name.kind == Kind::File);
-        driver_names::driver_version(files.map(|file| file.text.as_os_str()))
+        driver_names::driver_version(files.map(|file| &*file.text))
     }
 
     /// Notes which file the name at this place leads to.
@@ -168,7 +168,7 @@ impl Listing {
     }
 
     /// Forgets names that were removed; they are sorted.
-    pub(super) fn remove(&mut self, removed: &[OsString]) {
+    pub(super) fn remove(&mut self, removed: &[Box<OsStr>]) {
         if !removed.is_empty() {
             self.names
                 .retain(|name| removed.binary_search(&name.text).is_err());
@@ -188,10 +188,10 @@ impl Listing {
     ) {
         let mut made = made.peekable();
         for name in &self.names {
-            while let Some(link) = made.next_if(|link| link.name < name.text.as_os_str()) {
+            while let Some(link) = made.next_if(|link| link.name < &*name.text) {
                 link.hash(state);
             }
-            match made.next_if(|link| link.name == name.text) {
+            match made.next_if(|link| link.name == &*name.text) {
                 Some(link) => link.hash(state),
                 None => (&name.text, name.kind, &name.target, &name.file).hash(state),
             }
@@ -212,7 +212,7 @@ pub(super) struct MadeLink<'a> {
 /// As a name that was read.
 impl Hash for MadeLink<'_> {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        let target = shortened(self.target.into());
+        let target = shortened(self.target);
         (self.name, Kind::Link, target, Some(self.file)).hash(state);
     }
 }
@@ -231,7 +231,7 @@ impl FileReader<'_> {
                 .directory
                 .read_link(&entry.name)
                 .map(|target| Contents {
-                    target: shortened(target),
+                    target: shortened(target.as_os_str()),
                     ..Contents::default()
                 }),
             (Kind::File, Depth::Identity) => {
@@ -301,11 +301,11 @@ pub(super) fn too_many_libraries() -> io::Error {
 }
 
 /// A long target is replaced by its hash: later on only whether it is another one must be seen.
-fn shortened(target: PathBuf) -> PathBuf {
-    if target.as_os_str().len() <= MAX_TARGET {
-        return target;
+fn shortened(target: &OsStr) -> Box<OsStr> {
+    if target.len() <= MAX_TARGET {
+        return target.into();
     }
     let mut hasher = FxHasher::default();
     target.hash(&mut hasher);
-    format!("/{:016x}", hasher.finish()).into()
+    OsString::from(format!("/{:016x}", hasher.finish())).into()
 }

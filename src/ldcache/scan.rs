@@ -289,13 +289,13 @@ impl<'s> Scan<'s> {
         listing: &Listing,
         search_path: &mut SearchPath<'_>,
     ) -> LinkTarget {
-        if let Some(version) = listing.file_behind(index, link.target.as_os_str()) {
+        if let Some(version) = listing.file_behind(index, &link.target) {
             return LinkTarget::File(version);
         }
         if self.is_spent(directory) {
             return LinkTarget::Unread;
         }
-        let path = directory.path.join(&link.text);
+        let path = directory.path.join(&*link.text);
         let there = match self.root.stat(&path) {
             Ok(there) => there,
             Err(err) if is_not_there(&err) => return LinkTarget::Nowhere,

@@ -63,8 +63,13 @@ impl Library {
         } else {
             candidate.name
         };
+        // In one piece: join makes room for the name by a second allocation.
+        let mut path =
+            PathBuf::with_capacity(directory.path.as_os_str().len() + 1 + file_name.len());
+        path.push(&directory.path);
+        path.push(file_name);
         Self {
-            path: directory.path.join(file_name),
+            path,
             other_soname: (file_name != candidate.soname).then(|| candidate.soname.to_owned()),
             flags: candidate.flags,
             os_version: candidate.parsed.os_version,

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use nix::fcntl::AtFlags;
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat, major, minor, stat};
+use rustc_hash::FxHasher;
 
 /// What the kernel says of a file.
 #[derive(Clone, Copy, Debug)]
@@ -47,9 +48,8 @@ pub struct FileId {
 pub struct FileVersion {
     /// Which file.
     pub id: FileId,
-    size: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
+    /// A hash of its size and times: thousands of versions are held at a time.
+    state: u64,
 }
 
 /// What a directory entry is.
@@ -91,11 +91,11 @@ impl Metadata {
     /// The file as it is now.
     #[must_use]
     pub fn version(&self) -> FileVersion {
+        let mut state = FxHasher::default();
+        (self.size, self.modified, self.changed).hash(&mut state);
         FileVersion {
             id: self.id,
-            size: self.size,
-            modified: self.modified,
-            changed: self.changed,
+            state: state.finish(),
         }
     }
 
@@ -130,7 +130,7 @@ impl FileId {
 /// A hash to keep: without the device, whose number may be another one each time a file system is mounted.
 impl Hash for FileVersion {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        (self.id.inode, self.size, self.modified, self.changed).hash(state);
+        (self.id.inode, self.state).hash(state);
     }
 }
 
