@@ -1,4 +1,4 @@
-//! What a path leads to below a root: found by openat2(2), or where that is missing by [`walk`].
+//! Path lookup below a root: by openat2(2), or without it by [`walk`].
 
 use std::ffi::OsStr;
 use std::io;
@@ -12,15 +12,15 @@ use nix::sys::stat::Mode;
 use super::walk;
 use crate::watchdog;
 
-/// How often a lookup that a rename disturbed is tried again.
+/// The maximum number of attempts for a lookup that a rename disturbed.
 const MAX_RETRIES: usize = 64;
 
-/// A handle (`O_PATH`) of what `path` leads to.
+/// Returns a handle (`O_PATH`) of the file that `path` leads to. Fails if it cannot be resolved.
 pub(super) fn find(root: impl AsFd, path: &Path) -> io::Result<OwnedFd> {
     by_kernel(&root, path, OFlag::O_PATH).unwrap_or_else(|| walk::find(root.as_fd(), path))
 }
 
-/// The directory that `path` leads to, open for reading.
+/// Opens the directory that `path` leads to, for reading. Fails if there is none.
 pub(super) fn open_directory(root: impl AsFd, path: &Path) -> io::Result<OwnedFd> {
     if let Some(result) = by_kernel(&root, path, OFlag::O_DIRECTORY) {
         return result;
@@ -30,8 +30,8 @@ pub(super) fn open_directory(root: impl AsFd, path: &Path) -> io::Result<OwnedFd
     Ok(openat(&handle, ".", flags, Mode::empty())?)
 }
 
-/// Opens for reading what the directory's listing showed as a regular file. Where something is mounted over it, that is refused:
-/// the listing shows what is below.
+/// Opens for reading a file that the directory's listing reported as regular. Fails if it is a mount point: the listing reports
+/// the file below.
 pub(super) fn open_listed(directory: impl AsFd, name: &OsStr) -> io::Result<OwnedFd> {
     let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     let resolve = ResolveFlag::RESOLVE_NO_XDEV;
@@ -40,7 +40,7 @@ pub(super) fn open_listed(directory: impl AsFd, name: &OsStr) -> io::Result<Owne
     Ok(file?)
 }
 
-/// `None` where there is no openat2(2), or a seccomp filter hides it.
+/// Returns `None` if openat2(2) does not exist or a seccomp filter hides it.
 fn by_kernel(root: impl AsFd, path: &Path, flags: OFlag) -> Option<io::Result<OwnedFd>> {
     let resolve = ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS;
     let mut result = Err(Errno::EAGAIN);
