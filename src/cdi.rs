@@ -1,4 +1,4 @@
-//! CDI specs: the files in which container engines look devices up.
+//! CDI specs: the files in which container engines look up devices.
 //!
 //! Format: the Container Device Interface specification of the CNCF, versions 0.1.0 to 1.1.0.
 
@@ -26,12 +26,12 @@ pub use write::{Format, to_text};
 
 pub use spec::{ContainerEdits, Device, DeviceNode, Hook, IntelRdt, Mount, NetDevice, Spec};
 
-/// Where engines look; a later directory has precedence.
+/// The directories that engines read, in ascending order of precedence.
 pub const DIRECTORIES: [&str; 2] = ["/etc/cdi", "/var/run/cdi"];
-/// Largest spec that is read; one for eight GPUs has 100 KiB.
+/// The maximum size of a spec; one for eight GPUs has 100 KiB.
 pub const MAX_SPEC: u64 = 1 << 20;
 
-/// Reads the text of a spec: JSON if the file at `path` is named so, else YAML. Refuses what engines refuse; the error says what.
+/// Parses a spec: JSON if `path` ends with `.json`, else YAML. Fails with the reason for a spec that engines reject.
 pub fn read(path: &Path, bytes: &[u8]) -> Result<Spec, String> {
     let spec = parse(path, bytes)?;
     check(&spec)?;

@@ -1,6 +1,6 @@
-//! The toolkit's configuration file, `config.toml`, as text: what its keys are, how one is set, what the default is.
+//! The toolkit's configuration file, `config.toml`, as text: its keys, edits of one key, and the default document.
 //!
-//! An edit replaces the bytes that it is about; all others stay, comments and line ends too. No input and output.
+//! An edit replaces only the bytes of its key; all others stay, including comments and line ends. This module does no I/O.
 
 mod default;
 mod edit;

@@ -1,28 +1,28 @@
-//! Versions of CUDA and of drivers, and what NVIDIA notes in libcuda of those that it is made for.
+//! Versions of CUDA and of drivers, and the compatibility note in a libcuda.
 
 use anyhow::{Context, Result};
 use serde_json::{Map, Value};
 
-/// Up to three numbers, as `575.57.08` or `12.9`; a pre-release (`570.1-rc1`) is older than what it leads to.
+/// A version of up to three numbers, such as `575.57.08` or `12.9`; a pre-release (`570.1-rc1`) is older than its release.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Version {
     numbers: [u64; 3],
     is_release: bool,
 }
 
-/// What the note in a libcuda says: with which drivers it works.
+/// The note in a libcuda that names the drivers it works with.
 ///
 /// Format: JSON, `{"Format":1,"CUDA Version":"12.9","Driver":[535,550],"Device":[1,2]}`, keys in any case.
 #[derive(PartialEq, Eq, Debug)]
 pub struct Compatibility {
-    /// The version of CUDA that it brings, if it tells.
+    /// The version of CUDA that the library implements, if the note names it.
     pub cuda: Option<Version>,
-    /// The first numbers of the versions of drivers that can carry it.
+    /// The major versions of the drivers that it works with.
     pub drivers: Vec<u64>,
 }
 
 impl Version {
-    /// Reads one, two or three numbers with dots between them; a `v` before them and zeros before each do not count.
+    /// Reads one to three numbers separated by dots, ignoring a leading `v`, leading zeros and a build suffix after `+`.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.strip_prefix('v').unwrap_or(text);
@@ -43,7 +43,7 @@ impl Version {
         })
     }
 
-    /// The first number.
+    /// Returns the first number.
     #[must_use]
     pub fn major(&self) -> u64 {
         let [major, _, _] = self.numbers;
@@ -51,7 +51,7 @@ impl Version {
     }
 }
 
-/// Whether it is the version of a driver as file names and the kernel module have it: numbers with dots between.
+/// Whether the text is a driver version as in file names and in the kernel module: two or more numbers separated by dots.
 #[must_use]
 pub fn is_driver_version(text: &[u8]) -> bool {
     let is_number = |part: &[u8]| !part.is_empty() && part.iter().all(u8::is_ascii_digit);
@@ -59,7 +59,7 @@ pub fn is_driver_version(text: &[u8]) -> bool {
 }
 
 impl Compatibility {
-    /// Reads the text of the note.
+    /// Reads the text of the note. Fails if it is not a JSON object.
     pub fn parse(text: &[u8]) -> Result<Self> {
         let note: Map<String, Value> = serde_json::from_slice(text).context("not JSON")?;
         let member = |name: &str| {

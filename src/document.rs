@@ -1,4 +1,4 @@
-//! Text documents of the host's admin, edited in place: what is not asked for stays byte for byte as it was written.
+//! Text documents that the administrator wrote, edited in place: all other bytes stay as they are.
 
 pub mod json;
 pub mod lines;
@@ -13,12 +13,12 @@ pub struct EditError {
     pub line: usize,
     /// The character in the line, counted from 1.
     pub column: usize,
-    /// What is wrong there.
+    /// The reason.
     pub message: String,
 }
 
 impl EditError {
-    /// What is wrong at the byte `offset` of `text`.
+    /// Returns an error at the byte `offset` of `text`.
     #[must_use]
     pub fn at(text: &str, offset: usize, message: impl Into<String>) -> Self {
         let before = text.get(..offset).unwrap_or(text);
@@ -40,7 +40,7 @@ impl fmt::Display for EditError {
 
 impl std::error::Error for EditError {}
 
-/// The byte order mark that a document may begin with, and the rest.
+/// Splits off the byte order mark that a document may begin with.
 fn split_mark(text: &str) -> (&str, &str) {
     const MARK: char = '\u{feff}';
     let rest = text.strip_prefix(MARK).unwrap_or(text);

@@ -1,8 +1,8 @@
-//! What a host knows of the NVIDIA driver: kernel modules, GPUs, device nodes, libraries.
+//! The NVIDIA driver of a host: kernel modules, GPUs, device nodes, libraries.
 //!
-//! Everything is read below a root, by `/proc`, `/sys`, `/dev` and the names of files: no library of the driver is loaded. The
-//! driver's own root may be another one than the host's, and so may the one whose `/dev` has the nodes; `/proc` and `/sys` are
-//! always the host's. What cannot be read is told beside what can.
+//! Everything is read below a root, from `/proc`, `/sys`, `/dev` and the names of files: no library of the driver is loaded. The
+//! driver's root may differ from the host's, and so may the root whose `/dev` has the nodes; `/proc` and `/sys` are always the
+//! host's. Files that cannot be read are recorded as problems.
 
 pub mod dev;
 pub mod device;
@@ -41,34 +41,34 @@ pub use tree::Problem;
 
 /// The driver of a host.
 pub struct Driver {
-    /// What kind of host it is.
+    /// The kind of host.
     pub platform: Platform,
-    /// The root directory of the driver, as the host sees it.
+    /// The driver's root directory, as a path on the host.
     pub root: PathBuf,
     /// The directory whose `dev` has the nodes.
     pub dev_root: PathBuf,
     /// The kernel module, if it is loaded.
     pub kernel: Option<KernelModule>,
-    /// It and its companions.
+    /// The loaded modules of the driver.
     pub modules: Vec<Module>,
-    /// The GPUs that the kernel module drives, by PCI address.
+    /// The GPUs that the kernel module drives, sorted by PCI address.
     pub gpus: Vec<Gpu>,
-    /// The parts of GPUs that are divided.
+    /// The MIG instances.
     pub mig: Vec<MigInstance>,
-    /// Major numbers of the driver's devices.
+    /// The major numbers of the driver's devices.
     pub majors: Majors,
     /// The device nodes in /dev.
     pub nodes: Vec<DriverNode>,
-    /// The libraries, with paths as the driver's root has them.
+    /// The libraries, with paths in the driver's root.
     pub libraries: Libraries,
-    /// What could not be read.
+    /// The files and directories that could not be read.
     pub problems: Vec<Problem>,
     host: Tree,
     tree: Tree,
 }
 
 impl Driver {
-    /// Reads all of it on the host with this root. Fails if one of the roots that were asked for cannot be opened.
+    /// Reads the driver of the host with this root. Fails if a requested root cannot be opened.
     pub fn read(host: &Root, asked: Asked<'_>) -> Result<Self> {
         let problems = Problems::default();
         let own = Tree::open(host, Path::new("/"), &problems)?;
@@ -98,7 +98,7 @@ impl Driver {
         })
     }
 
-    /// What the host's loader finds of the libraries, which a spec does not need. What cannot be read is added to the problems.
+    /// Returns the libraries that the host's loader finds, which a spec does not need. Adds unreadable files to the problems.
     pub fn cached(&mut self) -> Cached {
         let mut cached = Cached::read(&self.tree);
         let links = self.libraries.dangling.iter().cloned();
@@ -109,15 +109,15 @@ impl Driver {
         cached
     }
 
-    /// How many NVIDIA display devices there are on the PCI bus, driven or not: a host may have hundreds of devices, and a spec does
-    /// not need it. What cannot be read is added to the problems.
+    /// Returns the number of NVIDIA display devices on the PCI bus, with or without a driver. Separate, since a host may have
+    /// hundreds of PCI devices and a spec does not need the number. Adds unreadable files to the problems.
     pub fn count_on_pci(&mut self) -> usize {
         let count = gpu::count_on_pci(&self.host);
         self.problems.extend(self.host.problems());
         count
     }
 
-    /// The driver's version: the kernel module's, or where the GPUs have no such module, as on WSL, the libraries'.
+    /// Returns the driver's version: the kernel module's, or the libraries' on WSL and Jetson, which lack that module.
     #[must_use]
     pub fn version(&self) -> Option<&str> {
         let has_other_module = matches!(self.platform.kind, Kind::Wsl | Kind::Jetson);
@@ -126,13 +126,13 @@ impl Driver {
         of_kernel.or_else(of_libraries)
     }
 
-    /// Whether the GPU is a part of the chip, driven by nvgpu.
+    /// Whether the GPU is part of the chip and driven by nvgpu.
     #[must_use]
     pub fn is_integrated(&self) -> bool {
         self.platform.kind == Kind::Jetson && self.gpus.is_empty()
     }
 
-    /// The path on the host of what is at `path` in the driver's root.
+    /// Converts a path in the driver's root to a path on the host.
     #[must_use]
     pub fn on_host(&self, path: &Path) -> PathBuf {
         self.root.join(path.strip_prefix("/").unwrap_or(path))

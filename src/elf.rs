@@ -1,7 +1,7 @@
-//! Reading of ELF files, piece by piece: header, program headers, dynamic section, one string.
+//! Reads ELF files piece by piece: header, program headers, dynamic section, single strings.
 //!
-//! What ldconfig looks at, and no more, so that a file which the loader takes is not refused for its section headers. Nothing is
-//! mapped: whoever owns the file may shrink it meanwhile. Format: `elf(5)`, goblin's types.
+//! It reads what ldconfig reads and no more, so that a file which the loader accepts is not rejected for its section headers. It
+//! maps no file, since the owner may shrink it meanwhile. Format: `elf(5)`, goblin's types.
 
 mod constants;
 mod dynamic;
@@ -22,25 +22,25 @@ pub use source::{OpenFile, Source};
 
 use source::{ROOM, Room};
 
-/// Read at once from the file's start: it nearly always holds all program headers and notes.
+/// The number of bytes to read first: they nearly always contain all program headers and notes.
 const HEAD: usize = 1024;
 /// More program headers than any library has.
 const MAX_SEGMENTS: u16 = 512;
-/// Largest dynamic section or note segment that is read.
+/// The maximum size of a dynamic section or note segment.
 const MAX_PIECE: u64 = 64 << 10;
-/// Longest name that is read: `NAME_MAX` and its NUL.
+/// The maximum length of a name: `NAME_MAX` and its NUL.
 const MAX_NAME: usize = 256;
 
-/// Why a file is no shared object.
+/// Why a file is not a shared object.
 #[derive(Debug)]
 pub enum ElfError {
-    /// Its bytes cannot be read.
+    /// The file cannot be read.
     Io(io::Error),
-    /// It does not begin as an ELF file does.
+    /// The file does not begin with the ELF magic number.
     NotElf,
-    /// It is an ELF file, but not of type `ET_DYN`, or without a dynamic section.
+    /// The file is not of type `ET_DYN`, or has no dynamic section.
     NotShared,
-    /// A header or table is cut off or contradicts itself.
+    /// A header or table is truncated or inconsistent.
     Malformed(&'static str),
 }
 
@@ -55,7 +55,7 @@ impl fmt::Display for ElfError {
     }
 }
 
-/// Word size of an ELF file.
+/// The word size of an ELF file.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Class {
     /// `ELFCLASS32`
@@ -64,7 +64,7 @@ pub enum Class {
     Bits64,
 }
 
-/// Room for the start of a file, to be used for one after the other.
+/// A reusable buffer for the start of a file.
 pub struct Head([u8; HEAD]);
 
 impl Default for Head {
@@ -73,7 +73,7 @@ impl Default for Head {
     }
 }
 
-/// An ELF file whose headers are read; the rest is read when asked for.
+/// An ELF file with parsed headers; the rest is read on demand.
 pub struct Object<'s, S: ?Sized> {
     source: &'s S,
     head: &'s [u8],
@@ -83,7 +83,7 @@ pub struct Object<'s, S: ?Sized> {
 }
 
 impl<'s, S: Source + ?Sized> Object<'s, S> {
-    /// Reads the ELF header and the program headers.
+    /// Reads the ELF header and the program headers. Fails if the file cannot be read or is malformed.
     pub fn read(source: &'s S, head: &'s mut Head) -> Result<Self, ElfError> {
         let read = source.read_at(0, &mut head.0).map_err(ElfError::Io)?;
         let head = head.0.get(..read).unwrap_or_default();
@@ -122,7 +122,7 @@ impl<'s, S: Source + ?Sized> Object<'s, S> {
             .map_err(|_| ElfError::Malformed("program headers"))
     }
 
-    /// Word size.
+    /// Returns the word size.
     #[must_use]
     pub fn class(&self) -> Class {
         match self.context.container {
@@ -131,32 +131,32 @@ impl<'s, S: Source + ?Sized> Object<'s, S> {
         }
     }
 
-    /// Byte order.
+    /// Returns the byte order.
     #[must_use]
     pub fn endian(&self) -> Endian {
         self.context.le
     }
 
-    /// `e_machine`
+    /// Returns `e_machine`.
     #[must_use]
     pub fn machine(&self) -> u16 {
         self.header.e_machine
     }
 
-    /// `e_flags`
+    /// Returns `e_flags`.
     #[must_use]
     pub fn flags(&self) -> u32 {
         self.header.e_flags
     }
 
-    /// The path in `PT_INTERP`.
+    /// Returns the path in `PT_INTERP`. Fails if it cannot be read.
     pub fn interpreter(&self) -> Result<Option<Vec<u8>>, ElfError> {
         self.interpreter_offset()
             .map(|offset| self.name(offset))
             .transpose()
     }
 
-    /// Where in the file that path is.
+    /// Returns the file offset of that path.
     #[must_use]
     pub fn interpreter_offset(&self) -> Option<u64> {
         let segment = self.segments.iter().rfind(|it| it.p_type == PT_INTERP)?;
@@ -177,7 +177,7 @@ impl<'s, S: Source + ?Sized> Object<'s, S> {
         })
     }
 
-    /// The NUL-terminated string at `offset` of the file, cut at [`MAX_NAME`] bytes.
+    /// Returns the NUL-terminated string at `offset` of the file, truncated to [`MAX_NAME`] bytes.
     fn name(&self, offset: u64) -> Result<Vec<u8>, ElfError> {
         let mut room = ROOM;
         let bytes = self.read_up_to(offset, MAX_NAME as u64, &mut room)?;
@@ -200,7 +200,7 @@ impl<'s, S: Source + ?Sized> Object<'s, S> {
         Err(ElfError::Malformed("a table beyond the end of the file"))
     }
 
-    /// Bytes of the file: out of its head, or read into the room where they fit.
+    /// Returns bytes of the file: from its head, from `room` if they fit, or allocated.
     fn read_up_to<'b>(
         &'b self,
         offset: u64,
@@ -237,9 +237,9 @@ fn until_nul(bytes: &[u8]) -> &[u8] {
     end.and_then(|end| bytes.get(..end)).unwrap_or(bytes)
 }
 
-/// Reads the header at the start of a file, of either class.
+/// Parses the header at the start of a file, of either class.
 fn parse_header(head: &[u8]) -> Result<Header, ElfError> {
-    // goblin takes an unknown class or byte order for one of the two.
+    // goblin accepts an unknown class or byte order.
     let known = |index: usize| matches!(head.get(index), Some(1 | 2));
     if !known(EI_CLASS) || !known(EI_DATA) {
         return Err(ElfError::Malformed("class or byte order"));

@@ -1,7 +1,7 @@
-//! The container engines: where their configuration is, what it says of NVIDIA's runtime and of CDI, and how it is edited.
+//! The container engines: the places of their configuration, its settings for NVIDIA's runtime and CDI, and its edits.
 //!
-//! Each engine has a module, which knows its documents; [`setup`] is what a host has of all of them, and [`configuration`] what edits
-//! of their documents have in common.
+//! Each engine has a module for its documents; [`setup`] reads the configuration of all engines of a host, and [`configuration`]
+//! has what edits of their documents share.
 
 pub mod configuration;
 pub mod containerd;
@@ -28,10 +28,10 @@ pub enum Engine {
 }
 
 impl Engine {
-    /// All of them.
+    /// All engines.
     pub const ALL: [Self; 4] = [Self::Docker, Self::Containerd, Self::Crio, Self::Podman];
 
-    /// The name under which people know it.
+    /// Returns the display name.
     #[must_use]
     pub fn title(self) -> &'static str {
         match self {
@@ -42,7 +42,7 @@ impl Engine {
         }
     }
 
-    /// The name of its program.
+    /// Returns the name of the program.
     #[must_use]
     pub fn program(self) -> &'static str {
         match self {
@@ -53,7 +53,7 @@ impl Engine {
         }
     }
 
-    /// The configuration file that its manual names.
+    /// Returns the configuration file that the engine's manual names.
     #[must_use]
     pub fn default_config(self) -> &'static str {
         match self {
@@ -64,7 +64,7 @@ impl Engine {
         }
     }
 
-    /// The folder of its drop-ins, in the folder of its configuration file; none for an engine that has no such folder.
+    /// Returns the name of the drop-in directory beside the configuration file; `None` if the engine has none.
     #[must_use]
     pub fn drop_in_folder(self) -> Option<&'static str> {
         match self {
@@ -75,7 +75,7 @@ impl Engine {
     }
 }
 
-/// As on the command line.
+/// Formats the name for the command line.
 impl fmt::Display for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -96,7 +96,7 @@ impl FromStr for Engine {
             .find(|engine| engine.to_string() == name)
             .ok_or_else(|| {
                 let known = Self::ALL.map(|engine| engine.to_string()).join(", ");
-                format!("unrecognized runtime '{name}'; known are {known}")
+                format!("unrecognized runtime '{name}'; valid values: {known}")
             })
     }
 }

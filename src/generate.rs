@@ -1,7 +1,7 @@
-//! CDI specs from what is known of the driver.
+//! Generates CDI specs from a host's driver.
 //!
-//! What a container gets is, as far as the host has it, what NVIDIA's generator gives; the rules of that generator that fail on
-//! some distributions are not followed. No library of the driver is loaded.
+//! The edits match those of NVIDIA's generator as far as the host has the files; its rules that fail on some distributions are
+//! not followed. No library of the driver is loaded.
 
 mod csv;
 mod gpu;
@@ -34,57 +34,57 @@ use part::Part;
 
 pub use notes::{Note, Notes};
 
-/// Keeps the toolkit's runtime from giving a container devices that its image names.
+/// Prevents the toolkit's runtime from adding devices that the image requests.
 const VOID: &str = "NVIDIA_VISIBLE_DEVICES=void";
-/// The device that stands for all others.
+/// The device that comprises all others.
 const ALL: &str = "all";
 
-/// What a spec is to have in it.
+/// The options of a spec.
 #[expect(
     clippy::struct_excessive_bools,
     reason = "each is an option of its own"
 )]
 pub struct Options {
-    /// Which devices it is for.
+    /// The devices that it is for.
     pub mode: Mode,
-    /// How they are named.
+    /// The naming of devices.
     pub strategies: Vec<Strategy>,
-    /// The identifiers of the devices: `all`, `none`, or such as [`names::Strategy`] gives.
+    /// The identifiers of the devices: `all`, `none`, or those of [`names::Strategy`].
     pub ids: Vec<String>,
     /// The hooks.
     pub hooks: Hooks,
-    /// The part of the kind before the slash.
+    /// The vendor: the part of the kind before the slash.
     pub vendor: String,
-    /// The part behind it.
+    /// The class: the part of the kind after the slash.
     pub class: String,
-    /// Whether there is a device for all others.
+    /// Whether to add the device `all`.
     pub makes_all: bool,
-    /// Whether a container's process gets the groups of nodes that not everybody may use.
+    /// Whether a container's process gets the groups of nodes with restricted access.
     pub adds_groups: bool,
-    /// Whether libraries of others are mounted that programs for GPUs need.
+    /// Whether to mount libraries of other packages that GPU programs need.
     pub explicit_libraries: bool,
-    /// Whether sockets of daemons are mounted.
+    /// Whether to mount sockets of daemons.
     pub ipc: bool,
-    /// Whether there is a spec for each kind of GPU as well: with memory of its own, or not.
+    /// Whether to generate a spec for each kind of GPU as well: with coherent memory, and without.
     pub splits_coherent: bool,
-    /// Jetson's lists of files.
+    /// Jetson's CSV files.
     pub csv: mode::Csv,
 }
 
-/// The spec, and what is generated beside it, each with what stands before the extension in its file name.
+/// The spec and additional ones, each with the suffix of its file name before the extension.
 pub type Specs = Vec<(&'static str, Spec)>;
 
-/// Why there is no spec.
+/// Why no spec was generated.
 pub enum Failure {
     /// The kernel module is not loaded.
     NotLoaded(anyhow::Error),
     /// There is no device.
     NoDevices(anyhow::Error),
-    /// Something else.
+    /// Another error.
     Other(anyhow::Error),
 }
 
-/// What specs are made of.
+/// The sources of specs.
 struct Source<'s> {
     host: &'s Root,
     asked: Asked<'s>,
@@ -94,23 +94,24 @@ struct Source<'s> {
     options: &'s Options,
 }
 
-/// A device, and what a container gets with it.
+/// A device and its part of the spec.
 struct Device {
     names: Names,
     part: Part,
-    /// Whether its memory is a part of the host's, if that is known.
+    /// Whether its memory is coherent with the host's, if known.
     is_coherent: Option<bool>,
 }
 
-/// What a mode gives: the common part, and the devices.
+/// The parts of a mode's spec: the common one, and the devices.
 #[derive(Default)]
 struct Parts {
     common: Part,
     devices: Vec<Device>,
 }
 
-/// Generates the specs of the options' mode for the host whose driver this is. `list` is what `nvidia-smi -L` printed there. `notes`
-/// gets what the admin should know, whether there are specs or not.
+/// Generates the specs of the selected mode for the host with this driver. `list` is the output of `nvidia-smi -L` on it. `notes`
+/// gets messages for the administrator, whether the call succeeds or not. Fails if there is no device, or if the driver or its
+/// libraries cannot be found.
 pub fn generate(
     host: &Root,
     asked: Asked<'_>,
@@ -149,14 +150,14 @@ pub fn generate(
 }
 
 impl Source<'_> {
-    /// Opens the driver's root.
+    /// Opens the driver root.
     fn root(&self) -> Result<Root> {
         let path = &self.driver.root;
         let root = self.host.open_root(path);
         root.with_context(|| format!("cannot open the driver's root {}", path.display()))
     }
 
-    /// The node of this name below /dev, or why a container could not use it.
+    /// Returns the node of this name below /dev, or why a container could not use it.
     fn node(&self, name: impl AsRef<Path>) -> Result<Node, String> {
         let name = name.as_ref();
         let known = self.driver.nodes.iter().find(|it| it.name == name);
@@ -164,20 +165,20 @@ impl Source<'_> {
         match self.dev.node(name) {
             None => Err(format!("there is no device {}", path.display())),
             Some(_) if known.is_some_and(|it| !it.is_right()) => Err(format!(
-                "{} has other numbers than the kernel has for it: remove it",
+                "{} does not have the numbers that the kernel assigned to it: remove it",
                 path.display()
             )),
             Some(node) => Ok(node),
         }
     }
 
-    /// The driver's version. Fails where it is not known, or where there are no libraries of it.
+    /// Returns the driver's version. Fails if it is unknown, or if there are no libraries of this version.
     fn version(&self) -> Result<&str> {
         let libraries = &self.driver.libraries;
         let of_kernel = self.driver.version();
         let version = of_kernel.or_else(|| libraries.version());
         let version = version.context(
-            "the driver's version is not known: neither the kernel module nor a libcuda says it",
+            "the driver's version is unknown: neither the kernel module nor a libcuda has one",
         )?;
         if libraries.has_version(version) {
             return Ok(version);
@@ -190,21 +191,21 @@ impl Source<'_> {
         let others: Vec<_> = others.collect();
         Err(match (&others[..], self.asked.library_paths) {
             ([], []) => anyhow!(
-                "the kernel module is {version}, but the driver's libraries are in no known place: install them, or name their \
+                "the kernel module is {version}, but the driver's libraries were not found: install them, or name their \
                  directory with --library-search-path"
             ),
             ([], _) => anyhow!(
                 "the kernel module is {version}, but --library-search-path names no directory with the driver's libraries"
             ),
             _ => anyhow!(
-                "the kernel module is {version}, but the libraries are {}: after an update of the driver reboot, or load its modules \
-                 anew",
+                "the kernel module is {version}, but the libraries are {}: after an update of the driver, reboot or reload its \
+                 modules",
                 others.join(", ")
             ),
         })
     }
 
-    /// The driver's files of this version.
+    /// Returns the driver's files of this version.
     fn files(&self, version: &str, notes: &mut Notes) -> Files {
         let explicit = self.options.explicit_libraries;
         let (files, problems) = self.driver.files(self.asked, version, explicit);
@@ -214,7 +215,7 @@ impl Source<'_> {
         files
     }
 
-    /// Puts the parts together, of the devices those that are wanted.
+    /// Builds the spec from the common part and the selected devices. Fails if it would be invalid.
     fn spec(
         &self,
         class: &str,
@@ -253,7 +254,7 @@ impl Source<'_> {
     }
 }
 
-/// The device with what all others have.
+/// Returns the device with the edits of all others.
 fn all(spec: &Spec) -> cdi::Device {
     let mut all = cdi::Device {
         name: ALL.to_owned(),
@@ -272,7 +273,7 @@ fn all(spec: &Spec) -> cdi::Device {
     all
 }
 
-/// The directories of libraries, as the variable of the toolkit's hooks has them.
+/// Returns the variable with library directories that hooks read.
 fn libcuda_directories(directories: &[PathBuf]) -> String {
     let directories: Vec<_> = directories
         .iter()
@@ -286,7 +287,7 @@ fn path_text(path: &Path) -> String {
 }
 
 impl Failure {
-    /// Why, in words.
+    /// Converts to the underlying error.
     #[must_use]
     pub fn into_error(self) -> anyhow::Error {
         let (Self::NotLoaded(err) | Self::NoDevices(err) | Self::Other(err)) = self;

@@ -1,9 +1,9 @@
-//! Patterns for names of files.
+//! Patterns for file names.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
-/// Whether the path component is a pattern for [`matches()`] and not just a name.
+/// Whether the path component is a pattern for [`matches()`] rather than a plain name.
 #[must_use]
 pub fn is_pattern(component: &OsStr) -> bool {
     component
@@ -12,9 +12,9 @@ pub fn is_pattern(component: &OsStr) -> bool {
         .any(|byte| b"*?[\\".contains(byte))
 }
 
-/// fnmatch(3) for one path component in the C locale: `*`, `?`, `[…]`, `\`.
+/// Matches one path component as fnmatch(3) does in the C locale: `*`, `?`, `[…]`, `\`.
 ///
-/// Goes back to the last `*` only, so that time is at most the product of both lengths.
+/// Backtracks to the last `*` only, so that the time is at most proportional to the product of both lengths.
 #[must_use]
 pub fn matches(pattern: &OsStr, name: &OsStr) -> bool {
     let (mut pattern, mut name) = (pattern.as_bytes(), name.as_bytes());
@@ -39,7 +39,7 @@ pub fn matches(pattern: &OsStr, name: &OsStr) -> bool {
     }
 }
 
-/// Matches one byte of the name; returns what is left of both.
+/// Matches one byte of the name and returns the rest of both.
 fn match_one<'p, 'n>(pattern: &'p [u8], name: &'n [u8]) -> Option<(&'p [u8], &'n [u8])> {
     let [byte, rest @ ..] = name else { return None };
     let behind = match pattern {
@@ -47,7 +47,7 @@ fn match_one<'p, 'n>(pattern: &'p [u8], name: &'n [u8]) -> Option<(&'p [u8], &'n
         [b'[', set @ ..] => match match_set(set, *byte) {
             Some((true, behind)) => Some(behind),
             Some((false, _)) => None,
-            // No end of the set: an ordinary bracket.
+            // The set has no end: the bracket is an ordinary character.
             None => (*byte == b'[').then_some(set),
         },
         [b'\\', escaped, behind @ ..] => (escaped == byte).then_some(behind),
@@ -57,7 +57,7 @@ fn match_one<'p, 'n>(pattern: &'p [u8], name: &'n [u8]) -> Option<(&'p [u8], &'n
     Some((behind, rest))
 }
 
-/// Looks a byte up in a set; returns what stands behind the set, or `None` where it has no end.
+/// Matches a byte against a set and returns the pattern after the set, or `None` if the set has no end.
 fn match_set(set: &[u8], byte: u8) -> Option<(bool, &[u8])> {
     let (negated, mut set) = match set {
         [b'!' | b'^', rest @ ..] => (true, rest),

@@ -1,4 +1,4 @@
-//! Directories of OCI hooks for podman and CRI-O. Format: oci-hooks(5).
+//! The hooks.d directories of podman and CRI-O. Format: oci-hooks(5).
 
 mod document;
 pub mod nvidia_runtime_hook;
@@ -13,12 +13,12 @@ use crate::host::allowance::{Allowance, Unusable};
 use crate::host::program::is_program;
 use crate::rootfs::Root;
 
-/// Where engines look; a file in a later directory takes the place of one with the same name in an earlier.
+/// The directories that engines read; a file overrides one of the same name in an earlier directory.
 pub const DIRECTORIES: [&str; 2] = [
     "/usr/share/containers/oci/hooks.d",
     "/etc/containers/oci/hooks.d",
 ];
-/// Largest file that is read, and most bytes of all of them together.
+/// The maximum size of one file, and of all files together.
 const MAX_FILE: u64 = 1 << 20;
 const MAX_FILES: u64 = 8 << 20;
 /// The version of the format.
@@ -27,16 +27,16 @@ const VERSION: &str = "1.0.0";
 /// A file in one of the directories.
 #[derive(Debug)]
 pub struct HookFile {
-    /// Its path.
+    /// The path.
     pub path: PathBuf,
-    /// The program that it calls, or why it is of no use: if engines do not take it, they start no container at all.
+    /// The program that it runs, or why engines reject the file; with a rejected file they start no container.
     pub program: Result<PathBuf, Unusable>,
-    /// What is wrong with the program, if so: engines take the file.
+    /// The program's fault, if it has one; engines accept the file nevertheless.
     pub fault: Option<Fault>,
 }
 
 impl HookFile {
-    /// What is wrong with it, if so.
+    /// Returns the reason for which the file or its program does not work, if there is one.
     #[must_use]
     pub fn error(&self) -> Option<String> {
         let refusal = self.program.as_ref().err().map(Unusable::to_string);
@@ -51,16 +51,16 @@ impl fmt::Display for Fault {
     }
 }
 
-/// Why a hook's program cannot be called.
+/// Why a hook's program cannot run.
 #[derive(Debug)]
 pub enum Fault {
-    /// It is not there: engines leave the hook out.
+    /// The program does not exist: engines leave the hook out.
     Missing(String),
-    /// It cannot be run: a container for which it is called does not start.
+    /// The program is not executable: containers that need the hook do not start.
     Unusable(String),
 }
 
-/// All files that count below `root`.
+/// Reads all files below `root` that take effect.
 #[must_use]
 pub fn read_all(root: &Root) -> Vec<HookFile> {
     let mut paths: BTreeMap<OsString, PathBuf> = BTreeMap::new();
@@ -88,7 +88,7 @@ pub fn read_all(root: &Root) -> Vec<HookFile> {
     let mut bytes = Allowance::new(MAX_FILES);
     files.extend(paths.into_values().filter_map(|path| {
         let bytes = match bytes.read(root, &path, MAX_FILE) {
-            // A link that dangles: engines pass over it.
+            // Engines ignore a dangling link.
             Err(err) if err.kind() == ErrorKind::NotFound => return None,
             bytes => bytes,
         };
@@ -110,7 +110,7 @@ pub fn read_all(root: &Root) -> Vec<HookFile> {
     files
 }
 
-/// Refuses a program of which engines cannot know whether it is there.
+/// Returns the program's fault. Fails if engines could not find out whether the program exists.
 fn fault(root: &Root, program: &Path) -> Result<Option<Fault>, String> {
     if !program.is_absolute() {
         let reason = "the path is not absolute".to_owned();

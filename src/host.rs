@@ -1,4 +1,4 @@
-//! The host's own files and programs.
+//! The host's own files, programs, processes and services.
 
 pub mod allowance;
 pub mod file;

@@ -1,4 +1,4 @@
-//! All that the commands for the admin look at on a host, read once.
+//! The state of a host that `info` and `doctor` report, read once.
 
 use std::path::{Path, PathBuf};
 
@@ -12,7 +12,7 @@ use crate::engine::setup::{self, Setup};
 use crate::hooks_dir::{self, HookFile};
 use crate::rootfs::{Kind, Root};
 
-/// Where this program and its links are installed.
+/// The directories where this program and its links are installed.
 const PROGRAM_DIRECTORIES: [&str; 4] = [
     "/usr/bin",
     "/usr/local/bin",
@@ -20,38 +20,39 @@ const PROGRAM_DIRECTORIES: [&str; 4] = [
     "/usr/local/libexec",
 ];
 
-/// A host.
+/// The state of a host.
 pub struct Inventory {
-    /// Its root directory.
+    /// The root directory.
     pub root: Root,
     /// The NVIDIA driver.
     pub driver: Driver,
-    /// What the loader finds of its libraries.
+    /// The driver's libraries that the loader finds.
     pub cached: Cached,
-    /// How many NVIDIA display devices there are on the PCI bus, driven or not.
+    /// The number of NVIDIA display devices on the PCI bus, with or without a driver.
     pub pci_devices: usize,
     /// Container engines.
     pub engines: Vec<Setup>,
-    /// CDI specs, lowest precedence first.
+    /// CDI specs, in ascending order of precedence.
     pub specs: Vec<SpecFile>,
-    /// OCI hooks of hooks.d.
+    /// OCI hooks in the hooks.d directories.
     pub hooks: Vec<HookFile>,
     /// `nvidia-ctk`, its hooks, and its other names.
     pub programs: Vec<Program>,
 }
 
-/// An installed name of this program or of the toolkit's.
+/// An installed name of this program or of the toolkit.
 pub struct Program {
-    /// Its path.
+    /// The path.
     pub path: PathBuf,
-    /// What it is a link to.
+    /// The target, if the path is a link.
     pub target: Option<PathBuf>,
-    /// Whether there is a file in the end.
+    /// Whether the path leads to a regular file.
     pub exists: bool,
 }
 
 impl Inventory {
-    /// Reads the host whose root directory is `root`, with the driver where it was asked for, or where it is.
+    /// Reads the host whose root directory is `root`, with the driver at the given or detected place. Fails if the root directory
+    /// or the driver cannot be read.
     pub fn read(root: &Path, driver: Asked<'_>) -> Result<Self> {
         let root = Root::open(root)
             .with_context(|| format!("cannot open the root directory {}", root.display()))?;
@@ -73,7 +74,7 @@ impl Inventory {
         })
     }
 
-    /// The same as far as CDI specs name it: these specs and the driver alone.
+    /// Reads only what a check of `specs` needs: the driver. Fails if the driver cannot be read.
     pub fn of_specs(root: Root, specs: Vec<SpecFile>, driver: Asked<'_>) -> Result<Self> {
         Ok(Self {
             driver: Driver::read(&root, driver)?,

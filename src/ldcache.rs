@@ -1,7 +1,7 @@
-//! `ld.so.cache`: reading it, and writing it as the root's own ldconfig would.
+//! `ld.so.cache`: reads it, and writes it as the root's own ldconfig would.
 //!
-//! [`mod@format`] is the file's format and does no input or output. The other parts follow the way of the data: what the root's C
-//! library writes ([`profile`]), which directories are searched, what is found in them, in which order it is written.
+//! [`mod@format`] is the file's format and does no I/O. The other modules follow the data: the conventions of the root's C
+//! library ([`profile`]), the search path, the libraries in it, and their order in the cache.
 
 mod alias;
 pub mod arch;
@@ -50,23 +50,23 @@ use wanted::Wanted;
 pub use check::problems;
 pub use search_path::SearchPath;
 
-/// Where the cache is in a root.
+/// The path of the cache in a root.
 pub const PATH: &str = "/etc/ld.so.cache";
 /// The directory of the cache file.
 const ETC: &str = "/etc";
-/// Largest cache that is read; one with ten thousand libraries has 1 MiB.
+/// The maximum size of a cache; one with ten thousand libraries has 1 MiB.
 const MAX_CACHE: u64 = 16 << 20;
-/// Largest cache of a container in which a hook looks for the driver.
+/// The maximum size of a container's cache in which a hook searches for the driver.
 const MAX_SEARCHED: u64 = 2 << 20;
-/// Most directories that a hook takes from it.
+/// The maximum number of directories that a hook reads from it.
 const MAX_DIRECTORIES: usize = 64;
-/// Longest SONAME: a name in a directory.
+/// The maximum length of a SONAME: that of a file name.
 const MAX_SONAME: usize = 255;
-/// The cache file's name.
+/// The name of the cache file.
 const CACHE: &str = "ld.so.cache";
 const CACHE_MODE: Mode = Mode::from_bits_truncate(0o644);
 
-/// A root whose libraries are looked after as its own ldconfig would.
+/// A root, with the operations of its own ldconfig.
 pub struct Ldconfig<'r> {
     root: &'r ContainerRoot,
     profile: Profile,
@@ -74,7 +74,7 @@ pub struct Ldconfig<'r> {
 }
 
 impl<'r> Ldconfig<'r> {
-    /// Finds out what the root's ldconfig does.
+    /// Determines the conventions of the root's ldconfig.
     #[must_use]
     pub fn new(root: &'r ContainerRoot) -> Self {
         let budget = Budget::new();
@@ -85,20 +85,20 @@ impl<'r> Ldconfig<'r> {
         }
     }
 
-    /// The directories that are searched: `first`, as if named on the command line, then those of ld.so.conf, then the built-in
+    /// Returns the search path: `first`, as if named on the command line, then the directories of ld.so.conf, then the built-in
     /// ones.
     #[must_use]
     pub fn search_path<'f>(&self, first: impl IntoIterator<Item = &'f Path>) -> SearchPath<'r> {
         SearchPath::new(self.root, &self.profile, &self.budget, first)
     }
 
-    /// Makes the SONAME links in these directories, as `ldconfig -n` would, and leaves the cache as it is.
+    /// Creates the SONAME links in these directories, as `ldconfig -n` would; the cache stays.
     pub fn link<'f>(&self, directories: impl IntoIterator<Item = &'f Path>) {
         self.link_wanted(directories, &Wanted::All);
     }
 
-    /// Makes these SONAME links where ldconfig would: in whose directories lie libraries with the SONAMEs, in files whose names
-    /// begin as these do. Nothing else is changed.
+    /// Creates these SONAME links, as ldconfig would: only if their directories contain libraries with the SONAMEs, in files with
+    /// a matching name. Nothing else changes.
     pub fn link_sonames<'f>(&self, links: impl IntoIterator<Item = &'f Path>) {
         let mut directories: BTreeMap<&Path, HashSet<&OsStr>> = BTreeMap::new();
         for link in links {
@@ -126,11 +126,11 @@ impl<'r> Ldconfig<'r> {
         scan::libraries(root, profile, &mut search_path, wanted, &mut inputs);
     }
 
-    /// Makes the SONAME links in the directories and writes the cache, as ldconfig would, but for the driver's libraries where the
-    /// search path has some: these come before others of the same name. Returns whether it was not right already.
+    /// Creates the SONAME links in the search path and writes the cache, as ldconfig would, except that the driver's libraries
+    /// precede others of the same name. Returns whether the cache changed. Fails if it cannot be written.
     ///
-    /// A cache that was written here has a mark, by which it is known to be right as long as nothing has changed that it depends
-    /// on. Whoever forges a mark spoils the cache of his own container, as he could without it.
+    /// The cache gets a mark, which shows that it is current as long as nothing that it depends on has changed. Whoever forges a
+    /// mark damages the cache of their own container, which is possible without a mark as well.
     pub fn update(&self, mut search_path: SearchPath<'_>) -> Result<bool> {
         let name = OsStr::new(CACHE);
         let etc = self
@@ -153,7 +153,7 @@ impl<'r> Ldconfig<'r> {
         let mut found = scan::libraries(root, profile, &mut search_path, all, &mut inputs);
         previous::take_over(root, profile, &mut search_path, &mut found);
         let bytes = self.cache(&found.libraries, search_path.hwcap_names())?;
-        // What keeps the cache from being complete may be gone at the next run, which has to look again.
+        // The reason for an incomplete cache may be gone at the next run, which must search again.
         let written = if found.is_complete() {
             etc.write_marked(name, &bytes, CACHE_MODE, |metadata| {
                 mark_of(&inputs, metadata)
@@ -181,7 +181,7 @@ impl<'r> Ldconfig<'r> {
         }
     }
 
-    /// Begins the hash of what the cache depends on.
+    /// Begins the hash of the cache's inputs.
     fn inputs(&self, search_path: &SearchPath<'_>) -> FxHasher {
         let mut inputs = FxHasher::default();
         env!("CARGO_PKG_VERSION").hash(&mut inputs);
@@ -213,24 +213,24 @@ impl<'r> Ldconfig<'r> {
     }
 }
 
-/// Whether a file cannot be replaced because of the mount that it lies on, or that lies over it.
+/// Whether a file cannot be replaced because of its mount, or because it is a mount point.
 fn is_fixed(err: &io::Error) -> bool {
     is_read_only(err) || err.kind() == io::ErrorKind::ResourceBusy
 }
 
-/// The mark of a cache file: that of its inputs and of itself. Renaming and marking the file change its ctime only.
+/// Returns the mark of a cache file: a hash of its inputs and its metadata. Renaming and marking the file change its ctime only.
 fn mark_of(inputs: &FxHasher, cache: &Metadata) -> u64 {
     let mut inputs = inputs.clone();
     (cache.id.inode, cache.size, cache.modified).hash(&mut inputs);
     inputs.finish()
 }
 
-/// The bytes of the root's cache.
+/// Returns the bytes of the root's cache. Fails if it cannot be read.
 pub fn read(root: &Root) -> io::Result<Vec<u8>> {
     root.read(Path::new(PATH), MAX_CACHE)
 }
 
-/// The paths of the libraries that the root's cache names; empty where it has none that can be read.
+/// Returns the paths of the libraries in the root's cache; empty without a readable cache.
 #[must_use]
 pub fn cached_paths(root: &Root) -> Vec<PathBuf> {
     let bytes = read_or_warn(root, MAX_CACHE);
@@ -243,8 +243,8 @@ pub fn cached_paths(root: &Root) -> Vec<PathBuf> {
     )
 }
 
-/// The directories of the root's cache in which files lie whose names `is_wanted`, each of them once; empty where it has none that
-/// can be read. Its author may let all entries share one long path, so that no path is copied before it is wanted.
+/// Returns the directories in the root's cache with a file name that `is_wanted`, without repetitions; empty without a readable
+/// cache. Paths are copied only if wanted, since an image's author may let all entries share one long path.
 #[must_use]
 pub fn cached_directories(root: &Root, is_wanted: impl Fn(&OsStr) -> bool) -> Vec<PathBuf> {
     let bytes = read_or_warn(root, MAX_SEARCHED);
@@ -265,7 +265,7 @@ pub fn cached_directories(root: &Root, is_wanted: impl Fn(&OsStr) -> bool) -> Ve
     directories
 }
 
-/// The bytes of the root's cache; none where it has none, or one that is larger. A warning says that it cannot be read.
+/// Returns the bytes of the root's cache; empty if there is none or a larger one. Logs a warning if it cannot be read.
 fn read_or_warn(root: &Root, limit: u64) -> Vec<u8> {
     root.read(Path::new(PATH), limit)
         .inspect_err(|err| {
@@ -276,9 +276,9 @@ fn read_or_warn(root: &Root, limit: u64) -> Vec<u8> {
         .unwrap_or_default()
 }
 
-/// Whether something may be there that could not be read: it is neither missing nor of another kind, nor larger than what is read.
+/// Whether a file may exist but could not be read: it is neither missing, nor of another type, nor too large.
 pub(crate) fn is_failure(err: &io::Error) -> bool {
-    /// What is no file, no link, or nothing to be opened.
+    /// The errors for a file of another type.
     const OTHER_KIND: [Errno; 3] = [Errno::EISDIR, Errno::EINVAL, Errno::ENXIO];
     match err.raw_os_error() {
         Some(errno) => !is_not_there(err) && OTHER_KIND.iter().all(|&other| errno != other as i32),
@@ -286,7 +286,7 @@ pub(crate) fn is_failure(err: &io::Error) -> bool {
     }
 }
 
-/// A SONAME becomes the name of a link and is printed: it must be a plain file name. The error ends a sentence
+/// Checks that a SONAME is a plain file name, since it becomes the name of a link and is printed. The error completes a sentence
 /// that begins with "its SONAME".
 pub fn check_soname(soname: &[u8]) -> Result<(), &'static str> {
     match soname {
@@ -299,7 +299,7 @@ pub fn check_soname(soname: &[u8]) -> Result<(), &'static str> {
     }
 }
 
-/// Whether the path may be that of a SONAME link: its last name is one of a library.
+/// Whether the path may be that of a SONAME link: its last component is a library name.
 #[must_use]
 pub fn may_be_soname(path: &Path) -> bool {
     library::stem(path).is_some()

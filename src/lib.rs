@@ -1,6 +1,6 @@
 //! Prepares a container for NVIDIA GPUs: modes, symbolic links, `ld.so.cache`.
 //!
-//! One static binary stands in for `nvidia-ctk` and `nvidia-cdi-hook` of the NVIDIA Container Toolkit. The way of the data:
+//! One static binary replaces `nvidia-ctk` and `nvidia-cdi-hook` of the NVIDIA Container Toolkit. The data flow of a hook:
 //!
 //! ```text
 //! argv ──> applet ──> options ──> State (stdin) ──> ContainerRoot ──> the one effect ──> exit code
@@ -8,16 +8,16 @@
 //!          then argv[1..]         id, pid           descriptor         ld.so.cache       and to syslog
 //! ```
 //!
-//! A hook reads the state once, opens the container's root once, and from then on knows no path of the host: [`rootfs`] is the
-//! only door to what an image's author wrote. A command for the host takes the same way from the left, and then
+//! A hook reads the state once, opens the container's root once, and from then on uses no path of the host: [`rootfs`] is the
+//! only access to files that an image's author wrote. A command for the host starts in the same way, and continues with
 //!
 //! ```text
-//! options ──> what there is ──> what shall be ──> what differs ──> written as a whole ──> one line a change
-//!             inventory,        engine,           document         host                   to stdout
-//!             document          config
+//! options ──> host state ──> new settings ──> difference ──> atomic write ──> one line per change
+//!             inventory,     engine,          document       host             to stdout
+//!             document       config
 //! ```
 //!
-//! Who imports whom, from above to below and never back:
+//! The layers; a module imports from below or beside it, never from above:
 //!
 //! ```text
 //! main  applet  cli                                           argv to a command
@@ -33,8 +33,8 @@
 //! # In another container runtime
 //!
 //! Each module of [`hook`] has a function `run` that does the hook's work in an open root, without command line, state or
-//! sandbox; [`hook::apply::run`] does the work of all. They return errors, and warn through the `log` crate. What they make has the
-//! modes that they say if the process has no umask.
+//! sandbox; [`hook::apply::run`] does the work of all hooks. They return errors, and log warnings through the `log` crate. New
+//! files have the documented modes if the process has no umask.
 //!
 //! ```
 //! use nvidia_ctk::hook::create_symlinks::{self, Link};

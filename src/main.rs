@@ -1,4 +1,4 @@
-//! The binary: hands its arguments to the library and its exit code to the kernel.
+//! The binary: passes the arguments to the library and its exit code to the kernel.
 
 use std::process::ExitCode;
 

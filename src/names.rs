@@ -1,38 +1,38 @@
-//! The names under which this program is called: the only list of them.
+//! The names under which this program is called; there is no other list of them.
 
 use std::ffi::OsStr;
 use std::path::Path;
 
-/// A name under which the binary is called, and the subcommands that this name stands for.
+/// A name under which the binary is called, and the subcommands that it stands for.
 pub struct Applet {
-    /// Basename of `argv[0]`.
+    /// The basename of `argv[0]`.
     pub name: &'static str,
-    /// The subcommands of `nvidia-ctk` that come before the caller's arguments.
+    /// The subcommands of `nvidia-ctk` to insert before the caller's arguments.
     pub path: &'static [&'static str],
 }
 
-/// What any name behaves as that is not in [`APPLETS`]: renamed copies still work.
+/// The applet for every name that [`APPLETS`] does not contain, so that renamed copies work.
 pub(crate) const NVIDIA_CTK: Applet = Applet {
     name: "nvidia-ctk",
     path: &[],
 };
 
-/// A program that reads its words by itself.
+/// A program that parses its own arguments.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Program {
-    /// The OCI runtime that gives containers what CDI specs say.
+    /// The OCI runtime that applies CDI specs to containers.
     Runtime,
-    /// The hook whose name Docker looks for.
+    /// The hook whose name Docker searches for.
     RuntimeHook,
 }
 
-/// The name of the hooks, as CDI specs call them and Docker looks for it.
+/// The name of the hooks' program in CDI specs, for which Docker also searches.
 pub const CDI_HOOK: &str = "nvidia-cdi-hook";
 
-/// The only name that is not installed unless that is asked for: it changes what Docker does.
+/// The only name that is installed on request only, since it changes Docker's behaviour.
 pub const RUNTIME_HOOK: &str = "nvidia-container-runtime-hook";
 
-/// The names of programs. The names with a mode in them do the same as the one without.
+/// The names of programs. A mode at the end of a name has no effect.
 pub const PROGRAMS: &[(&str, Program)] = &[
     ("nvidia-container-runtime", Program::Runtime),
     ("nvidia-container-runtime.cdi", Program::Runtime),
@@ -85,7 +85,7 @@ pub const APPLETS: &[Applet] = &[
     },
 ];
 
-/// The program that `argv[0]` names, if it names one.
+/// Returns the program that `argv[0]` names, if it names one.
 pub(crate) fn program(argv0: &OsStr) -> Option<Program> {
     let name = basename(argv0);
     let mut programs = PROGRAMS.iter();
@@ -94,7 +94,7 @@ pub(crate) fn program(argv0: &OsStr) -> Option<Program> {
         .map(|(_, program)| *program)
 }
 
-/// The applet that `argv[0]` names.
+/// Returns the applet that `argv[0]` names.
 pub(crate) fn lookup(argv0: &OsStr) -> &'static Applet {
     let name = basename(argv0);
     APPLETS
@@ -103,7 +103,7 @@ pub(crate) fn lookup(argv0: &OsStr) -> &'static Applet {
         .unwrap_or(&NVIDIA_CTK)
 }
 
-/// The name without what login shells put before it, a dash, and the toolkit's installer behind, `.real`.
+/// Returns the basename without the dash that login shells prepend and the `.real` that the toolkit's installer appends.
 fn basename(argv0: &OsStr) -> &str {
     let name = Path::new(argv0).file_name().and_then(OsStr::to_str);
     let name = name.unwrap_or_default();

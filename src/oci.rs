@@ -1,8 +1,8 @@
-//! The OCI state that a runtime gives a hook, and the bundle that the state names.
+//! The OCI state that a runtime passes to a hook, and the bundle that the state names.
 //!
-//! Formats: the OCI runtime specification, `runtime.md` (state) and `config.md` (`root`). Reading is as lenient as the toolkit's:
-//! keys in any case, the last of two equal ones counts, what follows the first JSON value is ignored. Of config.json only
-//! the root's path, mounts, devices and variables are looked at, so that newer members make no difference.
+//! Formats: the OCI runtime specification, `runtime.md` (state) and `config.md` (`root`). The parser is as lenient as the
+//! toolkit's: keys in any case, the last of two equal keys counts, and bytes after the first JSON value are ignored. It reads
+//! only the root's path, mounts, devices and variables of config.json, so that unknown members do not matter.
 
 #[macro_use]
 mod lenient;
@@ -26,35 +26,36 @@ use serde_json::Value;
 
 use config::Config;
 
-/// The bundle's file.
+/// The configuration file of a bundle.
 const CONFIG: &str = "config.json";
-/// The variable of a process that names directories of driver libraries, with colons between them.
+/// The environment variable that lists directories of driver libraries, separated by colons.
 const LIBCUDA_DIR: &str = "NVIDIA_CTK_LIBCUDA_DIR=";
-/// Largest state that is read; real ones have a few hundred bytes.
+/// The maximum size of a state; real ones have a few hundred bytes.
 const MAX_STATE: u64 = 1 << 20;
-/// Largest config.json that is read; it is streamed, so that memory does not follow it.
+/// The maximum size of config.json, which is streamed: memory use does not grow with it.
 const MAX_CONFIG: u64 = 64 << 20;
 
-/// What a hook needs of the state of a container.
+/// The members of a container's state that a hook needs.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct State {
     /// The container's id, for messages.
     pub id: String,
-    /// The container's status, `creating` as a rule; a string, if the runtime keeps to the specification.
+    /// The container's status, usually `creating`; a string if the runtime follows the specification.
     pub status: Value,
-    /// The container's first process, in the runtime's pid namespace; 0 where the runtime tells none.
+    /// The container's first process, in the runtime's pid namespace; 0 if the state has no pid.
     pub pid: i64,
     /// The directory of config.json.
     pub bundle: PathBuf,
-    /// crun's extension: the root's path, absolute or below the bundle.
+    /// crun's extension: the root's path, absolute or relative to the bundle.
     pub root: PathBuf,
-    /// Annotations of config.json.
+    /// Annotations from config.json.
     pub annotations: BTreeMap<String, String>,
     config: OnceCell<Option<Config>>,
 }
 
 impl State {
-    /// Reads the state from `file`, or from standard input when that is `None` or `-`.
+    /// Reads the state from `file`, or from standard input if that is `None` or `-`. Fails if the input cannot be read or is not
+    /// a state.
     pub fn load(file: Option<&str>) -> Result<Self> {
         match file {
             None | Some("" | "-") => Self::read(stdin::Stdin::open()?)
@@ -65,24 +66,24 @@ impl State {
         }
     }
 
-    /// Reads the state from standard input where a hook has no use for it: crun fails when the pipe is closed before it has written
-    /// the state.
+    /// Reads and discards the state on standard input for a hook that does not need it: crun fails if the pipe is closed before
+    /// it has written the state.
     pub fn skip() {
         if let Some(pipe) = stdin::Stdin::open_pipe() {
             let skipped: Result<IgnoredAny> = json::read(pipe, MAX_STATE);
             if let Err(err) = skipped {
-                log::debug!("the OCI state is not read: {err:#}");
+                log::debug!("cannot read the OCI state: {err:#}");
             }
         }
     }
 
-    /// Reads the first JSON value of `input` as a state.
+    /// Reads the first JSON value of `input` as a state. Fails if it is not one, or larger than 1 MiB.
     pub fn read(input: impl Read) -> Result<Self> {
         json::read(input, MAX_STATE)
     }
 
-    /// Directories of the container in which config.json says that driver libraries are: by mounts, and by a variable of the process
-    /// that names them as the one of `cdi generate` does.
+    /// Returns the container's directories of driver libraries according to config.json: those of mounts, and those in the
+    /// variable that `cdi generate` sets.
     #[must_use]
     pub fn driver_places(&self) -> Vec<PathBuf> {
         let Some(config) = self.config() else {
@@ -91,45 +92,47 @@ impl State {
         let mut places = mounts::driver_places(&config.mounts);
         let variables = config.process.env.0.iter();
         let named = variables.filter_map(|it| it.strip_prefix(LIBCUDA_DIR));
-        // An image sets variables: it names no more places than mounts do.
+        // Images can set the variable, so it has the same limit as mounts.
         let named = named.flat_map(|directories| directories.split(':'));
         places.extend(named.map(PathBuf::from).take(mounts::MAX_PLACES));
         places.retain(|place| place.is_absolute());
         places
     }
 
-    /// Whether config.json gives the container a device of the driver, or names a place of its libraries; true as well where that is
-    /// not known.
+    /// Whether config.json gives the container a driver device or names a directory of driver libraries; also true if config.json
+    /// cannot be read.
     #[must_use]
     pub fn names_driver(&self) -> bool {
         let has_device = self.config().is_none_or(Config::has_driver_device);
         has_device || !self.driver_places().is_empty()
     }
 
-    /// Whether a variable of the environment is this program's.
+    /// Whether an environment variable belongs to this program.
     #[must_use]
     pub fn is_own_variable(name: &str) -> bool {
         variables::is_own_variable(name)
     }
 
-    /// The variables of the container's process that are this program's, as `NAME=VALUE`; none where config.json cannot be read.
+    /// Returns the variables of the container's process that belong to this program, as `NAME=VALUE`; `None` if config.json
+    /// cannot be read.
     #[must_use]
     pub fn own_variables(&self) -> Option<&[String]> {
         Some(&self.config()?.process.env.0)
     }
 
-    /// config.json, which is read once; none where it cannot be read.
+    /// Returns config.json, which is read once; `None` if it cannot be read.
     fn config(&self) -> Option<&Config> {
         let read = || {
             let path = self.bundle.join(CONFIG);
-            let tell = |err: &_| log::debug!("{}: its content is unknown: {err:#}", path.display());
-            Config::read(&path).inspect_err(tell).ok()
+            let log_error =
+                |err: &_| log::debug!("{}: its content is unknown: {err:#}", path.display());
+            Config::read(&path).inspect_err(log_error).ok()
         };
         self.config.get_or_init(read).as_ref()
     }
 }
 
-/// Opens a regular file that the runtime or the admin named.
+/// Opens a regular file that the runtime or the administrator named.
 #[expect(clippy::disallowed_methods, reason = "the bundle is the host's")]
 fn open_host_file(path: &Path) -> Result<File> {
     if !std::fs::metadata(path)?.is_file() {

@@ -1,19 +1,19 @@
-//! Text out of files and images, as it may be shown to people.
+//! Text from files and images, made safe to display.
 
-/// Makes `text` one line that reads as it is written: names out of files and images may hold anything. Whatever Rust's
-/// [`char::escape_debug`] escapes is escaped, but for quotes and backslashes: control and format characters of Unicode, separators
-/// but the blank, combining marks, and what has no meaning.
+/// Escapes whatever [`char::escape_debug`] escapes but quotes and backslashes, so that `text` becomes one line that displays as
+/// it is: control and format characters of Unicode, separators except the blank, combining marks, and unassigned characters.
+/// Names from files and images may contain any of them.
 #[must_use]
 pub(crate) fn escape(text: &str) -> String {
     escape_all_but(text, &['\'', '"', '\\'])
 }
 
-/// The same for a place between double quotes.
+/// Escapes text for a place between double quotes.
 pub(crate) fn quote(text: &str) -> String {
     escape_all_but(text, &['\''])
 }
 
-/// The same, but for these characters.
+/// Escapes text, but keeps the given characters.
 pub(crate) fn escape_all_but(text: &str, kept: &[char]) -> String {
     text.chars()
         .fold(String::with_capacity(text.len()), |mut line, c| {
@@ -26,12 +26,12 @@ pub(crate) fn escape_all_but(text: &str, kept: &[char]) -> String {
         })
 }
 
-/// Whether the character is not shown as it is.
+/// Whether the character is escaped.
 pub(crate) fn is_escaped(c: char) -> bool {
     c.escape_debug().len() > 1
 }
 
-/// Takes so much out of the middle of a text that at most `limit` bytes are left: the end often has the reason.
+/// Shortens a text to at most `limit` bytes by cutting out its middle: the end often has the reason.
 pub(crate) fn shorten(text: &str, limit: usize) -> String {
     const GAP: &str = "...";
     if text.len() <= limit {
@@ -61,7 +61,7 @@ mod tests {
         assert_eq!(escape("\"a\" 'b' \\ \u{1b}"), "\"a\" 'b' \\ \\u{1b}");
     }
 
-    /// Each character that Unicode calls a control, a format character, or a separator of lines.
+    /// Each character that Unicode classifies as a control, a format character, or a line separator.
     #[test]
     fn nothing_steers_a_terminal_hides_or_turns_the_order_around() {
         for (first, last) in [

@@ -1,11 +1,11 @@
-//! Files below a root: the only door to what an image's author wrote.
+//! Files below a root: the only access to files that an image's author wrote.
 //!
-//! Every path is resolved below the root's descriptor, as openat2(2) does it with `RESOLVE_IN_ROOT` and `RESOLVE_NO_MAGICLINKS`:
-//! absolute links and `..` stay inside. From there on work goes on a [`Directory`] and one name in it, which is never followed if
-//! it is a link. No path of the root is ever handed to the kernel as a string from `/`.
+//! Every path is resolved below the root's descriptor, as openat2(2) does with `RESOLVE_IN_ROOT` and `RESOLVE_NO_MAGICLINKS`:
+//! absolute links and `..` stay inside. All further calls use a [`Directory`] and a single name in it, and do not follow links.
+//! No path of the root is passed to the kernel as a string from `/`.
 //!
-//! A [`Root`] is any tree, the host's as well. A [`ContainerRoot`] is a container's: whatever is changed below it is changed on
-//! the container's own mounts only.
+//! A [`Root`] is any tree, including the host's. A [`ContainerRoot`] is a container's: changes below it are made on the
+//! container's own mounts only.
 
 mod cover;
 mod directory;
@@ -38,20 +38,20 @@ use mount_table::MountId;
 
 use crate::watchdog::Noted;
 
-/// How many missing directories and dangling links [`Root::create_directory`] goes through.
+/// The maximum number of missing directories and dangling links that [`Root::create_directory`] resolves.
 const MAX_MISSING: usize = 256;
 
 /// A directory from which nothing outside can be reached.
 pub struct Root {
     fd: Arc<OwnedFd>,
-    /// Where the kernel sees it, once that was asked.
+    /// The path by which the kernel knows it, once requested.
     path: OnceLock<PathBuf>,
-    /// Asked before each change, if the root is a container's.
+    /// The check before each change, if the root is a container's.
     gate: Option<Arc<Gate>>,
 }
 
-/// The root of a container: what is changed below it is changed on the container's own mounts only, which are the root's own and
-/// those that the runtime made for this container alone. Elsewhere a change fails as on a read-only file system.
+/// The root of a container. Changes below it are made on the container's own mounts only: the root's own and those that the
+/// runtime created for this container alone. On other mounts a change fails as on a read-only file system.
 pub struct ContainerRoot {
     root: Root,
     gate: Arc<Gate>,
@@ -59,13 +59,14 @@ pub struct ContainerRoot {
 }
 
 impl ContainerRoot {
-    /// Opens the directory `path` of the host as a container's root, for programs that embed the hooks. Nothing is mounted there.
+    /// Opens the directory `path` of the host as a container's root, for programs that embed the hooks. This root mounts nothing.
+    /// Fails if the directory cannot be opened.
     pub fn open(path: &Path) -> io::Result<Self> {
         let root = Root::open(path)?;
         Ok(Self::new(root, Surroundings::default()))
     }
 
-    /// Makes a root the container's.
+    /// Turns a root into a container's.
     pub(crate) fn new(root: Root, surroundings: Surroundings) -> Self {
         let gate = Arc::new(Gate::new(root.fd.clone(), surroundings));
         let root = Root {
@@ -79,8 +80,8 @@ impl ContainerRoot {
         }
     }
 
-    /// Reads the regular file that `path` leads to, refusing more than `limit` bytes and what is not the container's own: for
-    /// what is written again afterwards, and can be read by everyone then.
+    /// Reads the regular file that `path` leads to. Fails for more than `limit` bytes, and for a file on a mount that is not the
+    /// container's own: its content may be written to a file that everyone can read.
     pub fn read_own(&self, path: &Path, limit: u64) -> io::Result<Vec<u8>> {
         let handle = self.find(path)?;
         self.gate.permit(&handle)?;
@@ -88,14 +89,15 @@ impl ContainerRoot {
         read_bounded(file, metadata.size, limit)
     }
 
-    /// Sets the mode bits 07777 of what `path` leads to; returns whether they were different before.
+    /// Sets the mode bits 07777 of the file that `path` leads to; returns whether they changed. Fails for a file that is not on
+    /// the container's own mounts.
     pub fn chmod(&self, path: &Path, mode: Mode) -> io::Result<bool> {
         let handle = self.find(path)?;
         if Metadata::of(&handle)?.mode == mode {
             return Ok(false);
         }
         self.gate.permit(&handle)?;
-        // The handle is O_PATH, so that no device or FIFO is opened for its mode; fchmod(2) does not take such a descriptor.
+        // The handle is O_PATH, so that no device or FIFO is opened for its mode; fchmod(2) does not accept such a descriptor.
         let file = fd_path(&handle);
         fchmodat(AT_FDCWD, file.as_str(), mode, FchmodatFlags::FollowSymlink)
             .map_err(explain_without_proc)?;
@@ -112,7 +114,8 @@ impl Deref for ContainerRoot {
 }
 
 impl Root {
-    /// Opens the directory `path` of the host. It may be reached through links: the runtime or the admin named it.
+    /// Opens the directory `path` of the host, through links as well: the runtime or the administrator named it. Fails as open(2)
+    /// does.
     pub fn open(path: &Path) -> io::Result<Self> {
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let fd = openat(AT_FDCWD, path, flags, Mode::empty())?;
@@ -123,12 +126,12 @@ impl Root {
         })
     }
 
-    /// Opens the host's root directory.
+    /// Opens the host's root directory. Fails as open(2) does.
     pub fn host() -> io::Result<Self> {
         Self::open(Path::new("/"))
     }
 
-    /// Opens the directory `path` below this root as a root of its own.
+    /// Opens the directory `path` below this root as a root of its own. Fails if there is none.
     pub fn open_root(&self, path: &Path) -> io::Result<Self> {
         let handle = self.find(path)?;
         require_kind(Kind::Directory, Metadata::of(&handle)?.kind)?;
@@ -139,7 +142,7 @@ impl Root {
         })
     }
 
-    /// Whether something is mounted in the root at `path`, or on the way to it.
+    /// Whether there is a mount at `path` or above it in the root.
     pub(crate) fn has_mount_at(&self, path: &Path) -> bool {
         let mount = self.find(path).and_then(MountId::of);
         mount.is_ok_and(|mount| MountId::of(&self.fd).is_ok_and(|root| root != mount))
@@ -149,28 +152,30 @@ impl Root {
         lookup::find(&self.fd, below_root(path))
     }
 
-    /// The identity of the root directory itself.
+    /// Returns the identity of the root directory itself. Fails as fstat(2) does.
     pub fn id(&self) -> io::Result<FileId> {
         Ok(Metadata::of(&self.fd)?.id)
     }
 
-    /// What `path` leads to, with links followed inside the root.
+    /// Returns the metadata of the file that `path` leads to; links are followed inside the root. Fails if it cannot be resolved.
     pub fn stat(&self, path: &Path) -> io::Result<Metadata> {
         Metadata::of(self.find(path)?)
     }
 
-    /// What `path` leads to, and its path without links.
+    /// Returns the path without links and the metadata of the file that `path` leads to. Fails if it cannot be resolved.
     pub fn resolve(&self, path: &Path) -> io::Result<(PathBuf, Metadata)> {
         let handle = self.find(path)?;
         Ok((self.path_of(&handle)?, Metadata::of(&handle)?))
     }
 
-    /// The path without links of what `path` leads to, as [`Root::path_of`] has it.
+    /// Returns the path without links of the file that `path` leads to, as [`Root::path_of`] does. Fails if it cannot be
+    /// resolved.
     pub fn real_path(&self, path: &Path) -> io::Result<PathBuf> {
         self.path_of(&self.find(path)?)
     }
 
-    /// The path without links of what is open, as seen from this root. To be shown, not to be opened: it may change.
+    /// Returns the path without links of an open file, as seen from this root. It is for display, not for opening: it may change.
+    /// Fails if /proc is missing or the file is not below the root.
     pub fn path_of(&self, opened: &impl AsFd) -> io::Result<PathBuf> {
         let path = path_of(opened)?;
         let below = path.strip_prefix(self.own_path()?);
@@ -185,13 +190,14 @@ impl Root {
         Ok(self.path.get_or_init(|| path))
     }
 
-    /// Opens the directory `path`.
+    /// Opens the directory `path`. Fails if there is none.
     pub fn directory(&self, path: &Path) -> io::Result<Directory> {
         let fd = lookup::open_directory(&self.fd, below_root(path))?;
         Ok(Directory::new(fd, self.gate.clone()))
     }
 
-    /// Opens the directory `path`, making what is missing with mode 0755; where a link dangles, what it points to is made.
+    /// Opens the directory `path` and creates missing directories with mode 0755, including the targets of dangling links. Fails
+    /// if one cannot be created.
     pub fn create_directory(&self, path: &Path) -> io::Result<Directory> {
         let mut left = MAX_MISSING;
         self.create_missing(path, &mut left)
@@ -213,19 +219,19 @@ impl Root {
         match directory.open_directory(name) {
             Err(err) if is_no_directory(&err) => match directory.read_link(name) {
                 Ok(target) => self.create_missing(&parent.join(target), left),
-                // Something else has come to stand there meanwhile.
+                // Another file has been created there meanwhile.
                 Err(_) => self.create_missing(path, left),
             },
             result => result,
         }
     }
 
-    /// Opens the regular file that `path` leads to, for reading. Anything else is refused without being opened.
+    /// Opens the regular file that `path` leads to, for reading. Fails for other files, without opening them.
     pub fn open_file(&self, path: &Path) -> io::Result<(File, Metadata)> {
         let handle = self.find(path)?;
         let metadata = Metadata::of(&handle)?;
         require_kind(Kind::File, metadata.kind)?;
-        // Where nobody changes it meanwhile, a second lookup is faster than the way through /proc.
+        // If nobody else can change it, a second lookup is possible, which is faster than the way through /proc.
         if self.gate.as_ref().is_some_and(|gate| gate.is_creating())
             && let Ok(file) = lookup::open_on_root(&self.fd, below_root(path))
         {
@@ -234,7 +240,7 @@ impl Root {
         Ok((reopen(&handle)?, metadata))
     }
 
-    /// Reads the regular file that `path` leads to, refusing more than `limit` bytes.
+    /// Reads the regular file that `path` leads to. Fails for other files, and for more than `limit` bytes.
     pub fn read(&self, path: &Path, limit: u64) -> io::Result<Vec<u8>> {
         let (file, metadata) = self.open_file(path)?;
         read_bounded(file, metadata.size, limit)
@@ -253,8 +259,8 @@ impl AsFd for ContainerRoot {
     }
 }
 
-/// Whether it is what a read-only, full or broken file system, missing privileges or a limit answer: a container must start all the
-/// same.
+/// Whether the error comes from a read-only, full or broken file system, missing privileges or a limit, despite which a container
+/// must start.
 #[must_use]
 pub fn is_obstacle(err: &io::Error) -> bool {
     const OBSTACLES: [Errno; 18] = [
@@ -265,17 +271,17 @@ pub fn is_obstacle(err: &io::Error) -> bool {
         Errno::EDQUOT,
         Errno::EIO,
         Errno::EAGAIN,
-        Errno::EBUSY, // something is mounted over it
+        Errno::EBUSY, // it is a mount point
         Errno::EMFILE,
         Errno::ENFILE,
         Errno::ENOMEM,
         Errno::EOVERFLOW, // its owner cannot be expressed in an idmapped mount
         Errno::ESTALE,
-        Errno::ENOTCONN, // the server of the file system is gone
+        Errno::ENOTCONN, // the server of the file system does not run
         Errno::ETIMEDOUT,
         Errno::EHOSTDOWN,
         Errno::EUCLEAN, // the file system is damaged
-        Errno::ENOKEY,  // and this one encrypted
+        Errno::ENOKEY,  // the file system is encrypted
     ];
     is_read_only(err)
         || OBSTACLES
@@ -283,13 +289,13 @@ pub fn is_obstacle(err: &io::Error) -> bool {
             .any(|&errno| err.raw_os_error() == Some(errno as i32))
 }
 
-/// Whether nothing can be changed there: the file system is read-only, or the mount is not the container's own.
+/// Whether the file system is read-only, or the mount is not the container's own.
 #[must_use]
 pub fn is_read_only(err: &io::Error) -> bool {
     err.kind() == io::ErrorKind::ReadOnlyFilesystem
 }
 
-/// Whether it is what the lookup of something answers that is not there.
+/// Whether the error means that a file does not exist.
 #[must_use]
 pub fn is_not_there(err: &io::Error) -> bool {
     const NOT_THERE: [Errno; 4] = [
@@ -303,7 +309,7 @@ pub fn is_not_there(err: &io::Error) -> bool {
         .any(|&errno| err.raw_os_error() == Some(errno as i32))
 }
 
-/// Whether a mount begins at the directory of the host.
+/// Whether the directory of the host is a mount point.
 pub(crate) fn is_root_of_mount(directory: &Path) -> bool {
     let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     let mount = |path: &Path| {
@@ -314,32 +320,32 @@ pub(crate) fn is_root_of_mount(directory: &Path) -> bool {
     mounts.is_some_and(|(here, above)| here != above)
 }
 
-/// Opens what a handle refers to, if it is a regular file.
+/// Opens the file of a handle, if it is a regular one.
 fn open_file(handle: &OwnedFd) -> io::Result<(File, Metadata)> {
     let metadata = Metadata::of(handle)?;
     require_kind(Kind::File, metadata.kind)?;
     Ok((reopen(handle)?, metadata))
 }
 
-/// Opens for reading what a handle refers to.
+/// Opens the file of a handle for reading.
 fn reopen(handle: &OwnedFd) -> io::Result<File> {
     let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
     let file = openat(AT_FDCWD, fd_path(handle).as_str(), flags, Mode::empty());
     Ok(file.map_err(explain_without_proc)?.into())
 }
 
-/// The path under which the kernel opens what a handle refers to, wherever it has been moved to. Threads may have tables of open
-/// files of their own.
+/// Returns the path by which the kernel opens the file of a handle, wherever it was moved to. It names the thread, since threads
+/// may have separate descriptor tables.
 fn fd_path(handle: &impl AsFd) -> String {
     format!("/proc/thread-self/fd/{}", handle.as_fd().as_raw_fd())
 }
 
-/// Where in its mount namespace the kernel sees what a handle refers to.
+/// Returns the path of a handle's file in its mount namespace.
 fn path_of(handle: &impl AsFd) -> io::Result<PathBuf> {
     Ok(readlinkat(AT_FDCWD, fd_path(handle).as_str())?.into())
 }
 
-/// What is held open is there: only /proc can be missing.
+/// Explains ENOENT: an open file exists, so that only /proc can be missing.
 fn explain_without_proc(errno: Errno) -> io::Error {
     match errno {
         Errno::ENOENT => io::Error::other("/proc is not mounted here"),
@@ -347,7 +353,7 @@ fn explain_without_proc(errno: Errno) -> io::Error {
     }
 }
 
-/// The path as it is looked up from the root's descriptor: never from `/`.
+/// Makes a path relative to the root's descriptor.
 fn below_root(path: &Path) -> &Path {
     match path.strip_prefix("/").unwrap_or(path) {
         root if root.as_os_str().is_empty() => Path::new("."),
@@ -367,14 +373,14 @@ fn require_kind(expected: Kind, found: Kind) -> io::Result<()> {
     }
 }
 
-/// Reads a file of about this size.
+/// Reads a file of about the given size. Fails for more than `limit` bytes.
 fn read_bounded(file: File, size: u64, limit: u64) -> io::Result<Vec<u8>> {
     let room = usize::try_from(size.min(limit)).unwrap_or(0);
     let mut source = Noted(file).take(limit.saturating_add(1));
     let mut bytes = vec![0; room.saturating_add(1)];
     let read = source.read(&mut bytes)?;
     bytes.truncate(read);
-    // There was room for more. What ends where its size says needs no second read that finds the end.
+    // There was room for one more byte: a file of the expected size needs no second read to find its end.
     if u64::try_from(read) != Ok(size) {
         source.read_to_end(&mut bytes)?;
     }

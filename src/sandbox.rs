@@ -1,6 +1,7 @@
-//! What a hook gives up once its container is open: a second wall, should the first one, [`crate::rootfs`], have a hole.
+//! The privileges and resources that a hook gives up once the container's root is open: a second defence in case the first one,
+//! [`crate::rootfs`], fails.
 //!
-//! Each part is done where the kernel allows it; what is missing is told at debug level, and the hook goes on.
+//! Each part depends on the kernel; a hook logs a missing part at debug level and continues.
 
 use landlock::{
     ABI, AccessFs, PathBeneath, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetError,
@@ -12,13 +13,13 @@ use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
 
 use crate::rootfs::ContainerRoot;
 
-/// What a hook needs to read any image and to write as its root: owners and modes do not count.
+/// The capabilities that a hook needs to read any image and to write as its root, regardless of owners and modes.
 const KEPT: CapabilitySet = CapabilitySet::DAC_OVERRIDE
     .union(CapabilitySet::DAC_READ_SEARCH)
     .union(CapabilitySet::FOWNER)
     .union(CapabilitySet::FSETID);
 
-/// Bounds far above what an honest image needs; a hook that reaches one is killed.
+/// Limits far above the needs of an honest image; a hook that reaches one is terminated.
 const LIMITS: [(Resource, u64); 4] = [
     (Resource::RLIMIT_FSIZE, 64 << 20),
     (Resource::RLIMIT_AS, 1 << 30),
@@ -35,8 +36,8 @@ pub enum Mounts {
     Needed,
 }
 
-/// Gives up what a hook in this root does not need: privileges by exec, capabilities, writing outside of the root, resources
-/// without bound. It cannot be taken back, and holds for threads that are started later.
+/// Gives up what a hook in this root does not need: new privileges on exec, capabilities, writing outside the root, unlimited
+/// resources. The effect is permanent and extends to threads that start later.
 pub fn enter(root: &mut ContainerRoot, mounts: Mounts) {
     log_failure("no_new_privs", set_no_new_privs());
     if mounts == Mounts::Needed {
@@ -55,7 +56,8 @@ pub fn enter(root: &mut ContainerRoot, mounts: Mounts) {
 }
 
 fn write_below(root: &ContainerRoot) -> Result<RulesetStatus, RulesetError> {
-    // Later versions also restrict truncate(2), for which every opened file's way to the root is checked: the hooks never call it.
+    // Later ABI versions also restrict truncate(2), for which the kernel checks every opened file's path up to the root; hooks
+    // never call it.
     let writing = AccessFs::from_write(ABI::V2);
     let status = Ruleset::default()
         .handle_access(writing)?

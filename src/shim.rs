@@ -1,7 +1,7 @@
-//! `nvidia-container-runtime`: stands before runc or crun, and gives a container that asks for GPUs what a CDI spec says.
+//! `nvidia-container-runtime`: runs in front of runc or crun and applies CDI specs to containers that request GPUs.
 //!
-//! Containers that ask for nothing cost the start of this program: their configuration is read, and not written. Every other
-//! command goes to the low-level runtime as it came. Nothing is printed but an error, since engines read what runtimes print.
+//! Containers that request nothing cost the start of this program: their configuration is read and not written. All other
+//! commands are passed to the low-level runtime unchanged. Only errors are printed, since engines parse a runtime's output.
 
 pub mod arguments;
 mod create;
@@ -25,8 +25,8 @@ use arguments::Call;
 use low_level::LowLevel;
 use settings::Settings;
 
-/// Runs the program with the words behind argv[0]. Returns for an error only, where the program is the runtime: else the low-level
-/// runtime has taken its place.
+/// Runs the program with the arguments after argv[0]. The runtime returns only on failure, since the low-level runtime replaces
+/// this process.
 pub(crate) fn run(program: Program, words: &[OsString]) -> ExitCode {
     init(LevelFilter::Error);
     match program {

@@ -1,6 +1,6 @@
-//! How people write: words for yes and no, and which known name was probably meant.
+//! Words for yes and no, and the distance between a written and a known name.
 
-/// The words of Go's `strconv.ParseBool`.
+/// Reads a bool as Go's `strconv.ParseBool` does.
 pub(crate) fn parse_bool(word: &str) -> Option<bool> {
     match word {
         "1" | "t" | "T" | "TRUE" | "true" | "True" => Some(true),
@@ -9,13 +9,14 @@ pub(crate) fn parse_bool(word: &str) -> Option<bool> {
     }
 }
 
-/// How many letters have to be added, dropped or replaced to make `written` the `name`, if few enough that it can be meant.
+/// Returns the number of letters to add, drop or replace to get from `written` to `name`, if it is small enough for a likely
+/// misspelling.
 pub(crate) fn distance_if_near(written: &str, name: &str) -> Option<usize> {
     let distance = distance(written, name);
     (distance * 2 <= name.len()).then_some(distance)
 }
 
-/// Levenshtein's distance.
+/// Returns the Levenshtein distance.
 fn distance(a: &str, b: &str) -> usize {
     let mut row: Vec<usize> = (1..=b.chars().count()).collect();
     for (i, x) in a.chars().enumerate() {

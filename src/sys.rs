@@ -15,15 +15,15 @@ use nix::unistd::{ForkResult, Pid, alarm};
 
 use crate::diagnostics::say_last_words;
 
-/// The stack of a thread, in bytes: as much as std gives it, which otherwise asks `RUST_MIN_STACK`. A hook may have that variable
-/// from the container's image, and a thread for which it asks too much does not start.
+/// The stack size of a thread, in bytes: std's default. Without a size std reads `RUST_MIN_STACK`, which a hook may inherit from
+/// the container's image; a thread with too large a stack does not start.
 pub const STACK: usize = 2 << 20;
 
-/// Closes every descriptor above standard error. A runtime may leave some of its own open in a hook: runc does, and one of them
-/// leads out of the container. To be called before this program has opened any.
+/// Closes every descriptor above standard error. Runtimes such as runc leave descriptors open in hooks, and one of runc's leads
+/// out of the container. Call it before this program opens any.
 pub fn close_inherited_descriptors() {
     const FIRST: libc::c_uint = 3;
-    /// What is closed one by one before Linux 5.9.
+    /// The descriptors that are closed one by one before Linux 5.9.
     const USUAL: libc::c_uint = 256;
     // SAFETY: no value of this process owns any of these descriptors yet.
     unsafe {
@@ -35,8 +35,8 @@ pub fn close_inherited_descriptors() {
     }
 }
 
-/// Maps the executable file of this program for reading. No other file: who may write to one may shrink it, and a read of what is
-/// gone raises SIGBUS.
+/// Maps this program's executable file for reading. Fails if it cannot be opened or mapped. No other file is safe to map: whoever
+/// can write to it can shrink it, and a read past its end raises SIGBUS.
 #[expect(clippy::disallowed_methods, reason = "the program's own file")]
 pub fn map_own_program() -> io::Result<Mmap> {
     let file = File::open("/proc/self/exe")?;
@@ -45,7 +45,7 @@ pub fn map_own_program() -> io::Result<Mmap> {
     unsafe { Mmap::map(&file) }
 }
 
-/// The signal whose handler ends this process with a word.
+/// The signal whose handler logs the last words and ends this process.
 const GIVE_UP: Signal = Signal::SIGALRM;
 
 static KILLER: OnceLock<Timer> = OnceLock::new();
@@ -57,14 +57,15 @@ unsafe impl Send for Timer {}
 // SAFETY: as above.
 unsafe impl Sync for Timer {}
 
-/// Prepares the timers of [`set_timers`]. The first one's handler says what [`crate::diagnostics::prepare_last_words`] was given.
+/// Creates the timers of [`set_timers`]; the handler of the first one logs the text given to
+/// [`crate::diagnostics::prepare_last_words`]. Fails if the kernel refuses a handler or a timer.
 pub fn start_timers() -> nix::Result<()> {
     let handler = SigHandler::Handler(give_up);
     let action = SigAction::new(handler, SaFlags::empty(), SigSet::empty());
-    // SAFETY: all that is zero is a value of this struct.
+    // SAFETY: all zeros are a valid value of this struct.
     let mut event: libc::sigevent = unsafe { std::mem::zeroed() };
     event.sigev_notify = libc::SIGEV_SIGNAL;
-    // Any other would wait behind the first one where that cannot be handled.
+    // Any other signal would stay pending behind the first one if that cannot be handled.
     event.sigev_signo = libc::SIGKILL;
     let mut timer = null_mut();
     // SAFETY: the handler does only what a handler may; both pointers are valid during the call.
@@ -74,11 +75,11 @@ pub fn start_timers() -> nix::Result<()> {
         Errno::result(created)?;
     }
     let _ = KILLER.set(Timer(timer));
-    // A runtime may have blocked it.
+    // The runtime may have blocked it.
     SigSet::from(GIVE_UP).thread_unblock()
 }
 
-/// Lets this process give up after so many seconds, and be killed after so many. None for 0. Replaces what was set before.
+/// Makes this process give up and be killed after so many seconds each; 0 disables a timer. Replaces earlier settings.
 pub fn set_timers(give_up: u16, kill: u16) {
     let Some(Timer(killer)) = KILLER.get() else {
         return;
@@ -95,7 +96,7 @@ pub fn set_timers(give_up: u16, kill: u16) {
         it_interval: after(0),
         it_value: after(kill.into()),
     };
-    // SAFETY: the timer is one that was made and never is deleted, the pointer is valid during the call.
+    // SAFETY: the timer exists and is never deleted; the pointer is valid during the call.
     unsafe { libc::timer_settime(*killer, 0, &raw const once, null_mut()) };
 }
 
@@ -110,7 +111,7 @@ pub fn exit(code: u8) -> ! {
     unsafe { libc::_exit(code.into()) }
 }
 
-/// Goes on in two processes; tells the old one which is the new one. Only for a process without other threads.
+/// Forks this process; returns the child's pid in the parent. For processes with a single thread only. Fails as fork(2) does.
 pub fn fork() -> nix::Result<Option<Pid>> {
     // SAFETY: with one thread, no lock is held by a thread that the new process does not have.
     match unsafe { nix::unistd::fork() }? {
@@ -119,16 +120,16 @@ pub fn fork() -> nix::Result<Option<Pid>> {
     }
 }
 
-/// Whether SIGPIPE was ignored when this process began: Rust's own start ignores it before `main`.
+/// Whether SIGPIPE was ignored when this process started: Rust's runtime ignores it before `main`.
 static IGNORES_SIGPIPE: AtomicBool = AtomicBool::new(false);
 
-/// Called by the C library before Rust's own start.
+/// Called by the C library before Rust's runtime starts.
 #[used]
 #[unsafe(link_section = ".init_array")]
 static REMEMBER_SIGPIPE: extern "C" fn() = remember_sigpipe;
 
 extern "C" fn remember_sigpipe() {
-    // SAFETY: all that is zero is a value of this struct, and the pointer is valid during the call.
+    // SAFETY: all zeros are a valid value of this struct, and the pointer is valid during the call.
     unsafe {
         let mut action: libc::sigaction = std::mem::zeroed();
         if libc::sigaction(libc::SIGPIPE, null(), &raw mut action) == 0 {
@@ -139,19 +140,19 @@ extern "C" fn remember_sigpipe() {
     blocked::remember();
 }
 
-/// The signals that were blocked when this process began: musl lets some of its own through as soon as a handler is set.
+/// The signals that were blocked when this process started: musl unblocks some of its own as soon as a handler is set.
 #[cfg(target_env = "musl")]
 mod blocked {
     use std::ptr::null_mut;
     use std::sync::atomic::{AtomicU64, Ordering};
 
     static SIGNALS: AtomicU64 = AtomicU64::new(0);
-    /// The kernel's size of a set.
+    /// The size of a signal set in the kernel.
     const SIZE: usize = size_of::<u64>();
 
     pub(super) fn remember() {
         let mut set = 0_u64;
-        // SAFETY: the pointer is valid during the call, and the set is as large as is said.
+        // SAFETY: the pointer is valid during the call, and the set has the given size.
         unsafe {
             libc::syscall(
                 libc::SYS_rt_sigprocmask,
@@ -179,20 +180,20 @@ mod blocked {
     }
 }
 
-/// Does something while a signal is ignored.
+/// Runs `work` while a signal is ignored.
 pub fn without_signal<T>(signal: Signal, work: impl FnOnce() -> T) -> T {
     let ignore = SigAction::new(SigHandler::SigIgn, SaFlags::empty(), SigSet::empty());
-    // SAFETY: no handler of this process is called by it.
+    // SAFETY: this installs no handler of this process.
     let before = unsafe { sigaction(signal, &ignore) };
     let done = work();
     if let Ok(before) = before {
-        // SAFETY: as it was before.
+        // SAFETY: restores the earlier action.
         let _ = unsafe { sigaction(signal, &before) };
     }
     done
 }
 
-/// Gives SIGPIPE the meaning that it had when this process began, and blocks what was blocked, for a program that takes its place.
+/// Restores the action of SIGPIPE and the blocked signals from the start of this process, for a program that it executes.
 pub fn restore_signals() {
     #[cfg(target_env = "musl")]
     blocked::restore();
@@ -202,6 +203,6 @@ pub fn restore_signals() {
         SigHandler::SigDfl
     };
     let action = SigAction::new(handler, SaFlags::empty(), SigSet::empty());
-    // SAFETY: no handler of this process is called by it.
+    // SAFETY: this installs no handler of this process.
     let _ = unsafe { sigaction(Signal::SIGPIPE, &action) };
 }

@@ -1,7 +1,8 @@
-//! Container edits in an OCI `config.json`: what engines do with them, in a text that stays as it is everywhere else.
+//! Applies container edits to an OCI `config.json` as engines do; all other bytes of the text stay.
 //!
-//! Formats: SPEC.md of the Container Device Interface, version 1.1.0, and config.md of the OCI runtime specification, version 1.3.0.
-//! An engine may have resolved the same devices before: what is there already is not added again, so that twice is once.
+//! Formats: SPEC.md of the Container Device Interface, version 1.1.0, and config.md of the OCI runtime specification, version
+//! 1.3.0. An engine may have injected the same devices before: existing entries are not added again, so that applying twice has
+//! the effect of once.
 
 mod config;
 mod device;
@@ -28,13 +29,12 @@ const HOOKS: [[&str; 2]; 6] = [
     ["hooks", "poststart"],
     ["hooks", "poststop"],
 ];
-/// The programs of NVIDIA's toolkit that inject at prestart what edits say as well.
+/// The toolkit's programs that do at prestart what edits do.
 const NVIDIA_HOOKS: [&str; 2] = ["nvidia-container-runtime-hook", "nvidia-container-toolkit"];
 
-/// The text of a `config.json` with these edits and without NVIDIA's prestart hook; none if nothing changes. Device nodes are
-/// looked at below `host`; for each whose number is another one than the spec says, a line comes to `warnings`, and the host is
-/// right. Refuses what is not a JSON object, what has something else where an object or an array belongs, and device nodes that
-/// the host does not have.
+/// Returns the text of a `config.json` with these edits and without NVIDIA's prestart hook; `None` if nothing changes. Looks up
+/// device nodes below `host`; if a number differs from the spec's, uses the host's and adds a line to `warnings`. Fails if the
+/// text is not a JSON object, has something else in place of an object or an array, or if the host lacks a device node.
 pub fn apply(
     config: &[u8],
     edits: &[&ContainerEdits],
@@ -67,14 +67,15 @@ pub fn apply(
     config.finish()
 }
 
-/// The text of a `config.json` without NVIDIA's prestart hook; none if it is not there. Refuses what [`apply`] refuses.
+/// Returns the text of a `config.json` without NVIDIA's prestart hook; `None` if it has none. Fails if the text is not a JSON
+/// object, or has something else in place of an object or an array.
 pub fn remove_nvidia_hook(config: &[u8]) -> Result<Option<Vec<u8>>> {
     let mut config = Config::read(config)?;
     add_hooks(&mut config, &[])?;
     config.finish()
 }
 
-/// Variables take the place of those of their names; each is there once then.
+/// Sets variables; each replaces all earlier ones of its name.
 fn set_env(config: &mut Config<'_, '_>, edits: &[&ContainerEdits]) -> Result<()> {
     const PATH: &[&str] = &["process", "env"];
     let variables = edits.iter().flat_map(|it| &it.env);

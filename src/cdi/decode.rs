@@ -1,7 +1,7 @@
-//! A spec from the values of a document, as strict as the CNCF's Go library: nothing is there that the format does not know.
+//! Decodes a spec from a document's values, as strictly as the CNCF's Go library: unknown fields are errors.
 //!
-//! As for that library, `null` is nothing, and a number or a truth value is a text where one is wanted. By hand: what serde derives
-//! for these types has 35 KiB.
+//! As in that library, `null` counts as absent, and a number or a bool is accepted for a string. Written by hand: the code that
+//! serde derives for these types has 35 KiB.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::spec::{ContainerEdits, Device, DeviceNode, Hook, IntelRdt, Mount, NetDevice, Spec};
 
-/// Takes a document apart. The error tells where in it something is wrong.
+/// Decodes a spec. The error names the place of the fault.
 pub(super) fn spec(value: Value) -> Result<Spec, String> {
     object(value, |it| {
         Ok(Spec {
@@ -113,7 +113,7 @@ fn text(value: Value) -> Result<String, String> {
         Value::Null => Ok(String::new()),
         Value::String(text) => Ok(text),
         Value::Number(_) | Value::Bool(_) => Ok(value.to_string()),
-        Value::Array(_) | Value::Object(_) => Err("it is no text".to_owned()),
+        Value::Array(_) | Value::Object(_) => Err("it is not a string".to_owned()),
     }
 }
 
@@ -123,7 +123,7 @@ fn text(value: Value) -> Result<String, String> {
 )]
 fn number<T: TryFrom<i64>>(value: Value) -> Result<T, String> {
     let number = value.as_i64().and_then(|number| T::try_from(number).ok());
-    number.ok_or_else(|| "it is no number that may stand there".to_owned())
+    number.ok_or_else(|| "it is not a number in the valid range".to_owned())
 }
 
 #[expect(
@@ -136,7 +136,7 @@ fn flag(value: Value) -> Result<bool, String> {
         .ok_or_else(|| "it is neither true nor false".to_owned())
 }
 
-/// Reads an object. Refuses members that `read` does not take.
+/// Reads an object. Fails for members that `read` does not consume.
 fn object<T>(
     value: Value,
     read: impl FnOnce(&mut Members) -> Result<T, String>,
@@ -147,7 +147,7 @@ fn object<T>(
     Ok(object)
 }
 
-/// The members of an object that are not read yet.
+/// The members of an object that are not consumed yet.
 struct Members(Map<String, Value>);
 
 impl Members {
@@ -155,7 +155,7 @@ impl Members {
         match value {
             Value::Null => Ok(Self(Map::new())),
             Value::Object(members) => Ok(Self(members)),
-            _ => Err("it is no object".to_owned()),
+            _ => Err("it is not an object".to_owned()),
         }
     }
 
@@ -166,7 +166,7 @@ impl Members {
         }
     }
 
-    /// The value of a member, if it is there and says something.
+    /// Returns the value of a member, if it exists and is not `null`.
     fn some<T>(
         &mut self,
         name: &str,
@@ -226,7 +226,7 @@ fn in_item(name: &str, index: usize, err: &str) -> String {
 fn items(value: Value) -> Result<Vec<Value>, String> {
     match value {
         Value::Array(items) => Ok(items),
-        _ => Err("it is no list".to_owned()),
+        _ => Err("it is not a list".to_owned()),
     }
 }
 
@@ -267,25 +267,25 @@ mod tests {
     fn errors_tell_the_place() {
         let in_edits = |edits: Value| json!({"devices": [{}, {"containerEdits": edits}]});
         for (value, message) in [
-            (json!([]), "it is no object"),
+            (json!([]), "it is not an object"),
             (json!({"cdiversion": "1.0.0"}), "unknown field 'cdiversion'"),
-            (json!({"kind": {}}), "kind: it is no text"),
+            (json!({"kind": {}}), "kind: it is not a string"),
             (
                 json!({"annotations": {"a": []}}),
-                "annotations: a: it is no text",
+                "annotations: a: it is not a string",
             ),
-            (json!({"devices": {}}), "devices: it is no list"),
+            (json!({"devices": {}}), "devices: it is not a list"),
             (
                 in_edits(json!({"mounts": [{"x": 1}]})),
                 "devices[1]: containerEdits: mounts[0]: unknown field 'x'",
             ),
             (
                 in_edits(json!({"deviceNodes": [{"major": "195"}]})),
-                "devices[1]: containerEdits: deviceNodes[0]: major: it is no number that may stand there",
+                "devices[1]: containerEdits: deviceNodes[0]: major: it is not a number in the valid range",
             ),
             (
                 in_edits(json!({"additionalGids": [1, -1]})),
-                "devices[1]: containerEdits: additionalGids[1]: it is no number that may stand there",
+                "devices[1]: containerEdits: additionalGids[1]: it is not a number in the valid range",
             ),
             (
                 in_edits(json!({"intelRdt": {"enableMBM": 1}})),

@@ -1,4 +1,4 @@
-//! JSON in which no object has a member twice: engines refuse such a spec, since they read JSON by way of YAML.
+//! JSON without duplicate members: engines reject those, since they parse JSON as YAML.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use serde::de::{Error, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
-/// Reads the document in `bytes`. The error tells where it is.
+/// Parses the document in `bytes`. The error contains the position.
 pub(super) fn parse(bytes: &[u8]) -> Result<Value, String> {
     match serde_json::from_slice(bytes) {
         Ok(Strict(value)) => Ok(value),
@@ -67,7 +67,7 @@ impl<'de> Visitor<'de> for StrictVisitor {
         let mut object = Map::new();
         while let Some((name, Strict(value))) = members.next_entry::<String, _>()? {
             if object.contains_key(&name) {
-                return Err(Error::custom(format!("'{name}' is there twice")));
+                return Err(Error::custom(format!("'{name}' occurs twice")));
             }
             object.insert(name, value);
         }
@@ -87,7 +87,7 @@ mod tests {
         let value = json!({"a": [1, -1, 1.5, "x", true, null, {}], "b": {"a": 1}});
         assert_eq!(parse(text.as_bytes()).unwrap(), value);
         for (text, message) in [
-            (r#"{"a": {"b": 1, "b": 2}}"#, "'b' is there twice at line 1"),
+            (r#"{"a": {"b": 1, "b": 2}}"#, "'b' occurs twice at line 1"),
             ("{", "EOF while parsing"),
             ("{} {}", "trailing characters"),
             (&"[".repeat(1000), "recursion limit"),

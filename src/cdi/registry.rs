@@ -1,4 +1,4 @@
-//! The specs in some directories, and which of them a device is taken from.
+//! The specs in the CDI directories, and the precedence among their devices.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
@@ -10,23 +10,24 @@ use super::{MAX_SPEC, check, parse};
 use crate::host::allowance::{Allowance, Unusable};
 use crate::rootfs::{FileId, Root, is_not_there};
 
-/// Most bytes of all specs together.
+/// The maximum size of all specs together.
 const MAX_SPECS: u64 = 8 << 20;
-/// Most devices and edits of all specs together; for eight GPUs there are 2,000.
+/// The maximum number of devices and edits of all specs together; those for eight GPUs have 2,000.
 const MAX_PARTS: usize = 1 << 16;
 
 /// A file in one of the directories.
 #[derive(Debug)]
 pub struct SpecFile {
-    /// Its path.
+    /// The path.
     pub path: PathBuf,
-    /// Its permission bits; none if it is no file.
+    /// The permission bits; `None` if the path has no file.
     pub mode: Option<u32>,
-    /// What it says, or why that is of no use.
+    /// The spec, or why it cannot be used.
     pub spec: Result<Spec, Unusable>,
 }
 
-/// All specs in directories below `root`, lowest precedence first: a later directory has precedence. One that is not there has none.
+/// Reads all specs in directories below `root`, lowest precedence first: later directories take precedence. Skips missing
+/// directories.
 #[must_use]
 pub fn read_all(root: &Root, directories: &[PathBuf]) -> Vec<SpecFile> {
     let mut seen: Vec<FileId> = Vec::new();
@@ -35,7 +36,7 @@ pub fn read_all(root: &Root, directories: &[PathBuf]) -> Vec<SpecFile> {
     for path in directories {
         let names = root.directory(path).and_then(|directory| {
             let id = directory.id()?;
-            // One directory may have both names.
+            // Both names may lead to one directory.
             if seen.contains(&id) {
                 return Ok(Vec::new());
             }
@@ -60,20 +61,20 @@ pub fn read_all(root: &Root, directories: &[PathBuf]) -> Vec<SpecFile> {
     files
 }
 
-/// The specs in these files below `root`, whatever their names are.
+/// Reads the specs in these files below `root`, whatever their names are.
 #[must_use]
 pub fn read_files(root: &Root, paths: &[PathBuf]) -> Vec<SpecFile> {
     let mut reader = Reader::new(root);
     paths.iter().map(|path| reader.read(path.clone())).collect()
 }
 
-/// As Go's library sees it, to which `.json` has an extension as well.
+/// Whether the CNCF's Go library reads a file of this name; for it, `.json` alone has an extension.
 fn is_spec_name(name: &OsStr) -> bool {
     let name = name.as_bytes();
     name.ends_with(b".yaml") || name.ends_with(b".json")
 }
 
-/// Reads specs, and no more than a host needs.
+/// Reads specs within bounds.
 struct Reader<'r> {
     root: &'r Root,
     bytes: Allowance,
@@ -110,14 +111,14 @@ impl<'r> Reader<'r> {
     }
 }
 
-/// Which files have which device.
+/// The devices of all specs, and the files that define each.
 pub struct Registry<'f> {
-    /// By qualified name, lowest precedence first.
+    /// The files by qualified name, lowest precedence first.
     devices: BTreeMap<String, Vec<&'f SpecFile>>,
 }
 
 impl<'f> Registry<'f> {
-    /// Of files in the order of [`read_all`]. Those that are of no use have no devices.
+    /// Collects the devices of files in the order of [`read_all`]. Unusable files have none.
     #[must_use]
     pub fn of(files: &'f [SpecFile]) -> Self {
         let mut devices: BTreeMap<String, Vec<&SpecFile>> = BTreeMap::new();
@@ -129,13 +130,13 @@ impl<'f> Registry<'f> {
         Self { devices }
     }
 
-    /// The devices that engines find, by qualified name, and the file from which they take each.
+    /// Returns the qualified names of the devices that engines resolve, and the file that each comes from.
     pub fn devices(&self) -> impl Iterator<Item = (&str, &'f SpecFile)> {
         let winners = self.devices.iter();
         winners.filter_map(|(name, files)| Some((name.as_str(), winner(files)?)))
     }
 
-    /// The devices that several files have, once for each set of files.
+    /// Returns the devices that several files define, grouped by set of files.
     #[must_use]
     pub fn shared(&self) -> Vec<Shared<'_>> {
         let mut sets: BTreeMap<Vec<&Path>, Shared<'_>> = BTreeMap::new();
@@ -149,7 +150,7 @@ impl<'f> Registry<'f> {
     }
 }
 
-/// Devices that the same files have.
+/// Devices that the same files define.
 pub struct Shared<'r> {
     /// The files, lowest precedence first.
     pub files: &'r [&'r SpecFile],
@@ -158,14 +159,14 @@ pub struct Shared<'r> {
 }
 
 impl Shared<'_> {
-    /// The file from which engines take the devices; none if they take them from no file.
+    /// Returns the file that engines take the devices from; `None` if the devices conflict.
     #[must_use]
     pub fn winner(&self) -> Option<&SpecFile> {
         winner(self.files)
     }
 }
 
-/// The file that counts of those that have a device: none if two of them are in one directory, even if a third one is in another.
+/// Returns the file that takes precedence; `None` for a conflict: two files in one directory, even if a third one is in another.
 fn winner<'f>(files: &[&'f SpecFile]) -> Option<&'f SpecFile> {
     let mut directories = BTreeSet::new();
     let mut parents = files.iter().map(|file| file.path.parent());

@@ -1,11 +1,11 @@
-//! Specs without what they say twice, in an order of their own.
+//! Removes redundant edits from specs and sorts them.
 
 use super::spec::{ContainerEdits, Spec};
 
-/// Leaves out edits that are there twice, and those of a device that every container gets, then sorts, as NVIDIA's generator does.
+/// Removes repeated edits and those edits of a device that all devices share, then sorts, as NVIDIA's generator does.
 ///
-/// Variables and hooks keep their order, since it has a meaning. A device that would have nothing left keeps all, since engines
-/// refuse one without edits; groups are left to it.
+/// Variables and hooks keep their order, which matters. A device that would lose all edits keeps them, since engines reject a
+/// device without edits; its groups are not compared.
 pub fn simplify(spec: &mut Spec) {
     let common = &mut spec.container_edits;
     deduplicate(common);
@@ -59,7 +59,7 @@ fn strip(edits: &mut ContainerEdits, common: &ContainerEdits) {
     }
 }
 
-/// A mount is made before those below it. All lists are sorted by keys of one type, which spares the program code.
+/// Sorts edits so that a mount comes before those below it. All lists have keys of one type, which makes the program smaller.
 fn sort(edits: &mut ContainerEdits) {
     let depth = |path: &str| path.matches('/').count();
     edits

@@ -1,37 +1,37 @@
-//! What a spec says. Format: SPEC.md of the Container Device Interface, version 1.1.0.
+//! The CDI spec as a data structure. Format: SPEC.md of the Container Device Interface, version 1.1.0.
 
 use std::collections::BTreeMap;
 
-/// The devices of one vendor and class, and what a container gets with each.
+/// The devices of one vendor and class, and their edits.
 #[derive(Default, Clone, PartialEq, Eq, Debug)]
 pub struct Spec {
-    /// Version of the format.
+    /// The version of the format.
     pub cdi_version: String,
     /// `vendor/class`
     pub kind: String,
-    /// Notes for programs.
+    /// Annotations, for other programs.
     pub annotations: BTreeMap<String, String>,
     /// The devices.
     pub devices: Vec<Device>,
-    /// What a container gets with any of them.
+    /// The edits for every container that gets one of the devices.
     pub container_edits: ContainerEdits,
 }
 
-/// A device that containers can ask for.
+/// A device that containers can request.
 #[derive(Default, Clone, PartialEq, Eq, Debug)]
 pub struct Device {
-    /// Its name; with the spec's kind before it, `vendor/class=name`, it is qualified.
+    /// The name; `vendor/class=name` is the qualified name.
     pub name: String,
-    /// Notes for programs.
+    /// Annotations, for other programs.
     pub annotations: BTreeMap<String, String>,
-    /// What a container gets with it.
+    /// The edits for a container that gets the device.
     pub container_edits: ContainerEdits,
 }
 
-/// What a container gets.
+/// Edits of a container's configuration.
 #[derive(Default, Clone, PartialEq, Eq, Debug)]
 pub struct ContainerEdits {
-    /// Variables, as `NAME=VALUE`.
+    /// Environment variables, as `NAME=VALUE`.
     pub env: Vec<String>,
     /// Device nodes.
     pub device_nodes: Vec<DeviceNode>,
@@ -41,52 +41,52 @@ pub struct ContainerEdits {
     pub hooks: Vec<Hook>,
     /// Bind mounts.
     pub mounts: Vec<Mount>,
-    /// Limits of caches and memory bandwidth.
+    /// Limits on caches and memory bandwidth.
     pub intel_rdt: Option<IntelRdt>,
-    /// More groups of the process.
+    /// Additional groups of the process.
     pub additional_gids: Vec<u32>,
 }
 
 /// A device node.
 #[derive(Default, Clone, PartialEq, Eq, Debug)]
 pub struct DeviceNode {
-    /// Its path in the container.
+    /// The path in the container.
     pub path: String,
-    /// Its path on the host, if that is another one.
+    /// The path on the host, if it differs.
     pub host_path: Option<String>,
-    /// `b`, `c`, `u` or `p`; empty if the host's node tells.
+    /// `b`, `c`, `u` or `p`; empty to take the type of the host's node.
     pub kind: String,
-    /// Its major number; 0 if the host's node tells.
+    /// The major number; 0 to take the number of the host's node.
     pub major: u64,
-    /// Its minor number.
+    /// The minor number.
     pub minor: u64,
-    /// Its mode.
+    /// The mode.
     pub file_mode: Option<u32>,
-    /// What the container may do with it: some of `r`, `w` and `m`.
+    /// The allowed access: some of `r`, `w` and `m`.
     pub permissions: String,
-    /// Its owner.
+    /// The owner.
     pub uid: Option<u32>,
-    /// Its group.
+    /// The group.
     pub gid: Option<u32>,
 }
 
-/// A network interface that is moved into the container.
+/// A network interface to move into the container.
 #[derive(Default, Clone, PartialEq, Eq, Debug)]
 pub struct NetDevice {
-    /// Its name on the host.
+    /// The name on the host.
     pub host_interface_name: String,
-    /// Its name in the container.
+    /// The name in the container.
     pub name: String,
 }
 
 /// A bind mount.
 #[derive(Default, Clone, PartialEq, Eq, Debug)]
 pub struct Mount {
-    /// What is mounted.
+    /// The source.
     pub host_path: String,
-    /// Where to.
+    /// The destination.
     pub container_path: String,
-    /// Options of mount(8).
+    /// Options, as for mount(8).
     pub options: Vec<String>,
     /// The type of the file system.
     pub kind: String,
@@ -95,45 +95,45 @@ pub struct Mount {
 /// An OCI hook.
 #[derive(Default, Clone, PartialEq, Eq, Debug)]
 pub struct Hook {
-    /// When it is called.
+    /// The stage.
     pub hook_name: String,
     /// The program.
     pub path: String,
-    /// Its arguments, its own name first.
+    /// The arguments, beginning with the program's own name.
     pub args: Vec<String>,
-    /// Its variables, as `NAME=VALUE`.
+    /// The environment, as `NAME=VALUE`.
     pub env: Vec<String>,
-    /// Seconds after which it is ended.
+    /// The timeout in seconds.
     pub timeout: Option<i64>,
 }
 
 /// A class of service of Intel's Resource Director Technology.
 #[derive(Default, Clone, PartialEq, Eq, Debug)]
 pub struct IntelRdt {
-    /// The class.
+    /// The name of the class.
     pub clos_id: String,
     /// The schema of L3 caches.
     pub l3_cache_schema: String,
     /// The schema of memory bandwidth.
     pub mem_bw_schema: String,
-    /// Any schemata.
+    /// Schemata of any kind.
     pub schemata: Vec<String>,
-    /// Whether the class is watched.
+    /// Whether the class is monitored.
     pub enable_monitoring: bool,
-    /// Whether the use of caches is watched.
+    /// Whether cache use is monitored.
     pub enable_cmt: bool,
-    /// Whether the use of memory bandwidth is watched.
+    /// Whether memory bandwidth is monitored.
     pub enable_mbm: bool,
 }
 
 impl Spec {
-    /// The qualified names of the devices.
+    /// Returns the qualified names of the devices.
     pub fn qualified_names(&self) -> impl Iterator<Item = String> {
         let name = |device: &Device| format!("{}={}", self.kind, device.name);
         self.devices.iter().map(name)
     }
 
-    /// How many devices and edits there are.
+    /// Returns the number of devices and edits.
     pub(super) fn parts(&self) -> usize {
         let of = |it: &ContainerEdits| {
             [
@@ -147,13 +147,13 @@ impl Spec {
         self.devices.len() + self.edits().flat_map(of).sum::<usize>()
     }
 
-    /// All edits, the common ones first.
+    /// Returns all edits, the common ones first.
     pub fn edits(&self) -> impl Iterator<Item = &ContainerEdits> {
         let of_devices = self.devices.iter().map(|device| &device.container_edits);
         std::iter::once(&self.container_edits).chain(of_devices)
     }
 
-    /// The same, to be changed.
+    /// Returns all edits for modification.
     pub fn edits_mut(&mut self) -> impl Iterator<Item = &mut ContainerEdits> {
         let devices = self.devices.iter_mut();
         let of_devices = devices.map(|device| &mut device.container_edits);
@@ -162,7 +162,7 @@ impl Spec {
 }
 
 impl Hook {
-    /// Whether it is the hook `apply`, which this program has and the toolkit has not.
+    /// Whether this is the hook `apply`, which only this program has.
     #[must_use]
     pub fn calls_apply(&self) -> bool {
         let mut words = self.args.iter().skip(1).map(String::as_str);
@@ -172,7 +172,7 @@ impl Hook {
 }
 
 impl DeviceNode {
-    /// Its path on the host.
+    /// Returns the path on the host.
     #[must_use]
     pub fn on_host(&self) -> &str {
         self.host_path.as_deref().unwrap_or(&self.path)

@@ -1,4 +1,4 @@
-//! What the engines' own reader of specs refuses: the rules of the CNCF's Go library.
+//! The rules by which engines reject specs: those of the CNCF's Go library.
 
 use std::collections::BTreeSet;
 
@@ -17,14 +17,14 @@ const STAGES: [&str; 6] = [
     "poststop",
 ];
 const DEVICE_TYPES: [&str; 5] = ["", "b", "c", "u", "p"];
-/// Longest vendor, which is the name of a domain.
+/// The maximum length of a vendor, which is a domain name.
 pub const MAX_VENDOR: usize = 253;
-/// Longest class, and longest name of an annotation.
+/// The maximum length of a class and of an annotation's name.
 pub const MAX_CLASS: usize = 63;
-/// Longest class of service: it is the name of a directory.
+/// The maximum length of a class of service, which is a directory name.
 const MAX_CLOS_ID: usize = 4095;
 
-/// Refuses what engines refuse: such a file counts for nothing. The error names the part that is wrong.
+/// Checks a spec as engines do, which ignore a file that fails. The error names the faulty part.
 pub fn check(spec: &Spec) -> Result<(), String> {
     let version = spec.cdi_version.trim_start_matches('v');
     if position(version).is_none() {
@@ -37,7 +37,7 @@ pub fn check(spec: &Spec) -> Result<(), String> {
     let minimum = minimum_version(spec);
     if position(version) < position(minimum) {
         return Err(format!(
-            "cdiVersion is {version}, but what it says needs {minimum}"
+            "cdiVersion is {version}, but the spec needs {minimum}"
         ));
     }
     check_edits(&spec.container_edits).map_err(|err| format!("containerEdits: {err}"))?;
@@ -48,17 +48,17 @@ pub fn check(spec: &Spec) -> Result<(), String> {
     for device in &spec.devices {
         let name = &device.name;
         if !is_device_name(name) {
-            return Err(format!("'{name}' cannot be the name of a device"));
+            return Err(format!("'{name}' is not a valid device name"));
         }
         if !names.insert(name) {
-            return Err(format!("device '{name}' is there twice"));
+            return Err(format!("device '{name}' occurs twice"));
         }
         check_device(device).map_err(|err| format!("device '{name}': {err}"))?;
     }
     Ok(())
 }
 
-/// The oldest version of the format that has all that the spec says.
+/// Returns the oldest version of the format that supports everything in the spec.
 #[must_use]
 pub fn minimum_version(spec: &Spec) -> &'static str {
     let edits = || spec.edits();
@@ -96,7 +96,7 @@ pub fn minimum_version(spec: &Spec) -> &'static str {
     needed.map_or("0.3.0", |(version, _)| version)
 }
 
-/// Makes the version one that has all that the spec says, if it is too old for that.
+/// Raises the version to the oldest one that supports everything in the spec, if it is too old.
 pub fn raise_version(spec: &mut Spec) {
     let minimum = minimum_version(spec);
     if position(spec.cdi_version.trim_start_matches('v')) < position(minimum) {
@@ -104,7 +104,7 @@ pub fn raise_version(spec: &mut Spec) {
     }
 }
 
-/// The place of a version among all of them; none if it is not known.
+/// Returns the index of a version; `None` if it is unknown.
 fn position(version: &str) -> Option<usize> {
     VERSIONS.iter().position(|it| *it == version)
 }
@@ -123,7 +123,7 @@ fn check_device(device: &Device) -> Result<(), String> {
         && edits.intel_rdt.is_none()
         && edits.additional_gids.is_empty();
     if is_empty {
-        return Err("a container would get nothing with it".to_owned());
+        return Err("it has no edits".to_owned());
     }
     check_edits(edits)
 }
@@ -159,7 +159,7 @@ fn check_node(node: &DeviceNode) -> Result<(), String> {
     if !node.permissions.chars().all(|c| "rwm".contains(c)) {
         let permissions = &node.permissions;
         return Err(format!(
-            "device node {path}: permissions '{permissions}' are not of r, w and m"
+            "device node {path}: permissions '{permissions}' are not a combination of r, w and m"
         ));
     }
     Ok(())
@@ -173,7 +173,7 @@ fn check_net_devices(devices: &[NetDevice]) -> Result<(), String> {
             return Err("a network device has no name".to_owned());
         }
         if !on_host.insert(host) || !inside.insert(name) {
-            return Err(format!("network device '{host}' ('{name}') is there twice"));
+            return Err(format!("network device '{host}' ('{name}') occurs twice"));
         }
     }
     Ok(())
@@ -209,24 +209,24 @@ fn check_rdt(rdt: &IntelRdt) -> Result<(), String> {
         || matches!(id.as_str(), "." | "..")
         || id != "/" && id.contains(['/', '\n']);
     if is_odd {
-        return Err("intelRdt: closID cannot be the name of a directory".to_owned());
+        return Err("intelRdt: closID is not a valid directory name".to_owned());
     }
     Ok(())
 }
 
-/// Whether a vendor or a class may have this name.
+/// Whether the text is a valid vendor or class.
 #[must_use]
 pub fn is_kind_part(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_alphabetic()) && is_name(text, "_-.")
 }
 
-/// Whether a device may have this name.
+/// Whether the text is a valid device name.
 #[must_use]
 pub fn is_device_name(text: &str) -> bool {
     is_name(text, "_-.:")
 }
 
-/// Whether an annotation may have this key: a name, with the domain of who invented it and a slash before it.
+/// Whether the text is a valid annotation key: a name, or a domain, a slash and a name.
 #[must_use]
 pub fn is_annotation_key(text: &str) -> bool {
     let (domain, name) = text
@@ -255,7 +255,7 @@ mod tests {
 
     use super::*;
 
-    /// What is wrong with a spec of this version that has one device with these edits, and other members.
+    /// Returns the fault of a spec of this version with one device that has these edits, and other members.
     fn error(version: &str, edits: &Value, others: &Value) -> String {
         let mut spec = json!({
             "cdiVersion": version,
@@ -299,7 +299,7 @@ mod tests {
         let env = json!({"env": ["A=b"]});
         assert_eq!(error("0.3.0", &env, &json!({"containerEdits": null})), "");
         for (edits, message) in [
-            (json!({}), "a container would get nothing with it"),
+            (json!({}), "it has no edits"),
             (json!({"env": ["=x"]}), "env '=x' is not NAME=VALUE"),
             (
                 json!({"deviceNodes": [{"path": ""}]}),
@@ -329,7 +329,10 @@ mod tests {
                 json!({"mounts": [{"hostPath": "/a"}]}),
                 "mount /a: hostPath or containerPath",
             ),
-            (json!({"intelRdt": {"closID": "a/b"}}), "closID cannot be"),
+            (
+                json!({"intelRdt": {"closID": "a/b"}}),
+                "closID is not a valid",
+            ),
             (
                 json!({"netDevices": [{"hostInterfaceName": "eth0", "name": ""}]}),
                 "has no name",
@@ -378,7 +381,7 @@ mod tests {
             assert_eq!(error(needed, &edits, &others), "", "{edits} {others}");
             let at = VERSIONS.iter().position(|it| *it == needed).unwrap();
             let older = VERSIONS[at - 1];
-            let expected = format!("cdiVersion is {older}, but what it says needs {needed}");
+            let expected = format!("cdiVersion is {older}, but the spec needs {needed}");
             assert_eq!(error(older, &edits, &others), expected, "{edits} {others}");
         }
     }

@@ -1,6 +1,6 @@
-//! How specs are written: byte for byte as the CNCF's Go library writes them, so that a spec that another program wrote compares equal.
+//! Writes specs byte for byte as the CNCF's Go library does, so that an equal spec of another program compares equal.
 //!
-//! Annotations alone may stand in another order, and texts of several lines are written on one.
+//! Only the order of annotations may differ, and multi-line strings are written on one line.
 
 mod json;
 mod scalar;
@@ -12,16 +12,16 @@ use std::collections::BTreeMap;
 
 use super::spec::{ContainerEdits, Device, DeviceNode, Hook, IntelRdt, Mount, NetDevice, Spec};
 
-/// What a spec is written in.
+/// The format of the file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Format {
-    /// A document of lines.
+    /// YAML in block style.
     Yaml,
-    /// All on one line.
+    /// JSON on one line.
     Json,
 }
 
-/// The text of a file that says what `spec` does.
+/// Returns the text of a file with `spec`.
 #[must_use]
 pub fn to_text(spec: &Spec, format: Format) -> String {
     let tree = document(spec, format);
@@ -31,10 +31,10 @@ pub fn to_text(spec: &Spec, format: Format) -> String {
     }
 }
 
-/// A value of a document. Both printers know no others.
+/// A value of a document, as both printers take it.
 enum Node<'s> {
     Text(&'s str),
-    /// A number or a truth value.
+    /// A number or a bool.
     Bare(String),
     List(Vec<Self>),
     Members(Vec<Member<'s>>),
@@ -43,7 +43,7 @@ enum Node<'s> {
 type Member<'s> = (&'s str, Node<'s>);
 
 impl Node<'_> {
-    /// Whether it is a list or an object without anything in it.
+    /// Whether it is an empty list or object.
     fn is_empty(&self) -> bool {
         match self {
             Self::Text(_) | Self::Bare(_) => false,
@@ -53,7 +53,7 @@ impl Node<'_> {
     }
 }
 
-/// An object that gets its members one by one. Those that say nothing are left out, unless the format wants them.
+/// An object under construction. Empty members are omitted unless the format requires them.
 #[derive(Default)]
 struct Object<'s>(Vec<Member<'s>>);
 
@@ -81,7 +81,7 @@ impl<'s> Object<'s> {
         }
     }
 
-    /// The number of a device, which is 0 where it is not there.
+    /// Adds a device number; 0 counts as absent.
     fn count(self, name: &'s str, number: u64) -> Self {
         if number == 0 {
             return self;
@@ -129,7 +129,7 @@ fn document(spec: &Spec, format: Format) -> Node<'_> {
         .annotations(&spec.annotations)
         .with("devices", Node::List(devices));
     let common = edits(&spec.container_edits);
-    // Go's writer of JSON takes no object for an empty one.
+    // Go's JSON encoder does not omit an empty struct.
     if format == Format::Yaml && common.is_empty() {
         return document.end();
     }

@@ -1,28 +1,29 @@
-//! YAML as far as CDI specs go: one document without tags and merges, read into JSON's values.
+//! The subset of YAML that CDI specs use: one document without tags and merge keys, parsed into JSON values.
 
 use std::collections::BTreeMap;
 
 use saphyr_parser::{Event, Parser, ScalarStyle, Span, StrInput};
 use serde_json::{Map, Number, Value};
 
-/// Deepest nesting that is followed; specs have seven levels.
+/// The maximum depth; specs have seven levels.
 const MAX_DEPTH: usize = 64;
-/// Most values in one document, those of aliases counted each time: each may take 600 bytes of memory. A spec for eight GPUs has
-/// 6,000.
+/// The maximum number of values in one document, where each alias counts as much as its value: each may take 600 bytes of memory.
+/// A spec for eight GPUs has 6,000.
 const MAX_VALUES: usize = 1 << 16;
-/// So many bytes of text count as one value more.
+/// The number of bytes of text that count as one more value.
 const TEXT_PER_VALUE: usize = 256;
-/// saphyr keeps all of a list, 100 bytes for each of these characters, until it knows whether the list is a key.
+/// Characters that may begin a list or a mapping: saphyr buffers all of a list, 100 bytes for each of them, until it knows
+/// whether the list is a key.
 const INDICATORS: &[u8] = b"[]{},:?";
-/// Most of these characters in one document.
+/// The maximum number of these characters in one document.
 const MAX_INDICATORS: usize = 2 * MAX_VALUES;
-const TOO_MANY: &str = "it has more values than any spec";
-/// saphyr's number of no anchor.
+const TOO_MANY: &str = "it has too many values for a spec";
+/// saphyr's anchor id for a value without an anchor.
 const NO_ANCHOR: usize = 0;
-/// The key that takes members from another object, in YAML 1.1.
+/// The merge key of YAML 1.1.
 const MERGE: &str = "<<";
 
-/// Reads the first document of `text`. The error tells where it is.
+/// Parses the first document of `text`. The error contains the line.
 pub(super) fn parse(text: &str) -> Result<Value, String> {
     let indicators = text.bytes().filter(|byte| INDICATORS.contains(byte));
     if indicators.count() > MAX_INDICATORS {
@@ -47,7 +48,7 @@ type Positioned<'t> = (Event<'t>, Span);
 struct Reader<'t> {
     parser: Parser<'t, StrInput<'t>>,
     left: usize,
-    /// What has an anchor, and how many values that is.
+    /// The values of anchors, and how much each counts.
     anchors: BTreeMap<usize, (Value, usize)>,
 }
 
@@ -60,7 +61,7 @@ impl<'t> Reader<'t> {
     fn value(&mut self, (event, span): Positioned<'t>, depth: usize) -> Result<Value, String> {
         let refuse = |what: &str| Err(error_at(span.start.line(), what));
         if depth > MAX_DEPTH {
-            return refuse("it is nested too deep");
+            return refuse("it is nested too deeply");
         }
         let before = self.left;
         self.count(1, &span)?;
@@ -68,7 +69,7 @@ impl<'t> Reader<'t> {
             Event::Alias(anchor) => return self.alias(anchor, &span),
             Event::Scalar(_, _, _, Some(_))
             | Event::SequenceStart(_, Some(_))
-            | Event::MappingStart(_, Some(_)) => return refuse("tags are not understood"),
+            | Event::MappingStart(_, Some(_)) => return refuse("tags are not supported"),
             Event::Scalar(text, style, anchor, None) => {
                 self.count(text.len() / TEXT_PER_VALUE, &span)?;
                 (anchor, scalar(text.into_owned(), style))
@@ -85,7 +86,7 @@ impl<'t> Reader<'t> {
         Ok(value)
     }
 
-    /// Refuses a document that goes beyond the bound.
+    /// Counts values. Fails once the document exceeds the bound.
     fn count(&mut self, values: usize, span: &Span) -> Result<(), String> {
         let left = self.left.checked_sub(values);
         let refuse = || error_at(span.start.line(), TOO_MANY);
@@ -98,7 +99,7 @@ impl<'t> Reader<'t> {
             let line = span.start.line();
             return Err(error_at(
                 line,
-                "an alias is of a value that it is a part of",
+                "an alias refers to a value that contains it",
             ));
         };
         self.count(values, span)?;
@@ -124,16 +125,16 @@ impl<'t> Reader<'t> {
                 Event::Scalar(key, style, NO_ANCHOR, None) => {
                     self.count(key.len() / TEXT_PER_VALUE, &span)?;
                     if style == ScalarStyle::Plain && key == MERGE {
-                        return Err(error_at(span.start.line(), "merges are not understood"));
+                        return Err(error_at(span.start.line(), "merge keys are not supported"));
                     }
                     key.into_owned()
                 }
-                _ => return Err(error_at(span.start.line(), "a key is no plain text")),
+                _ => return Err(error_at(span.start.line(), "a key is not a plain scalar")),
             };
             let value = self.next()?;
             let value = self.value(value, depth + 1)?;
             if members.contains_key(&key) {
-                let twice = format!("'{key}' is there twice");
+                let twice = format!("'{key}' occurs twice");
                 return Err(error_at(span.start.line(), &twice));
             }
             members.insert(key, value);
@@ -152,7 +153,7 @@ fn error_at(line: usize, what: &str) -> String {
     format!("line {line}: {what}")
 }
 
-/// The core schema's reading of a scalar without quotes.
+/// Resolves a plain scalar by the core schema.
 fn plain(text: &str) -> Value {
     match text {
         "" | "~" | "null" | "Null" | "NULL" => Value::Null,
@@ -162,11 +163,11 @@ fn plain(text: &str) -> Value {
     }
 }
 
-/// No part of a spec is a fraction: those stay texts, as `0.7.0` does.
+/// Parses an integer. No field of a spec is a fraction: `0.7.0` and `0.7` stay strings.
 fn integer(text: &str) -> Option<Number> {
     let based = |prefix, base| {
         let digits = text.strip_prefix(prefix)?;
-        // Rust takes a sign as well.
+        // `from_str_radix` also accepts a sign.
         let is_number = digits.starts_with(|c: char| c.is_digit(base));
         is_number.then(|| i64::from_str_radix(digits, base).ok())?
     };
@@ -217,7 +218,7 @@ mod tests {
         let nested = (0..60).fold("x".repeat(1 << 18), |text, i| format!("&l{i} [{text}]"));
         for text in [laughs, long, long_key, nested] {
             let err = parse(&text).unwrap_err();
-            assert!(err.contains("more values than"), "{text:.20}: {err}");
+            assert!(err.contains("too many values for"), "{text:.20}: {err}");
         }
     }
 
@@ -226,21 +227,21 @@ mod tests {
         for (text, message) in [
             ("a: 1\nb: !!str 2", "line 2: tags"),
             ("a: !x {}", "line 1: tags"),
-            ("a: &x {}\nb:\n  <<: *x", "line 3: merges"),
+            ("a: &x {}\nb:\n  <<: *x", "line 3: merge keys"),
             ("a: *x", "line 1: "),
             (
                 "a: &x [*x]",
-                "line 1: an alias is of a value that it is a part of",
+                "line 1: an alias refers to a value that contains it",
             ),
-            ("&x a: 1", "a key is no plain text"),
-            ("a: 1\nb: 2\na: 3", "line 3: 'a' is there twice"),
-            ("? [a]\n: 1", "a key is no plain text"),
+            ("&x a: 1", "a key is not a plain scalar"),
+            ("a: 1\nb: 2\na: 3", "line 3: 'a' occurs twice"),
+            ("? [a]\n: 1", "a key is not a plain scalar"),
             ("a: [1", "line "),
             (&"[".repeat(100_000), ""),
             (&format!("a: {}", "[".repeat(100)), "nested too deep"),
             (
                 &format!("[{}]", "{},".repeat(MAX_VALUES)),
-                "more values than",
+                "too many values for",
             ),
         ] {
             let err = parse(text).unwrap_err();

@@ -1,9 +1,9 @@
 //! The toolkit's default configuration, as text.
 
-/// The document with the values of a host where nothing is found.
+/// The default document, with the values for a host on which nothing is detected.
 pub(super) const DEFAULT: &str = include_str!("default.toml");
 
-/// Whether `line` comments out the default of a key with this name.
+/// Whether `line` is the commented-out default of a key with this name.
 pub(super) fn is_commented_default(line: &str, name: &str) -> bool {
     commented_out(line).is_some_and(|content| {
         content.starts_with(&format!("{name} = "))

@@ -7,13 +7,13 @@ use super::default::is_commented_default;
 use super::key::{DISABLED_HOOKS, Key};
 use crate::document::toml::Document;
 
-/// Refuses what is no TOML; the error begins with line and column.
+/// Checks that `text` is TOML. Fails with an error that begins with line and column.
 pub fn check(text: &str) -> Result<()> {
     Document::parse(text)?;
     Ok(())
 }
 
-/// The hooks that the file switches off by `disabled-hooks`.
+/// Returns the hooks that `disabled-hooks` lists. Fails if the text is not TOML or the key is not a list.
 pub fn disabled_hooks(text: &str) -> Result<Vec<String>> {
     let path: Vec<_> = DISABLED_HOOKS.split('.').collect();
     let document = Document::parse(text)?;
@@ -29,14 +29,14 @@ pub fn disabled_hooks(text: &str) -> Result<Vec<String>> {
         .collect())
 }
 
-/// The driver's root by the key of the toolkit's command-line tool.
+/// Returns the driver root that the key of `nvidia-container-cli` sets. Fails if the text is not TOML.
 pub fn driver_root(text: &str) -> Result<Option<String>> {
     let document = Document::parse(text)?;
     let root = document.get(&["nvidia-container-cli", "root"])?;
     Ok(root.and_then(Item::as_str).map(str::to_owned))
 }
 
-/// The text with the key set. Nothing changes where it has the value already, however it is written.
+/// Returns the text with the key set, or unchanged if the key already has an equal value in another spelling.
 pub(super) fn set(text: &str, key: &Key, value: &Value) -> Result<String> {
     let mut document = Document::parse(text)?;
     let path = key.segments();
@@ -57,7 +57,7 @@ pub(super) fn set(text: &str, key: &Key, value: &Value) -> Result<String> {
     Ok(document.into_text())
 }
 
-/// The text without the key, and without its table if that is empty then.
+/// Returns the text without the key, and without its table if that becomes empty.
 pub(super) fn remove(text: &str, key: &Key) -> Result<String> {
     let mut document = Document::parse(text)?;
     let path = key.segments();
@@ -68,7 +68,7 @@ pub(super) fn remove(text: &str, key: &Key) -> Result<String> {
     Ok(document.into_text())
 }
 
-/// Sets the key in the place of a line that comments the toolkit's default out, if there is one in the right table.
+/// Sets the key in place of the line that comments out its default, if the right table has such a line.
 fn uncomment(text: &str, key: &Key, value: &Value) -> Option<String> {
     let path = key.segments();
     let name = path.last()?;

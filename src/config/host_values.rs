@@ -5,20 +5,20 @@ use anyhow::Result;
 use super::default::DEFAULT;
 use super::{edit, key};
 
-/// What the default document takes from the host; nothing where it has nothing to tell.
+/// The values of the default document that depend on the host; `None` keeps the toolkit's default.
 #[derive(Default, Debug)]
 pub struct HostValues {
-    /// The ldconfig to run, with `@` before it.
+    /// The ldconfig to run, prefixed with `@`.
     pub ldconfig: Option<String>,
-    /// The user that device files belong to, where it is not root.
+    /// The user that owns device files, if it is not root.
     pub user: Option<String>,
-    /// Where the runtime's hook is installed.
+    /// The path of the runtime's hook.
     pub runtime_hook: Option<String>,
-    /// Where nvidia-ctk is installed.
+    /// The path of nvidia-ctk.
     pub nvidia_ctk: Option<String>,
 }
 
-/// The toolkit's default configuration, for this host.
+/// Returns the toolkit's default configuration with the values of this host. Fails if a value cannot be set.
 pub fn default_document(host: &HostValues) -> Result<String> {
     [
         ("nvidia-container-cli.ldconfig", &host.ldconfig),

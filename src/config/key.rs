@@ -2,14 +2,14 @@
 
 use crate::spelling::distance_if_near;
 
-/// How many keys are named as probably meant.
+/// The maximum number of keys that an error message suggests.
 const MAX_CANDIDATES: usize = 3;
 
-/// What a key's value is.
+/// The type of a key's value.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Kind {
     Bool,
-    /// A bool that can be left out: `nil` takes it out of the file.
+    /// A bool that can be absent: `nil` removes it from the file.
     OptionalBool,
     Text,
     List,
@@ -18,24 +18,24 @@ pub(super) enum Kind {
 /// One key of the file.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Key {
-    /// Its path, with dots between the segments.
+    /// The path, with dots between the segments.
     pub(super) path: &'static str,
     pub(super) kind: Kind,
 }
 
 impl Key {
-    /// The tables that the key is in, and its own name.
+    /// Returns the names of the enclosing tables, then the key's own name.
     pub(super) fn segments(&self) -> Vec<&'static str> {
         self.path.split('.').collect()
     }
 }
 
-/// The key that has this path.
+/// Returns the key with this path.
 pub(super) fn find(path: &str) -> Option<&'static Key> {
     KEYS.iter().find(|key| key.path == path)
 }
 
-/// Whether `path` is a table of the file.
+/// Whether `path` names a table of the file.
 pub(super) fn is_table(path: &str) -> bool {
     KEYS.iter().any(|key| is_below(key, path))
 }
@@ -46,7 +46,7 @@ fn is_below(key: &Key, table: &str) -> bool {
         .is_some_and(|rest| rest.starts_with('.'))
 }
 
-/// The keys that were probably meant: those of the table `path`, or those with a path or last segment like it.
+/// Suggests keys for a wrong path: those of the table `path`, else those with a similar path or last segment.
 pub(super) fn candidates(path: &str) -> Vec<&'static str> {
     let of_table: Vec<_> = KEYS
         .iter()
@@ -65,7 +65,7 @@ pub(super) fn candidates(path: &str) -> Vec<&'static str> {
     near.into_iter().map(|(_, path)| path).collect()
 }
 
-/// A path may lack its tables, or have the wrong ones.
+/// Compares whole paths and last segments, since a path may lack its tables or have the wrong ones.
 fn distance(written: &str, path: &str) -> Option<usize> {
     let whole = distance_if_near(written, path);
     let last = |path: &'_ str| path.rsplit('.').next().unwrap_or_default().to_owned();
@@ -93,7 +93,7 @@ const fn list(path: &'static str) -> Key {
     Key { path, kind }
 }
 
-/// The key of this program, of which the toolkit knows nothing: hooks that are switched off.
+/// The only key that the toolkit does not have: the list of hooks that are switched off.
 pub(super) const DISABLED_HOOKS: &str = "nvidia-ctk.disabled-hooks";
 
 /// All keys.

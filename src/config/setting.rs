@@ -1,4 +1,4 @@
-//! `--set KEY=VALUE`: a key and a value of its type.
+//! `--set KEY=VALUE`: a key with a value of its type.
 
 use anyhow::{Context, Result, bail};
 use toml_edit::{Array, Value};
@@ -7,21 +7,22 @@ use super::edit;
 use super::key::{self, Key, Kind};
 use crate::spelling::parse_bool;
 
-/// What takes an optional bool out of the file.
+/// The value that removes an optional bool from the file.
 const NIL: &str = "nil";
 
-/// A key and the value that it is to have.
+/// A key and its new value.
 #[derive(Debug)]
 pub struct Setting {
     key: &'static Key,
-    /// Nothing takes the key out of the file.
+    /// `None` removes the key from the file.
     value: Option<Value>,
 }
 
 impl Setting {
-    /// Reads `KEY=VALUE`, or the `KEY` of a bool. Lists are split at `separator`; without one, at colons or else at commas.
+    /// Reads `KEY=VALUE`, or the `KEY` of a bool. Splits a list at `separator`; by default at colons if there are any, else at
+    /// commas.
     ///
-    /// Refuses keys that the toolkit does not have, and values that are not of the key's type.
+    /// Fails for a key that the toolkit does not have, and for a value that does not have the key's type.
     pub fn parse(text: &str, separator: Option<&str>) -> Result<Self> {
         let (path, value) = match text.split_once('=') {
             Some((path, value)) => (path, Some(value)),
@@ -36,7 +37,8 @@ impl Setting {
         Ok(Self { key, value })
     }
 
-    /// The document `text` with the key set; all bytes that are not about it stay.
+    /// Returns the document `text` with the key set; all other bytes stay. Fails if `text` is not TOML or has a table in the
+    /// key's place.
     pub fn apply(&self, text: &str) -> Result<String> {
         match &self.value {
             Some(value) => edit::set(text, self.key, value),
@@ -45,7 +47,7 @@ impl Setting {
         .with_context(|| format!("cannot set {}", self.key.path))
     }
 
-    /// What is wrong with the value although its type is right.
+    /// Returns an objection to a value that has the right type but that the toolkit does not accept.
     #[must_use]
     pub fn objection(&self) -> Option<String> {
         let value = self.value.as_ref()?.as_str()?;
@@ -66,7 +68,12 @@ impl Setting {
             }
             _ => return None,
         };
-        let known_values = || format!("'{value}' is no {path}; known are: {}", known.join(", "));
+        let known_values = || {
+            format!(
+                "'{value}' is not a valid {path}; valid values: {}",
+                known.join(", ")
+            )
+        };
         (!known.contains(&value)).then(known_values)
     }
 }
@@ -75,10 +82,10 @@ fn no_such_key(path: &str) -> String {
     let what = if key::is_table(path) {
         "is a table, not a key; it has"
     } else {
-        "is no key of the toolkit; near to it are"
+        "is not a key of the toolkit; similar keys"
     };
     match key::candidates(path).as_slice() {
-        [] => format!("invalid config option: {path} is no key of the toolkit"),
+        [] => format!("invalid config option: {path} is not a key of the toolkit"),
         candidates => format!(
             "invalid config option: {path} {what}: {}",
             candidates.join(", ")

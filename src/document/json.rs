@@ -1,7 +1,7 @@
-//! JSON documents: members of objects are set and removed in the text, in the style of their neighbours.
+//! JSON documents: sets and removes members of objects in the text, in the style of the neighbouring lines.
 //!
-//! `serde_json` says what is valid and where each value lies; only the bytes of the member that changes, and the comma that
-//! it needs, are touched. Order, indent, line ends and the spelling of numbers and strings stay.
+//! `serde_json` validates the text and locates each value; an edit touches only the bytes of the member that changes and its
+//! comma. Order, indent, line ends and the spelling of numbers and strings stay.
 
 pub mod edit;
 pub mod scan;
@@ -17,7 +17,7 @@ use serde_json::{Deserializer, Value};
 use super::{EditError, split_mark};
 use style::Style;
 
-/// A JSON object as text, perhaps with a byte order mark. No text at all stands for an empty object.
+/// A JSON object as text, with or without a byte order mark. An empty text counts as an empty object.
 pub struct Document {
     text: String,
 }
@@ -31,7 +31,7 @@ struct Member {
 }
 
 impl Document {
-    /// Refuses what is not one JSON object, with comments, or with text behind it.
+    /// Parses `text`. Fails for anything but one JSON object, such as comments or trailing text.
     pub fn parse(text: &str) -> Result<Self, EditError> {
         let (mark, rest) = split_mark(text);
         let text = if rest.trim().is_empty() {
@@ -58,13 +58,13 @@ impl Document {
         ))
     }
 
-    /// The text.
+    /// Returns the text.
     #[must_use]
     pub fn into_text(self) -> String {
         self.text
     }
 
-    /// The value at `path`. Refuses a parent that is not an object, and names that are there twice.
+    /// Returns the value at `path`. Fails if a parent is not an object, or if a name on the path occurs twice.
     pub fn get(&self, path: &[&str]) -> Result<Option<Value>, EditError> {
         let Some(place) = self.find(path)? else {
             return Ok(None);
@@ -72,10 +72,10 @@ impl Document {
         let value = serde_json::from_slice(self.slice(&place).as_bytes());
         value
             .map(Some)
-            .map_err(|err| EditError::at(&self.text, place.start, format!("cannot be read: {err}")))
+            .map_err(|err| EditError::at(&self.text, place.start, format!("invalid value: {err}")))
     }
 
-    /// Makes `value` what stands at `path`, with the objects on the way. Returns whether it was not already.
+    /// Sets the value at `path` and creates missing parents. Returns whether the text changed. Fails as [`Document::get`] does.
     pub fn set(&mut self, path: &[&str], value: &Value) -> Result<bool, EditError> {
         if self.get(path)?.as_ref() == Some(value) {
             return Ok(false);
@@ -97,7 +97,7 @@ impl Document {
         Ok(true)
     }
 
-    /// Takes the member at `path` out. Returns whether it was there.
+    /// Removes the member at `path`. Returns whether it existed. Fails as [`Document::get`] does.
     pub fn remove(&mut self, path: &[&str]) -> Result<bool, EditError> {
         let Some((name, parent)) = path.split_last() else {
             return Ok(false);
@@ -126,7 +126,7 @@ impl Document {
         self.text.get(range.clone()).unwrap_or_default()
     }
 
-    /// Where the value at `path` lies.
+    /// Returns the place of the value at `path`.
     fn find(&self, path: &[&str]) -> Result<Option<Range<usize>>, EditError> {
         let (mark, rest) = split_mark(&self.text);
         let start = mark.len() + rest.len() - rest.trim_start().len();
@@ -139,7 +139,7 @@ impl Document {
                 return Ok(None);
             };
             if let Some(again) = found.next() {
-                let message = format!("\"{name}\" is there twice");
+                let message = format!("\"{name}\" occurs twice");
                 return Err(EditError::at(&self.text, again.place.start, message));
             }
             place = member.value;
@@ -147,7 +147,7 @@ impl Document {
         Ok(Some(place))
     }
 
-    /// The members of the object that lies at `object`.
+    /// Returns the members of the object at `object`.
     fn members(&self, object: &Range<usize>, path: &[&str]) -> Result<Vec<Member>, EditError> {
         let text = self.slice(object);
         let mut deserializer = Deserializer::from_str(text);
@@ -158,7 +158,7 @@ impl Document {
         let mut end = 1;
         let mut members = Vec::with_capacity(values.len());
         for (name, value) in values {
-            // The value is a slice of the text; between the values lie names, commas, colons and blanks only.
+            // The value is a slice of the text; between values there are only names, commas, colons and blanks.
             let value_start = value.as_ptr().addr() - text.as_ptr().addr();
             let between = text.get(end..value_start).unwrap_or_default();
             let name_start = end + between.find('"').unwrap_or_default();
@@ -202,7 +202,7 @@ impl Document {
         Ok(())
     }
 
-    /// An error at the value at `path`.
+    /// Returns an error at the value at `path`.
     #[must_use]
     pub fn error(&self, path: &[&str], message: impl Into<String>) -> EditError {
         let place = self.find(path).ok().flatten();
@@ -229,7 +229,7 @@ impl<'de> Visitor<'de> for Values {
     }
 }
 
-/// The error of `serde_json`, in the words of the person who wrote the document.
+/// Converts an error of `serde_json` into one with a position in characters and a plain message.
 fn invalid(text: &str, err: &serde_json::Error) -> EditError {
     let line = text.split('\n').nth(err.line().saturating_sub(1));
     let line = line.unwrap_or_default().trim_end();

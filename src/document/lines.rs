@@ -1,4 +1,4 @@
-//! Documents as lines: what two of them have in common, and the difference as a person reads it.
+//! Line-based comparison of documents: what two of them share, and a unified diff.
 
 use std::fmt;
 use std::ops::Range;
@@ -7,10 +7,10 @@ use imara_diff::{
     Algorithm, Diff, InternedInput, Interner, Token, UnifiedDiffConfig, UnifiedDiffPrinter,
 };
 
-/// `after` with the lines of `original` where nothing changed, and with its line ends elsewhere.
+/// Returns `after` with the unchanged lines of `original` as they were, and with its line ends elsewhere.
 ///
-/// An editor of documents may spell lines in other ways than it read them: `printed` is how it writes `original`, line by line,
-/// and `after` how it writes it with the changes.
+/// An editor may print lines in another spelling than it read: `printed` is its output for `original`, line by line, and `after`
+/// its output with the changes.
 #[must_use]
 pub fn keep(original: &str, printed: &str, after: &str) -> String {
     let kept: Vec<&str> = original.split_inclusive('\n').collect();
@@ -45,7 +45,7 @@ fn slice<T>(items: &[T], range: Range<u32>) -> &[T] {
         .unwrap_or_default()
 }
 
-/// A text that is put together line by line.
+/// A text that is assembled line by line.
 struct Text {
     text: String,
     end: &'static str,
@@ -63,7 +63,7 @@ impl Text {
         }
     }
 
-    /// Lines with their ends; the last one of a document may have none.
+    /// Appends lines with their line ends; the last line of a document may lack one.
     fn copy(&mut self, lines: &[&str]) {
         for line in lines {
             self.end_line();
@@ -86,7 +86,7 @@ impl Text {
     }
 }
 
-/// The difference in the form of `diff -u`; empty if there is none.
+/// Returns the difference in the format of `diff -u`; empty if there is none.
 #[must_use]
 pub fn unified_diff(before: &str, after: &str, old_name: &str, new_name: &str) -> String {
     if before == after {
@@ -100,7 +100,7 @@ pub fn unified_diff(before: &str, after: &str, old_name: &str, new_name: &str) -
     format!("--- {old_name}\n+++ {new_name}\n{hunks}")
 }
 
-/// Prints hunks so that patch(1) takes them, also where a last line has no end and where a side is empty.
+/// Prints hunks that patch(1) accepts, even if a last line has no line end or one side is empty.
 struct Printer<'a>(&'a Interner<&'a str>);
 
 impl Printer<'_> {

@@ -1,4 +1,4 @@
-//! TOML documents: keys and tables are set and removed by `toml_edit`, which keeps comments, order and spelling.
+//! TOML documents: sets and removes keys and tables with `toml_edit`, which keeps comments, order and spelling.
 
 mod style;
 
@@ -9,18 +9,18 @@ use style::{has_comment, indent_of_keys, is_void, push, take_out};
 
 pub use style::{copy, unindent};
 
-/// A TOML document, perhaps with a byte order mark.
+/// A TOML document, with or without a byte order mark.
 pub struct Document {
     text: String,
-    /// The comments of the document itself, ahead of what it holds: what is added comes below them.
+    /// The document's own leading comments; additions go below them.
     head: String,
     tree: DocumentMut,
-    /// How `toml_edit` writes the document without a change.
+    /// The output of `toml_edit` for the unchanged document.
     printed: String,
 }
 
 impl Document {
-    /// Refuses what is not TOML.
+    /// Parses `text`. Fails if it is not TOML.
     pub fn parse(text: &str) -> Result<Self, EditError> {
         let (_, rest) = split_mark(text);
         let (head, body) = rest.split_at(head_len(rest));
@@ -36,7 +36,7 @@ impl Document {
         })
     }
 
-    /// The text: lines that did not change are as they were.
+    /// Returns the text; unchanged lines stay as they were.
     #[must_use]
     pub fn into_text(self) -> String {
         let (mark, rest) = split_mark(&self.text);
@@ -45,7 +45,7 @@ impl Document {
             after.push('\n');
         }
         let tree = self.tree.to_string();
-        // The empty line before a new table is there to part it from what stands above.
+        // The empty line before a new table separates it from the text above.
         after.push_str(if rest.is_empty() {
             tree.trim_start_matches('\n')
         } else {
@@ -54,7 +54,7 @@ impl Document {
         format!("{mark}{}", lines::keep(rest, &self.printed, &after))
     }
 
-    /// Whether nothing but the keys `names` of the document itself is left.
+    /// Whether the document has no top-level keys but `names`, apart from empty tables.
     #[must_use]
     pub fn has_only(&self, names: &[&str]) -> bool {
         let is_void = |item: &Item| item.as_table().is_some_and(is_void);
@@ -62,7 +62,7 @@ impl Document {
         items.all(|(name, item)| names.contains(&name) || is_void(item))
     }
 
-    /// What stands at `path`. Refuses a parent that is no table.
+    /// Returns the item at `path`. Fails if a parent is not a table.
     pub fn get(&self, path: &[&str]) -> Result<Option<&Item>, EditError> {
         let mut item = self.tree.as_item();
         for (depth, name) in path.iter().enumerate() {
@@ -77,12 +77,12 @@ impl Document {
         Ok(Some(item))
     }
 
-    /// The text at `path`, if that is what stands there.
+    /// Returns the string at `path`, if the item is one. Fails if a parent is not a table.
     pub fn get_str(&self, path: &[&str]) -> Result<Option<&str>, EditError> {
         Ok(self.get(path)?.and_then(Item::as_str))
     }
 
-    /// The table at `path`. Refuses anything else there.
+    /// Returns the table at `path`. Fails if the item or a parent is not a table.
     pub fn table(&self, path: &[&str]) -> Result<Option<&dyn TableLike>, EditError> {
         match self.get(path)? {
             None => Ok(None),
@@ -93,7 +93,8 @@ impl Document {
         }
     }
 
-    /// The paths that lead to where `path` does for a reader that takes the last name in any case; `path` itself comes first.
+    /// Returns all paths that equal `path` for a parser that ignores case in the last name; `path` itself comes first. Fails if a
+    /// parent is not a table.
     pub fn spellings(&self, path: &[&str]) -> Result<Vec<Vec<String>>, EditError> {
         let own = |path: &[&str]| path.iter().map(|&name| name.to_owned()).collect();
         let mut paths = vec![own(path)];
@@ -107,7 +108,7 @@ impl Document {
         Ok(paths)
     }
 
-    /// The texts in the array at `path`; none if there is no array. Refuses anything else there.
+    /// Returns the strings in the array at `path`, if it exists. Fails if the item is not an array or a parent is not a table.
     pub fn strings(&self, path: &[&str]) -> Result<Option<Vec<&str>>, EditError> {
         let Some(item) = self.get(path)? else {
             return Ok(None);
@@ -118,7 +119,7 @@ impl Document {
         Ok(Some(array.iter().filter_map(Value::as_str).collect()))
     }
 
-    /// Makes `value` what stands at `path`, with the tables on the way.
+    /// Sets the value at `path` and creates missing tables. Fails if a parent is not a table.
     pub fn set(&mut self, path: &[&str], value: impl Into<Value>) -> Result<(), EditError> {
         let mut value = value.into();
         let Some((name, parent)) = path.split_last() else {
@@ -142,7 +143,7 @@ impl Document {
         Ok(())
     }
 
-    /// Puts a table with a header of its own at `path`, or one on a line if its parent is such a one.
+    /// Puts a table with a header at `path`, or an inline one if the parent is inline. Fails if a parent is not a table.
     pub fn set_table(&mut self, path: &[&str], table: Table) -> Result<(), EditError> {
         let Some((name, parent)) = path.split_last() else {
             return Ok(());
@@ -160,7 +161,7 @@ impl Document {
         Ok(())
     }
 
-    /// Makes all values of `table` and of the tables in it stand in the table at `path`, whatever else that holds.
+    /// Sets all values of `table` and its subtables in the table at `path`; other keys stay. Fails if a parent is not a table.
     pub fn merge(&mut self, path: &[&str], table: &Table) -> Result<(), EditError> {
         for (name, item) in table {
             let path = [path, &[name]].concat();
@@ -173,7 +174,8 @@ impl Document {
         Ok(())
     }
 
-    /// Adds `text` to the array at `path`, unless it is there.
+    /// Adds `text` to the array at `path` unless the array contains it. Fails if the item is not an array or a parent is not a
+    /// table.
     pub fn add_string(&mut self, path: &[&str], text: &str) -> Result<(), EditError> {
         match self.strings(path)? {
             None => return self.set(path, Array::from_iter([text])),
@@ -186,7 +188,7 @@ impl Document {
         Ok(())
     }
 
-    /// Takes `text` out of the array at `path`.
+    /// Removes `text` from the array at `path`. Fails if a parent is not a table.
     pub fn remove_string(&mut self, path: &[&str], text: &str) -> Result<(), EditError> {
         if let Some(array) = self.array_mut(path)? {
             take_out(array, text);
@@ -194,7 +196,8 @@ impl Document {
         Ok(())
     }
 
-    /// Takes out what stands at `path`, and the tables around it that hold nothing else, not even a comment.
+    /// Removes the item at `path` and every parent that this leaves empty, except tables with a comment. Fails if a parent is not
+    /// a table.
     pub fn remove(&mut self, path: &[&str]) -> Result<(), EditError> {
         let mut path = path;
         while let Some((name, parent)) = path.split_last() {
@@ -211,7 +214,7 @@ impl Document {
         Ok(())
     }
 
-    /// An error at what stands at `path`.
+    /// Returns an error at the item at `path`.
     #[must_use]
     pub fn error(&self, path: &[&str], message: impl Into<String>) -> EditError {
         let (_, text) = split_mark(&self.text);
@@ -243,7 +246,7 @@ impl Document {
         item.as_table_like_mut().ok_or(error)
     }
 
-    /// The table at `path`, made where it is missing, without a header as long as it holds tables only.
+    /// Returns the table at `path`; creates missing ones, which get no header as long as they contain tables only.
     fn item_mut(&mut self, path: &[&str]) -> Result<&mut Item, EditError> {
         self.table(path)?;
         let error = self.not_a_table(path);
@@ -267,8 +270,8 @@ impl Document {
     }
 }
 
-/// The length of the comments that belong to the document: of all lines before the first key or header those up to the last
-/// empty one. What stands below that is about the key or header. Of a document without any it is the whole.
+/// Returns the length of the document's own comments: the lines before the first key or header, up to the last empty line.
+/// Comments below that line belong to the key or header. In a document without keys all lines are its own.
 fn head_len(text: &str) -> usize {
     let (mut head, mut position) = (0, 0);
     for line in text.split_inclusive('\n') {
@@ -282,7 +285,7 @@ fn head_len(text: &str) -> usize {
     text.len()
 }
 
-/// Whether two values mean the same, as far as their spelling does not matter for ours: texts, numbers, bools.
+/// Whether two values are equal apart from spelling, as far as this program writes them: strings, numbers, bools.
 fn is_same(a: &Value, b: &Value) -> bool {
     let meaning = |value: &Value| match value {
         Value::String(text) => format!("{:?}", text.value()),

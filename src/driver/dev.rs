@@ -1,4 +1,4 @@
-//! The `/dev` in which the driver's nodes are.
+//! The `/dev` that has the driver's nodes.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -11,26 +11,26 @@ use crate::rootfs::Root;
 
 const DEV: &str = "/dev";
 
-/// The directory, opened.
+/// An open `/dev`.
 pub struct Dev(Tree);
 
-/// A character device in it.
+/// A character device in `/dev`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Node {
-    /// Its path in a container: `/dev/nvidia0`.
+    /// The path in a container: `/dev/nvidia0`.
     pub inside: PathBuf,
-    /// Its path on the host.
+    /// The path on the host.
     pub on_host: PathBuf,
-    /// Its major and its minor number.
+    /// The major and the minor number.
     pub number: (u64, u64),
-    /// Its mode bits.
+    /// The mode bits.
     pub mode: u32,
-    /// Its group.
+    /// The group.
     pub group: u32,
 }
 
 impl Driver {
-    /// Opens the directory of nodes. Fails if its root is gone.
+    /// Opens the `/dev` with the driver's nodes. Fails if its root no longer exists.
     pub fn dev(&self, host: &Root) -> io::Result<Dev> {
         let problems = Problems::default();
         Ok(Dev(Tree::open(host, &self.dev_root, &problems)?))
@@ -38,7 +38,7 @@ impl Driver {
 }
 
 impl Dev {
-    /// The node of this name below /dev; none where there is none, or something else.
+    /// Returns the node of this name below /dev; `None` if there is none or the file is not a character device.
     #[must_use]
     pub fn node(&self, name: impl AsRef<Path>) -> Option<Node> {
         let inside = Path::new(DEV).join(name);
@@ -53,7 +53,7 @@ impl Dev {
         })
     }
 
-    /// The nodes in a directory below /dev whose names begin so, sorted: numbers by their value.
+    /// Returns the nodes in a directory below /dev whose names begin with `start`, in numeric order.
     #[must_use]
     pub fn nodes(&self, directory: &str, start: &str) -> Vec<Node> {
         let path = Path::new(DEV).join(directory);
@@ -63,7 +63,7 @@ impl Dev {
         names.filter_map(|name| self.node(name)).collect()
     }
 
-    /// The target of a link below /dev.
+    /// Returns the target of a link below /dev.
     #[must_use]
     pub fn link(&self, name: impl AsRef<Path>) -> Option<PathBuf> {
         let path = Path::new(DEV).join(name);
@@ -71,13 +71,13 @@ impl Dev {
         folder.directory.read_link(path.file_name()?).ok()
     }
 
-    /// Opens the node of this name below /dev, as a program does that uses the device.
+    /// Opens the node of this name below /dev, as a program that uses the device does. Fails as open(2) does.
     pub fn open(&self, name: &str) -> io::Result<File> {
         let folder = self.0.folder(Path::new(DEV))?;
         folder.directory.open_device(OsStr::new(name))
     }
 
-    /// The path on the host of what is at `path` in this root.
+    /// Converts a path in this root to a path on the host.
     #[must_use]
     pub fn on_host(&self, path: &Path) -> PathBuf {
         self.0.on_host(path)
@@ -85,13 +85,13 @@ impl Dev {
 }
 
 impl Node {
-    /// Its path below /dev.
+    /// Returns the path below /dev.
     #[must_use]
     pub fn below_dev(&self) -> &Path {
         self.inside.strip_prefix(DEV).unwrap_or(&self.inside)
     }
 
-    /// Its name.
+    /// Returns the file name.
     #[must_use]
     pub fn name(&self) -> &str {
         let name = self.inside.file_name().and_then(OsStr::to_str);

@@ -1,4 +1,4 @@
-//! Device nodes, and the numbers that they have to have.
+//! Device nodes and their required numbers.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -8,29 +8,29 @@ use crate::rootfs::{Kind, Root};
 
 pub(super) const PROC_DEVICES: &str = "/proc/devices";
 const DEV: &str = "/dev";
-/// How the names of the driver's nodes begin: on Jetson also as the last two, on WSL it is `dxg` alone.
+/// The prefixes of the driver's nodes; the last two also exist on Jetson, and `dxg` is the only one on WSL.
 const NAMES: [&str; 4] = ["nvidia", "dxg", "nvmap", "nvhost-"];
-/// Directories of /dev with nodes of the driver.
+/// The directories of /dev that contain nodes of the driver.
 const SUBDIRECTORIES: [&str; 3] = ["nvidia-caps", "nvidia-caps-imex-channels", "nvgpu/igpu0"];
-/// The number that GPUs and their control devices have on every host.
+/// The fixed major number of GPUs and their control devices.
 const MAJOR: u64 = 195;
 
-/// The major numbers that the kernel gave to the driver's devices, with their names.
+/// The major numbers that the kernel assigned to the driver's devices, with their names.
 #[derive(Debug)]
 pub struct Majors(Vec<(String, u64)>);
 
 /// A device node of the driver.
 #[derive(Debug)]
 pub struct DriverNode {
-    /// Its path on the host.
+    /// The path on the host.
     pub path: PathBuf,
-    /// Its path below /dev.
+    /// The path below /dev.
     pub name: PathBuf,
-    /// Its numbers; none if it is no character device.
+    /// The major and minor number; `None` if it is not a character device.
     pub number: Option<(u64, u64)>,
-    /// The numbers that it has to have, as far as the kernel tells.
+    /// The required numbers, as far as the kernel reports them.
     pub expected: (Option<u64>, Option<u64>),
-    /// Permission bits.
+    /// The permission bits.
     pub mode: u32,
 }
 
@@ -52,12 +52,12 @@ impl Majors {
         Self(lines.filter_map(device).collect())
     }
 
-    /// All of them.
+    /// Iterates over all names and numbers.
     pub fn iter(&self) -> impl Iterator<Item = (&str, u64)> {
         self.0.iter().map(|(name, major)| (name.as_str(), *major))
     }
 
-    /// Whether the driver of the GPUs is loaded: before version 545 it has another name.
+    /// Whether the driver of the GPUs is loaded; its device has another name before version 545.
     pub(super) fn has_driver(&self) -> bool {
         ["nvidia", "nvidia-frontend", "nvidiactl"]
             .iter()
@@ -70,7 +70,7 @@ impl Majors {
             .map(|(_, major)| major)
     }
 
-    /// The numbers that the node at this path below /dev has to have, as far as the kernel tells.
+    /// Returns the required numbers of the node at this path below /dev, as far as the kernel reports them.
     #[must_use]
     pub fn expected(&self, path: &Path) -> (Option<u64>, Option<u64>) {
         let text = path.to_str().unwrap_or_default();
@@ -96,7 +96,7 @@ impl Majors {
 }
 
 impl DriverNode {
-    /// Whether the kernel would find the device by it.
+    /// Whether the node has the required numbers.
     #[must_use]
     pub fn is_right(&self) -> bool {
         let (expected_major, expected_minor) = self.expected;
@@ -107,7 +107,7 @@ impl DriverNode {
     }
 }
 
-/// The nodes in the `/dev` below a directory of the host. Fails where that cannot be read.
+/// Reads the nodes in the `/dev` below a directory of the host. Fails if that cannot be read.
 pub fn read_nodes(host: &Root, dev_root: &Path) -> io::Result<Vec<DriverNode>> {
     let problems = Problems::default();
     let majors = Majors::read(&Tree::open(host, Path::new("/"), &problems)?);
@@ -118,7 +118,7 @@ pub fn read_nodes(host: &Root, dev_root: &Path) -> io::Result<Vec<DriverNode>> {
     }
 }
 
-/// The nodes in the /dev of a tree.
+/// Returns the nodes in the /dev of a tree.
 pub(super) fn nodes(tree: &Tree, majors: &Majors) -> Vec<DriverNode> {
     let mut paths = names(tree, Path::new(""));
     paths.extend(
@@ -140,7 +140,7 @@ pub(super) fn nodes(tree: &Tree, majors: &Majors) -> Vec<DriverNode> {
     paths.into_iter().filter_map(node).collect()
 }
 
-/// The names of the driver in a directory of /dev, sorted: numbers by their value.
+/// Returns the driver's names in a directory of /dev, in numeric order.
 fn names(tree: &Tree, directory: &Path) -> Vec<PathBuf> {
     let is_driver = |name: &str| NAMES.iter().any(|start| name.starts_with(start));
     let mut names = tree.names(Path::new(DEV).join(directory), |name| {

@@ -1,4 +1,4 @@
-//! Directories with driver libraries below a root: a container's, wherever the runtime mounted them, or the host's.
+//! Directories with driver libraries below a root: in a container, wherever the runtime mounted them, or on the host.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use crate::ldcache::{self, SearchPath, driver_names, is_failure};
 use crate::rootfs::{Directory, FileId, Kind, Root};
 
-/// Where driver libraries are put beside the loader's own directories: by Kubernetes' device plugins, distributions, WSL,
-/// Jetson, and by CDI specs that keep the host's paths.
+/// The usual places of driver libraries besides the loader's own directories: those of Kubernetes device plugins, distributions,
+/// WSL, Jetson, and CDI specs that keep the host's paths.
 const USUAL_PLACES: [&str; 13] = [
     "/usr/local/nvidia/lib64",
     "/usr/local/nvidia/lib",
@@ -26,32 +26,32 @@ const USUAL_PLACES: [&str; 13] = [
     "/var/lib/nvidia/lib64",
 ];
 
-/// The directory below a usual place in which distributions keep one driver, or several in directories of their own.
+/// The subdirectory in which distributions keep one driver, or several in subdirectories.
 const VENDOR: &str = "nvidia";
-/// Most drivers in such a directory that are looked at.
+/// The maximum number of drivers to read from such a directory.
 const MAX_DRIVERS: usize = 16;
 
-/// The last part of the directories that CUDA's compatibility packages make, `/usr/local/cuda-X.Y/compat`: the libcuda there is no
+/// The last component of the directories of CUDA's compatibility packages, `/usr/local/cuda-X.Y/compat`: their libcuda is not
 /// part of a driver.
 const COMPAT: &str = "compat";
 
 /// A directory with libraries of a driver.
 pub(crate) struct DriverDirectory {
-    /// Its path in the container.
+    /// The path in the container.
     pub(crate) path: PathBuf,
     /// The open directory.
     pub(crate) directory: Directory,
-    /// The driver's version, as at the end of the libraries' names; the newest one if there are several.
+    /// The driver's version, from the suffix of the libraries' names; the newest one if there are several.
     pub(crate) version: OsString,
 }
 
 impl DriverDirectory {
-    /// The regular files that belong to the driver: `lib*.so.VERSION`.
+    /// Returns the regular files that belong to the driver: `lib*.so.VERSION`.
     pub(crate) fn libraries(&self) -> impl Iterator<Item = OsString> {
         let suffix = [b".so.", self.version.as_bytes()].concat();
         let entries = self.directory.entries().inspect_err(|err| {
             let path = self.path.display();
-            log::warn!("{path}: its libraries are not known: {err}");
+            log::warn!("{path}: cannot list its libraries: {err}");
         });
         entries
             .unwrap_or_default()
@@ -92,13 +92,13 @@ pub(crate) fn find(
             Err(err) if is_failure(&err) || err.kind() == io::ErrorKind::FileTooLarge => {
                 log::warn!("{}: not searched: {err}", path.display());
             }
-            Err(err) => log::debug!("{}: passed over: {err}", path.display()),
+            Err(err) => log::debug!("{}: skipped: {err}", path.display()),
         }
     }
     found
 }
 
-/// A usual place, the vendor's directory in it, and that one's directories: `nvidia/current`, `nvidia/tesla-470`, …
+/// Returns a usual place, the vendor's subdirectory and that one's subdirectories: `nvidia/current`, `nvidia/tesla-470`, …
 fn with_vendors(root: &Root, place: &Path) -> Vec<PathBuf> {
     let vendor = place.join(VENDOR);
     let entries = root.directory(&vendor).and_then(|it| it.entries());
@@ -117,7 +117,7 @@ fn with_vendors(root: &Root, place: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-/// Opens a directory that was not seen before and has libraries of a driver, and tells the driver's version.
+/// Opens a directory unless it was seen before or has no driver libraries; returns it with the driver's version.
 fn open_driver_directory(
     root: &Root,
     path: &Path,

@@ -1,8 +1,7 @@
-//! The files of the driver that containers get: where they are on the host, and where a container has them.
+//! The driver's files for containers: their paths on the host and in the container.
 //!
-//! What a name leads to is found as the driver's root sees it, so that no link leaves it; only the sockets of daemons may be the
-//! host's. Containers have configurations and programs at the standard paths, wherever the host keeps them, and libraries at their
-//! own.
+//! Paths are resolved in the driver's root, so that no link leaves it; only the sockets of daemons may be the host's. In
+//! containers, configurations and programs have standard paths, wherever the host keeps them, and libraries keep their paths.
 
 mod graphics;
 mod libraries;
@@ -21,20 +20,20 @@ pub(super) use system::{MPS, SOCKETS};
 /// A file, directory or socket of the host that containers get.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct DriverFile {
-    /// Its path on the host, without links below the driver's root.
+    /// The path on the host, without links below the driver's root.
     pub on_host: PathBuf,
-    /// Its path in the container.
+    /// The path in the container.
     pub inside: PathBuf,
 }
 
-/// All of them.
+/// All files of the driver for containers.
 #[derive(Default, Debug)]
 pub struct Files {
-    /// The directories with the libraries of this driver, as the driver's root has them.
+    /// The directories with the libraries of this driver, as paths in the driver's root.
     pub directories: Vec<PathBuf>,
     /// The driver's libraries.
     pub libraries: Vec<Library>,
-    /// Libraries for graphics that have versions of their own.
+    /// Graphics libraries with versions of their own.
     pub graphics: Vec<Library>,
     /// Modules of the X server.
     pub xorg: Vec<DriverFile>,
@@ -48,21 +47,21 @@ pub struct Files {
     pub ipc: Vec<DriverFile>,
 }
 
-/// What is searched.
+/// The places to search.
 pub(super) struct Places<'t> {
     host: &'t Tree,
     tree: &'t Tree,
     version: &'t str,
     /// The directories of this driver, without links.
     directories: Vec<PathBuf>,
-    /// The same, and those with links to their files.
+    /// These directories, and those with links to their files.
     all_directories: Vec<PathBuf>,
     config_paths: Vec<PathBuf>,
 }
 
 impl Driver {
-    /// Finds the files of the driver of this version, and with `explicit` the libraries of glvnd and others that are no part of the
-    /// driver. What cannot be read comes beside them.
+    /// Finds the files of the driver of this version; with `explicit` also the libraries of glvnd and others that are not part of
+    /// the driver. Also returns what could not be read.
     #[must_use]
     pub fn files(&self, asked: Asked<'_>, version: &str, explicit: bool) -> (Files, Vec<Problem>) {
         let tree = &self.tree;
@@ -99,7 +98,7 @@ impl Driver {
             programs: system::programs(&places),
             firmware: system::firmware(&places),
             ipc: system::ipc(&places),
-            // Those for programs of 32 bits have none.
+            // Directories of 32-bit libraries only are left out.
             directories: places
                 .directories
                 .into_iter()
@@ -112,7 +111,8 @@ impl Driver {
 }
 
 impl Places<'_> {
-    /// The directories P of which the driver's library directories are `P/lib`, `P/usr/lib64` or the like; `/` for the usual ones.
+    /// Returns the prefixes P such that the driver's library directories are `P/lib`, `P/usr/lib64` or the like; `/` for the
+    /// usual ones.
     fn prefixes(&self) -> Vec<PathBuf> {
         let mut prefixes = Vec::new();
         for prefix in self.all_directories.iter().filter_map(|it| prefix(it)) {
@@ -123,7 +123,7 @@ impl Places<'_> {
         prefixes
     }
 
-    /// The regular file at `path` of the driver's root, for this path in the container.
+    /// Returns the regular file at `path` of the driver's root, with the given path in the container.
     fn file(&self, path: &Path, inside: impl Into<PathBuf>) -> Option<DriverFile> {
         self.existing(&self.find(path)?, inside, Kind::File)
     }
@@ -143,7 +143,7 @@ impl Places<'_> {
         inside: impl Into<PathBuf>,
         kind: Kind,
     ) -> Option<DriverFile> {
-        // A spec is text.
+        // A spec can only contain UTF-8.
         found.path.to_str()?;
         (found.metadata.kind == kind).then(|| DriverFile {
             on_host: self.tree.on_host(&found.path),

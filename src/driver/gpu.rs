@@ -7,32 +7,32 @@ use super::tree::Tree;
 pub(super) const GPUS: &str = "/proc/driver/nvidia/gpus";
 const PCI_DEVICES: &str = "/sys/bus/pci/devices";
 const NVIDIA_VENDOR: &str = "0x10de";
-/// First byte of the PCI class of display controllers.
+/// The first byte of the PCI class of display controllers.
 const DISPLAY_CLASS: &str = "0x03";
 
 /// A GPU, as the kernel module describes it.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Gpu {
-    /// PCI address.
+    /// The PCI address.
     pub bus_id: String,
-    /// Product name.
+    /// The product name.
     pub model: Option<String>,
-    /// UUID; the module knows it once the GPU has been initialised.
+    /// The UUID, which the module knows once the GPU is initialised.
     pub uuid: Option<String>,
-    /// Minor number of its device node.
+    /// The minor number of the device node.
     pub minor: Option<u32>,
-    /// Version of the firmware that runs on it.
+    /// The version of the firmware that runs on it.
     pub firmware: Option<String>,
-    /// Whether the driver was told to leave it alone.
+    /// Whether the driver is configured to ignore it.
     pub excluded: bool,
     /// The names of its nodes in /dev/dri.
     pub drm: Vec<String>,
-    /// Whether its memory is a part of the host's.
+    /// Whether its memory is coherent with the host's.
     pub is_coherent: bool,
 }
 
 impl Gpu {
-    /// The parts of the PCI address, to sort by; none if it is not one.
+    /// Returns the parts of the PCI address, for sorting; `None` if it is not one.
     fn address(&self) -> Option<[u64; 4]> {
         let mut texts = self.bus_id.split([':', '.']);
         let mut parts = [0; 4];
@@ -44,13 +44,13 @@ impl Gpu {
     }
 }
 
-/// One whose description cannot be read is among them, since the others have the same indices then.
+/// Returns all GPUs, including those without a readable description, so that indices do not shift.
 pub(super) fn read(host: &Tree) -> Vec<Gpu> {
     let names = host.names(GPUS, |_| true);
     let gpus = names.into_iter().map(|bus_id| {
         let path = format!("{GPUS}/{bus_id}/information");
         let drm = drm(host, &bus_id);
-        // The kernel module makes it for GPUs whose memory the host has as a NUMA node.
+        // The kernel module creates it for GPUs whose memory is a NUMA node of the host.
         let is_coherent = host.stat(format!("{GPUS}/{bus_id}/numa_status")).is_some();
         Gpu {
             drm,
@@ -77,7 +77,7 @@ fn parse(bus_id: String, text: &str) -> Gpu {
     let lines = text.lines().filter_map(|line| line.split_once(':'));
     for (name, value) in lines {
         let value = value.trim();
-        // What the module does not know yet has question marks in it.
+        // Values that the module does not know yet contain question marks.
         let known = (!value.contains("??") && value != "N/A").then(|| value.to_owned());
         match name.trim() {
             "Model" => gpu.model = known,
@@ -91,7 +91,7 @@ fn parse(bus_id: String, text: &str) -> Gpu {
     gpu
 }
 
-/// Whether it is a UUID that begins so. It is a part of names: nothing but what UUIDs have.
+/// Whether the text is a UUID with this prefix. Checked strictly, since UUIDs become part of device names.
 pub(super) fn is_uuid(text: &str, start: &str) -> bool {
     let Some(rest) = text.strip_prefix(start) else {
         return false;

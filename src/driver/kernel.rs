@@ -25,20 +25,20 @@ const MODULES: [&str; 7] = [
 pub struct KernelModule {
     /// The driver's version.
     pub version: String,
-    /// Whether it is the open one.
+    /// Whether it is the open-source module.
     pub open: bool,
 }
 
 /// A loaded module.
 #[derive(Debug)]
 pub struct Module {
-    /// Its name.
+    /// The name.
     pub name: &'static str,
-    /// Its version, if it tells one.
+    /// The version, if it has one.
     pub version: Option<String>,
 }
 
-/// The version of the driver that is loaded.
+/// Returns the version of the loaded driver.
 #[must_use]
 pub fn version(host: &Root) -> Option<String> {
     let bytes = host.read(Path::new(VERSION), MAX_VERSION).ok()?;
@@ -49,7 +49,8 @@ pub(super) fn read(host: &Tree) -> Option<KernelModule> {
     parse_version(&host.text(VERSION)?)
 }
 
-/// `NVRM version: NVIDIA UNIX x86_64 Kernel Module  384.81  Wed …` or `… Open Kernel Module for x86_64  565.57.01  Release …`
+/// Parses `NVRM version: NVIDIA UNIX x86_64 Kernel Module  384.81  Wed …` or, for the open module,
+/// `… Open Kernel Module for x86_64  565.57.01  Release …`.
 fn parse_version(text: &str) -> Option<KernelModule> {
     let line = text
         .lines()

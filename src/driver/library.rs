@@ -1,4 +1,4 @@
-//! The driver's libraries, as the host's loader finds them.
+//! The driver's libraries that the host's loader finds.
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -9,25 +9,25 @@ use crate::elf::{Class, Head, Object, OpenFile};
 use crate::ldcache::{self, check_soname};
 use crate::rootfs::{Metadata, Root, is_not_there};
 
-/// What the loader finds of the driver's libraries through `ld.so.cache`.
+/// The driver's libraries that the loader finds through `ld.so.cache`.
 #[derive(Default, Debug)]
 pub struct Cached {
-    /// Those that are there.
+    /// The existing ones.
     pub libraries: Vec<DriverLibrary>,
-    /// Entries of the cache, and links beside the libraries, that lead nowhere.
+    /// Dangling entries of the cache, and dangling links beside the libraries.
     pub dangling: Vec<PathBuf>,
 }
 
 /// A library that the loader finds.
 #[derive(Debug)]
 pub struct DriverLibrary {
-    /// The file, with all links followed.
+    /// The file, with all links resolved.
     pub path: PathBuf,
-    /// The name that programs ask for.
+    /// The SONAME.
     pub soname: String,
-    /// Its word size.
+    /// The word size.
     pub class: Class,
-    /// The driver's version, as its file name ends; some libraries have a version of their own there.
+    /// The driver's version, from the suffix of the file name; some libraries have a version of their own there.
     pub version: Option<String>,
 }
 
@@ -52,7 +52,7 @@ impl Cached {
         }
     }
 
-    /// The libraries whose SONAME begins so.
+    /// Returns the libraries whose SONAME begins with `start`.
     pub fn named<'s>(&'s self, start: &'s str) -> impl Iterator<Item = &'s DriverLibrary> {
         let is_meant = move |library: &&DriverLibrary| library.soname.starts_with(start);
         self.libraries.iter().filter(is_meant)
@@ -70,7 +70,7 @@ fn read_library(root: &Root, path: PathBuf) -> Option<DriverLibrary> {
     })
 }
 
-/// The word size of a library, and its SONAME if that can be a file name. None if the file is not a library.
+/// Returns the word size of a library, and its SONAME if that is a valid file name. `None` if the file is not a library.
 pub(super) fn head(file: File, metadata: &Metadata) -> Option<(Class, Option<String>)> {
     let file = OpenFile::new(file, metadata.size);
     let mut head = Head::default();

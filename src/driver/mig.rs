@@ -1,7 +1,7 @@
-//! Parts of GPUs: instances of MIG.
+//! MIG instances of GPUs.
 //!
-//! Format: `/proc/driver/nvidia/capabilities/gpuM/mig/giI/ciC/access`, M being the minor number of the GPU's node, with lines such
-//! as `DeviceFileMinor: 13`. `/proc/driver/nvidia-caps/mig-minors` has the same numbers, as lines `gpuM/giI/ciC/access 13`.
+//! Format: `/proc/driver/nvidia/capabilities/gpuM/mig/giI/ciC/access`, where M is the minor number of the GPU's node, with lines
+//! such as `DeviceFileMinor: 13`. `/proc/driver/nvidia-caps/mig-minors` has the same numbers, as lines `gpuM/giI/ciC/access 13`.
 
 use std::io;
 use std::path::Path;
@@ -12,17 +12,17 @@ use super::tree::Tree;
 /// A compute instance in a GPU instance.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct MigInstance {
-    /// Minor number of the GPU's node.
+    /// The minor number of the GPU's node.
     pub gpu: u32,
-    /// Number of the GPU instance.
+    /// The number of the GPU instance.
     pub gpu_instance: u32,
-    /// Number of the compute instance in it.
+    /// The number of the compute instance in it.
     pub compute_instance: u32,
-    /// Minor numbers of the nodes in `/dev/nvidia-caps` that give access to the two.
+    /// The minor numbers of the nodes in `/dev/nvidia-caps` that grant access to the GPU instance and the compute instance.
     pub capabilities: [Option<u32>; 2],
 }
 
-/// All of them, by GPU and number.
+/// Returns all instances, sorted by GPU and number.
 pub(super) fn read(host: &Tree) -> Vec<MigInstance> {
     let mut instances = Vec::new();
     let mut minors = None;
@@ -46,7 +46,7 @@ pub(super) fn read(host: &Tree) -> Vec<MigInstance> {
     instances
 }
 
-/// The number by the file that says it of one capability; the list of all is for what this file does not say.
+/// Returns the minor number of a capability: from its own file, else from the list of all capabilities.
 fn minor(host: &Tree, minors: &str, gpu: u32, capability: &str) -> Option<u32> {
     let path = format!("{CAPABILITIES}/gpu{gpu}/mig/{capability}/access");
     let text = host.text(&path).unwrap_or_default();
@@ -56,7 +56,7 @@ fn minor(host: &Tree, minors: &str, gpu: u32, capability: &str) -> Option<u32> {
         && own != listed
     {
         let error = io::Error::other(format!(
-            "it has the number {own}, and {listed} in {MIG_MINORS}"
+            "its number is {own} here, but {listed} in {MIG_MINORS}"
         ));
         host.note(Path::new(&path), error);
     }

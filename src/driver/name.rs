@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::cuda::is_driver_version;
 
-/// How the names of the driver's libraries begin.
+/// The prefixes of the driver's libraries.
 const NAMES: [&str; 10] = [
     "libcuda.so",
     "libcudadebugger.so",
@@ -20,26 +20,28 @@ const NAMES: [&str; 10] = [
     "libvdpau_nvidia.so",
 ];
 
-/// Whether the file has a name of the driver's libraries.
+/// Whether the file has the name of a driver library.
 pub(super) fn is_driver_name(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().as_bytes();
     NAMES.iter().any(|start| name.starts_with(start.as_bytes()))
 }
 
-/// Whether a spec and its hooks can name the directory: lists of directories have colons between them, and `ld.so.conf` comments.
+/// Whether a spec and its hooks can name the directory: colons separate directories in lists, and `#` begins a comment in
+/// `ld.so.conf`.
 #[must_use]
 pub fn can_be_told(directory: &Path) -> bool {
     let is_plain = |text: &str| !text.contains(|c: char| c.is_control() || ":#".contains(c));
     directory.to_str().is_some_and(is_plain)
 }
 
-/// The driver's version at the end of a file name. Versions of the libraries' own begin with 1: `libcuda.so.1.1` on Jetson and WSL.
+/// Returns the driver's version at the end of a file name. Versions that begin with 1 are the library's own: `libcuda.so.1.1` on
+/// Jetson and WSL.
 #[must_use]
 pub fn driver_version(name: &OsStr) -> Option<String> {
     version(name).filter(|version| !version.starts_with("1."))
 }
 
-/// The version at the end of a file name.
+/// Returns the version at the end of a file name.
 #[must_use]
 pub fn version(name: &OsStr) -> Option<String> {
     let (_, version) = name.to_str()?.split_once(".so.")?;

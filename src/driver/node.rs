@@ -1,4 +1,4 @@
-//! Which device nodes a driver's programs need, and making them.
+//! The device nodes that the driver's programs need, and their creation.
 //!
 //! Formats, as NVIDIA's open kernel modules write them: `/proc/driver/nvidia/params` and the files below
 //! `/proc/driver/nvidia/capabilities` have lines such as `DeviceFileMode: 438`, with decimal numbers;
@@ -19,43 +19,43 @@ use crate::rootfs::{Kind, Root};
 const PARAMS: &str = "/proc/driver/nvidia/params";
 pub(super) const CAPABILITIES: &str = "/proc/driver/nvidia/capabilities";
 pub(super) const MIG_MINORS: &str = "/proc/driver/nvidia-caps/mig-minors";
-/// The devices that programs need whatever GPU they use.
+/// The devices that programs need with any GPU.
 pub const CONTROL: [&str; 4] = [
     "nvidiactl",
     "nvidia-modeset",
     "nvidia-uvm",
     "nvidia-uvm-tools",
 ];
-/// How deep a capability lies: `gpu0/mig/gi1/ci0/access`.
+/// The maximum depth of a capability: `gpu0/mig/gi1/ci0/access`.
 const MAX_DEPTH: usize = 5;
-/// Most capabilities: 32 GPUs have 4,322.
+/// The maximum number of capabilities: 32 GPUs have 4,322.
 const MAX_CAPABILITIES: usize = 8192;
 
 /// A device node that the driver's programs need.
 #[derive(Debug, PartialEq, Eq)]
 pub struct WantedNode {
-    /// Its path below /dev.
+    /// The path below /dev.
     pub name: PathBuf,
     /// The permission bits.
     pub mode: Mode,
-    /// User and group.
+    /// The user and the group.
     pub owner: (u32, u32),
     major: Option<u64>,
     minor: u64,
 }
 
-/// What the driver of a host says of its nodes.
+/// The driver's description of the nodes that a host needs.
 #[derive(Debug)]
 pub struct WantedNodes {
     policy: Policy,
     majors: Majors,
     capabilities: Vec<Capability>,
-    /// The GPU of each capability that there can be, none for those of the host, and its minor number.
+    /// The GPU of each possible capability, `None` for those of the host, and its minor number.
     mig_minors: Vec<(Option<u64>, u64)>,
     gpus: usize,
 }
 
-/// How nodes are to be made.
+/// The properties of new nodes.
 #[derive(Debug, PartialEq, Eq)]
 struct Policy {
     owner: (u32, u32),
@@ -63,7 +63,7 @@ struct Policy {
     may_make: bool,
 }
 
-/// What a program may do that has the node open.
+/// A permission that an open node grants.
 #[derive(Debug, PartialEq, Eq)]
 struct Capability {
     minor: u64,
@@ -71,7 +71,7 @@ struct Capability {
 }
 
 impl WantedNodes {
-    /// Reads it. Refuses a host on which the driver is not loaded, and one where a file of it cannot be read.
+    /// Reads the description. Fails if the driver is not loaded, or if one of its files cannot be read.
     pub fn read(host: &Root) -> Result<Self> {
         let problems = Problems::default();
         let tree = Tree::open(host, Path::new("/"), &problems)?;
@@ -92,13 +92,13 @@ impl WantedNodes {
         Ok(nodes)
     }
 
-    /// Whether programs are to make nodes: the module's option `NVreg_ModifyDeviceFiles` leaves them to the admin.
+    /// Whether programs may create nodes: the module's option `NVreg_ModifyDeviceFiles` can leave that to the administrator.
     #[must_use]
     pub fn may_be_made(&self) -> bool {
         self.policy.may_make
     }
 
-    /// The nodes that do not belong to one GPU: of the control devices, and of the capabilities that there are now.
+    /// Returns the nodes that do not belong to one GPU: those of the control devices and of the existing capabilities.
     pub fn control(&self) -> impl Iterator<Item = WantedNode> {
         let control = CONTROL.iter().map(|name| self.node((*name).into()));
         let capabilities = self.capabilities.iter().map(|it| WantedNode {
@@ -108,13 +108,13 @@ impl WantedNodes {
         control.chain(capabilities)
     }
 
-    /// The node of the GPU with this minor number.
+    /// Returns the node of the GPU with this minor number.
     #[must_use]
     pub fn gpu(&self, minor: u64) -> WantedNode {
         self.node(format!("nvidia{minor}").into())
     }
 
-    /// All nodes that there can be with as many GPUs as there are on the PCI bus. None without any.
+    /// Returns all nodes that the GPUs on the PCI bus can have; none without a GPU.
     pub fn possible(&self) -> impl Iterator<Item = WantedNode> {
         let gpus = u64::try_from(self.gpus).unwrap_or(u64::MAX);
         let control = CONTROL.iter().map(|name| self.node((*name).into()));
@@ -143,7 +143,7 @@ impl WantedNodes {
 }
 
 impl WantedNode {
-    /// Its major and minor number. Fails while the module is not loaded to which the kernel gives the number.
+    /// Returns the major and the minor number. Fails if the module that gets the major number is not loaded.
     pub fn number(&self) -> io::Result<(u64, u64)> {
         let major = self.major.ok_or_else(|| {
             let reason = "/proc/devices does not have its number: the module is not loaded";
@@ -152,7 +152,7 @@ impl WantedNode {
         Ok((major, self.minor))
     }
 
-    /// Whether it is in `dev`, a directory such as /dev. Refuses what stands there and is another device.
+    /// Whether the node exists in `dev`, a directory such as /dev. Fails if another file has its name.
     pub fn is_in(&self, dev: &Root) -> io::Result<bool> {
         let (major, minor) = self.number()?;
         let there = match dev.stat(&self.name) {
@@ -162,14 +162,14 @@ impl WantedNode {
         let found = match there {
             Some(number) if number == (major, minor) => return Ok(true),
             Some((major, minor)) => format!("the character device {major}:{minor}"),
-            None => "no character device".to_owned(),
+            None => "not a character device".to_owned(),
         };
         Err(io::Error::other(format!(
-            "it is {found}, and has to be {major}:{minor}; remove it"
+            "it is {found}, but must be {major}:{minor}; remove it"
         )))
     }
 
-    /// Makes it in `dev`, with the mode that it says if the process has no umask. Returns whether it was not there. Refuses what
+    /// Creates the node in `dev`, with its mode if the process has no umask. Returns whether it did not exist. Fails as
     /// [`Self::is_in`] does.
     pub fn make_in(&self, dev: &Root) -> io::Result<bool> {
         if self.is_in(dev)? {
@@ -178,7 +178,7 @@ impl WantedNode {
         let directory = dev.create_directory(self.name.parent().unwrap_or(Path::new("")))?;
         let name = self.name.file_name().unwrap_or(OsStr::new(""));
         match directory.make_device(name, self.number()?, self.mode, self.owner) {
-            // Another program may make it at the same time.
+            // Another program may create it at the same time.
             Err(err) if err.kind() == io::ErrorKind::AlreadyExists && self.is_in(dev)? => Ok(false),
             made => made.map(|()| true),
         }
@@ -212,13 +212,13 @@ fn fields(text: &str) -> impl Iterator<Item = (&str, u32)> {
     })
 }
 
-/// The number of the line with this name.
+/// Returns the number in the line with this name.
 pub(super) fn field(text: &str, name: &str) -> Option<u32> {
     let (_, value) = fields(text).find(|(it, _)| *it == name)?;
     Some(value)
 }
 
-/// Those whose nodes programs are to make, by number.
+/// Returns the capabilities whose nodes programs may create, sorted by number.
 fn capabilities(host: &Tree) -> Vec<Capability> {
     let mut found = Vec::new();
     let mut left = vec![(PathBuf::from(CAPABILITIES), 0)];

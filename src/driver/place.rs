@@ -1,4 +1,4 @@
-//! The directories in which a driver's libraries lie, in the order in which they are looked for.
+//! The directories of a driver's libraries, in search order.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -11,7 +11,7 @@ use crate::ldcache::order::compare_names;
 use crate::ldcache::{SearchPath, cached_directories};
 use crate::rootfs::{Entry, Kind, is_not_there};
 
-/// Library directories of distributions. Below each, `nvidia` and all that is in it may be one as well: Debian has
+/// Library directories of distributions. Their subdirectory `nvidia` and that one's subdirectories count as well: Debian has
 /// `nvidia/current` and `nvidia/tesla-470`, Bottlerocket `nvidia/tesla`.
 pub const USUAL_LIBRARY_DIRECTORIES: [&str; 4] = [
     "/usr/lib/x86_64-linux-gnu",
@@ -19,17 +19,17 @@ pub const USUAL_LIBRARY_DIRECTORIES: [&str; 4] = [
     "/usr/lib64",
     "/usr/lib",
 ];
-/// The directory of those distributions that keep /lib64 apart from /usr.
+/// The directory of distributions that keep /lib64 separate from /usr.
 const LIB64: &str = "/lib64";
 const NVIDIA: &str = "nvidia";
-/// Most directories below one of these.
+/// The maximum number of directories below one of these.
 const MAX_BELOW: usize = 64;
 
-/// Directories of one platform.
+/// Directories of a single platform.
 const OTHERS: [&str; 11] = [
     // NixOS, with links to the store
     "/run/opengl-driver/lib",
-    // Talos, as its extensions had them one after the other
+    // Talos, in different releases of its extensions
     "/usr/local/glibc/usr/lib",
     "/usr/local/glibc/usr/lib64",
     "/usr/local/glibc/lib",
@@ -43,37 +43,37 @@ const OTHERS: [&str; 11] = [
     WSL,
     "/opt/nvidia/lib64",
 ];
-/// Where WSL puts what loads the libraries of Windows' driver.
+/// The directory of WSL with the libraries that load those of the Windows driver.
 const WSL: &str = "/usr/lib/wsl/lib";
 
-/// The last part of the directories of CUDA's compatibility packages: the libcuda there is no part of a driver.
+/// The last component of the directories of CUDA's compatibility packages: their libcuda is not part of a driver.
 const COMPAT: &str = "compat";
 const LIBCUDA: &str = "libcuda.so.";
 
 /// A directory with libraries of a driver.
 #[derive(Debug)]
 pub struct DriverDirectory {
-    /// Its path without links, as the driver's root sees it.
+    /// The path in the driver's root, without links.
     pub path: PathBuf,
-    /// Where it was found: the same, or a directory with links to its files.
+    /// The directory that was searched: the same one, or one with links to its files.
     pub place: PathBuf,
-    /// The driver's version, if files tell it.
+    /// The driver's version, if a file name contains it.
     pub version: Option<String>,
-    /// Whether libcuda is in it.
+    /// Whether it contains libcuda.
     pub has_libcuda: bool,
 }
 
-/// Where the driver's libraries are on a host.
+/// The directories of the driver's libraries on a host.
 #[derive(Default, Debug)]
 pub struct Libraries {
-    /// The directories, each of them once, in the loader's cache or not.
+    /// The directories, each of them once, whether they are in the loader's cache or not.
     pub directories: Vec<DriverDirectory>,
-    /// Links of the driver's in them that lead nowhere.
+    /// The driver's dangling links in them.
     pub dangling: Vec<PathBuf>,
 }
 
-/// Looks at all places, or only at those that were asked for. Where files of several drivers lie in a directory, those of the
-/// `wanted` version count.
+/// Searches all places, or only the requested ones. In a directory with files of several drivers, those of the `wanted` version
+/// count.
 pub(super) fn find(tree: &Tree, wanted: Option<&str>, asked: &[PathBuf]) -> Libraries {
     let mut found = Libraries::default();
     let mut seen = BTreeSet::new();
@@ -83,7 +83,7 @@ pub(super) fn find(tree: &Tree, wanted: Option<&str>, asked: &[PathBuf]) -> Libr
     };
     let mut listed = BTreeSet::new();
     for place in places {
-        // /lib and /usr/lib are often one.
+        // /lib and /usr/lib are often one directory.
         if let Some(folder) = tree.noted(&place, tree.folder(&place))
             && listed.insert(folder.path.clone())
         {
@@ -104,7 +104,7 @@ pub(super) fn find(tree: &Tree, wanted: Option<&str>, asked: &[PathBuf]) -> Libr
             has_libcuda: true,
         });
     }
-    // The ones that count come first.
+    // Sort the relevant ones first.
     found.directories.sort_by_key(|it| {
         let is_wanted = wanted.is_none() || it.version.as_deref() == wanted;
         (!is_wanted, !it.has_libcuda)
@@ -133,7 +133,7 @@ fn places(tree: &Tree) -> Vec<PathBuf> {
     places
 }
 
-/// A library directory, and those for the driver in it.
+/// Returns a library directory and its subdirectories for drivers.
 fn below(tree: &Tree, path: &Path) -> Vec<PathBuf> {
     let nvidia = path.join(NVIDIA);
     let entries = tree.entries(&nvidia);
@@ -153,7 +153,7 @@ impl Libraries {
         versions.any(|it| it == Some(version))
     }
 
-    /// The version of the driver, by the directory in which libcuda lies.
+    /// Returns the version of the driver, from the directory of libcuda.
     #[must_use]
     pub fn version(&self) -> Option<&str> {
         let mut directories = self.directories.iter().filter(|it| it.has_libcuda);
@@ -184,7 +184,7 @@ impl Libraries {
             if path.ends_with(COMPAT) || !seen.insert(path.clone()) {
                 continue;
             }
-            if let Some((version, has_libcuda)) = look_into(tree, path, wanted) {
+            if let Some((version, has_libcuda)) = inspect(tree, path, wanted) {
                 if !can_be_told(path) {
                     let reason = "left out: a spec cannot name such a directory";
                     tree.note(path, io::Error::other(reason));
@@ -204,8 +204,9 @@ impl Libraries {
     }
 }
 
-/// The version of the driver whose files lie in a directory, and whether libcuda is one of them; none where no file is a driver's.
-fn look_into(tree: &Tree, path: &Path, wanted: Option<&str>) -> Option<(Option<String>, bool)> {
+/// Returns the version of the driver whose files are in a directory, and whether libcuda is among them; `None` if there is no
+/// driver's file.
+fn inspect(tree: &Tree, path: &Path, wanted: Option<&str>) -> Option<(Option<String>, bool)> {
     let entries = tree.entries(path);
     let files = entries.iter().filter(|entry| entry.kind == Kind::File);
     let names: Vec<_> = files.map(|entry| entry.name.as_os_str()).collect();

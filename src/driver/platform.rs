@@ -1,34 +1,34 @@
-//! Which kind of host this is, as far as it decides where a driver's files are.
+//! The kind of host, as far as it determines the places of a driver's files.
 
 use super::tree::Tree;
 
-/// Where an operating system says what it is.
+/// The files that describe the operating system.
 const OS_RELEASE: [&str; 2] = ["/etc/os-release", "/usr/lib/os-release"];
-/// The kernel's release; WSL's has `microsoft` in it.
+/// The kernel's release, which contains `microsoft` on WSL.
 const KERNEL_RELEASE: &str = "/proc/sys/kernel/osrelease";
-/// The device by which WSL reaches the GPUs of Windows.
+/// WSL's device for the GPUs of Windows.
 pub const DXG: &str = "/dev/dxg";
-/// Jetson's release of Linux for Tegra: `# R36 (release), REVISION: 4.3, GCID: …`
+/// The release of Jetson's Linux for Tegra: `# R36 (release), REVISION: 4.3, GCID: …`
 const TEGRA_RELEASE: &str = "/etc/nv_tegra_release";
 /// The family of the chip.
 const CHIP_FAMILY: &str = "/sys/devices/soc0/family";
-/// Where GKE's installer puts a driver.
+/// The directory of the driver that GKE's installer creates.
 const GKE_DRIVER: &str = "/home/kubernetes/bin/nvidia";
 
-/// What kind of host it is.
+/// The platform of a host.
 #[derive(Debug)]
 pub struct Platform {
     /// The kind.
     pub kind: Kind,
-    /// The operating system's identifier, as in `ID=` of its os-release.
+    /// The operating system's identifier: `ID=` of its os-release.
     pub id: Option<String>,
-    /// Its name for people.
+    /// The operating system's display name.
     pub system: Option<String>,
     /// The release of Linux for Tegra, on Jetson.
     pub l4t: Option<String>,
 }
 
-/// The kinds of hosts on which a driver lies in other places.
+/// The kinds of hosts that keep a driver in different places.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind {
     /// A distribution with the driver in its library directories.
@@ -43,14 +43,14 @@ pub enum Kind {
     Talos,
     /// Bottlerocket.
     Bottlerocket,
-    /// NVIDIA's Jetson: the GPU is a part of the chip, the module nvgpu drives it.
+    /// NVIDIA Jetson: the GPU is part of the chip, driven by nvgpu.
     Jetson,
     /// The Windows Subsystem for Linux: the driver is that of Windows.
     Wsl,
 }
 
 impl Kind {
-    /// The name for programs, which stays the same.
+    /// Returns the stable name for programs.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -65,7 +65,7 @@ impl Kind {
         }
     }
 
-    /// The name for people.
+    /// Returns the display name.
     #[must_use]
     pub fn title(self) -> &'static str {
         match self {
@@ -82,7 +82,7 @@ impl Kind {
 }
 
 impl Platform {
-    /// Looks at the host, but for the GPU operator, of which only the place of the driver tells.
+    /// Detects the platform, except the GPU operator, which only the place of the driver reveals.
     pub(super) fn read(host: &Tree) -> Self {
         let os_release = OS_RELEASE.iter().find_map(|path| host.text(path));
         let os_release = os_release.unwrap_or_default();
@@ -96,10 +96,10 @@ impl Platform {
         }
     }
 
-    /// Whether the host's own loader is to find the driver's libraries.
+    /// Whether the host's own loader must find the driver's libraries.
     #[must_use]
     pub fn has_libraries_in_cache(&self) -> bool {
-        // NixOS may be in WSL, and Google's Container-Optimized OS on other hosts than GKE's.
+        // NixOS may run in WSL, and Google's Container-Optimized OS on hosts outside GKE.
         let is_apart = matches!(self.id.as_deref(), Some("nixos" | "cos"));
         match self.kind {
             Kind::Linux | Kind::Bottlerocket | Kind::Jetson | Kind::Wsl => !is_apart,
@@ -128,7 +128,7 @@ fn kind(host: &Tree, id: Option<&str>, has_tegra_release: bool) -> Kind {
     }
 }
 
-/// The value of a line `NAME=value`, which may be in quotes.
+/// Returns the value of a line `NAME=value`, without quotes.
 fn value(text: &str, name: &str) -> Option<String> {
     let mut values = text
         .lines()

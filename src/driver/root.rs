@@ -1,4 +1,4 @@
-//! The directory below which a driver's files lie, and the one with its /dev.
+//! The driver root, and the root with its /dev.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,26 +9,26 @@ use super::place::{self, Libraries};
 use super::tree::{Problems, Tree};
 use crate::rootfs::{Root, is_not_there};
 
-/// Where NVIDIA's GPU operator mounts the root of the container that has the driver.
+/// The mount point of the GPU operator's driver container.
 pub const OPERATOR: &str = "/run/nvidia/driver";
-/// The node without which no program gets at a GPU.
+/// The node that every program with a GPU needs.
 const CONTROL: &str = "/dev/nvidiactl";
 
-/// What the admin says of a driver's places; all are paths of the host.
+/// The administrator's settings for the driver's places; all are paths on the host.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct Asked<'a> {
-    /// The root directory of the driver.
+    /// The driver's root directory.
     pub driver_root: Option<&'a Path>,
     /// The directory whose `dev` has the nodes.
     pub dev_root: Option<&'a Path>,
-    /// The only directories in which libraries are looked for; empty: the usual ones.
+    /// The only directories to search for libraries; empty for the usual ones.
     pub library_paths: &'a [PathBuf],
-    /// The only directories in which configurations are looked for; empty: the usual ones.
+    /// The only directories to search for configurations; empty for the usual ones.
     pub config_paths: &'a [PathBuf],
 }
 
-/// Finds the root of the driver of this version, and its libraries: the one that was asked for, or the host's own, or the GPU
-/// operator's where the host has no driver or another one.
+/// Finds the driver root for this version and its libraries: the requested one, or the host's own, or the GPU operator's if the
+/// host has no driver or another one. Fails if the root cannot be opened.
 pub(super) fn find(
     host: &Root,
     asked: Asked<'_>,
@@ -65,8 +65,8 @@ pub(super) fn find(
     Ok(own)
 }
 
-/// Finds the directory whose /dev has the driver's nodes: the one that was asked for, or the driver's own root if it has them, or
-/// the host's.
+/// Finds the directory whose /dev has the driver's nodes: the requested one, or the driver root if it has them, or the host's
+/// root. Fails if it cannot be opened.
 pub(super) fn find_dev(
     host: &Root,
     driver: &Tree,

@@ -1,28 +1,29 @@
-//! What `nvidia-smi -L` prints: the order in which NVML counts GPUs, and the UUIDs of MIG devices, which nothing else shows.
+//! The output of `nvidia-smi -L`: NVML's order of GPUs and the UUIDs of MIG devices, which nothing else reports.
 //!
-//! Format: `GPU 0: NVIDIA A100-SXM4-40GB (UUID: GPU-…)`, and below it for each MIG device `  MIG 1g.5gb     Device  0: (UUID: MIG-…)`.
+//! Format: `GPU 0: NVIDIA A100-SXM4-40GB (UUID: GPU-…)`, and below it for each MIG device `  MIG 1g.5gb     Device  0: (UUID:
+//! MIG-…)`.
 
 use super::gpu::is_uuid;
 
-/// The GPUs.
+/// The listed GPUs.
 #[derive(Default, PartialEq, Eq, Debug)]
 pub struct List(Vec<ListedGpu>);
 
 /// A GPU, and its MIG devices.
 #[derive(PartialEq, Eq, Debug)]
 pub struct ListedGpu {
-    /// Its index.
+    /// The index.
     pub index: u32,
-    /// Its UUID.
+    /// The UUID.
     pub uuid: String,
     /// The UUIDs of its MIG devices.
     mig: Vec<String>,
-    /// Whether the devices are counted from 0 without a gap, and have UUIDs of their own.
+    /// Whether the indices of the devices run from 0 without a gap, and their UUIDs are unique.
     is_whole: bool,
 }
 
 impl ListedGpu {
-    /// The UUIDs of its MIG devices by their index, if there are so many and all of them are listed.
+    /// Returns the UUIDs of its MIG devices by index, if exactly `count` of them are listed completely.
     #[must_use]
     pub fn mig_uuids(&self, count: usize) -> Option<&[String]> {
         (self.is_whole && self.mig.len() == count).then_some(&self.mig)
@@ -30,7 +31,7 @@ impl ListedGpu {
 }
 
 impl List {
-    /// Reads the list. Lines of another form are left out: it may have warnings in it.
+    /// Parses the list. Lines in another format, such as warnings, are ignored.
     #[must_use]
     pub fn parse(text: &str) -> Self {
         let mut gpus = Vec::<ListedGpu>::new();
@@ -55,13 +56,13 @@ impl List {
         Self(gpus)
     }
 
-    /// Whether there is none.
+    /// Whether no GPU is listed.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The GPU with this UUID; none if another one has the same index or UUID.
+    /// Returns the GPU with this UUID; `None` if another one has the same index or UUID.
     #[must_use]
     pub fn find(&self, uuid: &str) -> Option<&ListedGpu> {
         let found = self.0.iter().find(|it| it.uuid == uuid)?;
@@ -72,7 +73,7 @@ impl List {
 
 fn gpu(line: &str) -> Option<(u32, &str)> {
     let (index, rest) = line.strip_prefix("GPU ")?.split_once(": ")?;
-    // The name may have parentheses as well.
+    // The name may contain parentheses.
     let (_, rest) = rest.rsplit_once("(UUID: ")?;
     Some((index.parse().ok()?, uuid(rest, "GPU-")?))
 }
@@ -83,7 +84,7 @@ fn mig(line: &str) -> Option<(u32, &str)> {
     Some((index.trim().parse().ok()?, uuid(rest, "MIG-")?))
 }
 
-/// Drivers before 470 give MIG devices names with slashes, which tell nothing new.
+/// Parses a UUID. Drivers before 470 give MIG devices names with slashes, which contain no new information.
 fn uuid<'t>(text: &'t str, start: &str) -> Option<&'t str> {
     text.strip_suffix(')').filter(|it| is_uuid(it, start))
 }

@@ -1,4 +1,4 @@
-//! What changes when a spec has to be written anew: read often, so with few calls.
+//! The state of the driver on which a spec depends. It is polled, so reading it takes few calls.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -11,9 +11,9 @@ use super::kernel::VERSION;
 use super::node::CAPABILITIES;
 use crate::rootfs::{Directory, FileVersion, Kind, Root};
 
-/// Files in which the kernel describes the driver. Jetson has no version file below /proc.
+/// The kernel's descriptions of the driver. Jetson has no version file below /proc.
 const TEXTS: [&str; 3] = [PROC_DEVICES, VERSION, "/sys/module/nvidia/version"];
-/// Directories of nodes.
+/// The directories of nodes.
 const NODES: [&str; 6] = [
     DEV,
     "dev/dri",
@@ -23,42 +23,42 @@ const NODES: [&str; 6] = [
     "dev/nvidia-caps-imex-channels",
 ];
 const DEV: &str = "dev";
-/// How the names of nodes in /dev itself begin.
+/// The prefixes of nodes in /dev itself.
 const NAMES: [&str; 3] = ["nvidia", "gdrdrv", "dxg"];
-/// Written at the end of an installation of libraries, wherever they are.
+/// Every installation of libraries ends by writing the cache, wherever they are.
 const CACHE: &str = "etc/ld.so.cache";
 const MAX_FILE: u64 = 1 << 20;
 
-/// What is known of the driver from the last look.
+/// The driver's places and gaps from the last complete read.
 #[derive(Default)]
 pub struct Known {
     root: PathBuf,
     dev_root: PathBuf,
     libraries: Vec<PathBuf>,
-    /// Whether the driver has still to learn UUIDs. Until driver 580 reading them wakes GPUs that are asleep.
+    /// Whether the driver does not know all UUIDs yet. Before driver 580 reading them wakes suspended GPUs.
     lacks_uuids: bool,
 }
 
-/// All of it at one time.
+/// A snapshot of the state.
 #[derive(Clone, PartialEq, Eq)]
 pub struct State {
-    /// GPUs, and their parts.
+    /// GPUs and MIG instances.
     pub devices: Vec<String>,
-    /// What the kernel says of the driver.
+    /// The kernel's descriptions of the driver.
     texts: Vec<Vec<u8>>,
-    /// Nodes.
+    /// The nodes.
     nodes: Vec<NodeState>,
     /// The directories with libraries, and the loader's cache.
     libraries: Vec<Option<FileVersion>>,
-    /// What daemons listen at, on the host and in the driver's root: what it is, and whose.
+    /// The sockets of daemons, on the host and in the driver root: kind and owner.
     daemons: Vec<Option<(Kind, u32)>>,
 }
 
-/// The name, the number, the mode and the group of a node.
+/// The name, number, mode and group of a node.
 type NodeState = (String, Option<(u64, u64)>, u32, u32);
 
 impl Known {
-    /// What is known now.
+    /// Extracts the places and gaps of `driver`.
     #[must_use]
     pub fn of(driver: &Driver) -> Self {
         let libraries = driver.libraries.directories.iter();
@@ -75,7 +75,7 @@ impl Known {
 }
 
 impl State {
-    /// Looks at the host with this root. What cannot be read counts as missing.
+    /// Reads the host with this root. Unreadable files count as missing.
     #[must_use]
     pub fn read(host: &Root, known: &Known) -> Self {
         let gpus = names(host, Path::new(GPUS), "");
@@ -135,7 +135,7 @@ fn nodes(host: &Root, dev_root: &Path, directory: &str) -> Vec<NodeState> {
     names.into_iter().filter_map(node).collect()
 }
 
-/// The names in a directory that begin so, sorted.
+/// Returns the names in a directory that begin with `start`, sorted.
 fn names(host: &Root, directory: &Path, start: &str) -> Vec<String> {
     let mut names = host
         .directory(directory)

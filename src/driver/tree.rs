@@ -1,4 +1,4 @@
-//! A tree in which a driver's files are looked for, and what could not be read of it.
+//! A tree that contains a driver's files, and the problems of reading it.
 
 use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
@@ -11,59 +11,59 @@ use nix::errno::Errno;
 use crate::ldcache::is_failure;
 use crate::rootfs::{Directory, Entry, Kind, Metadata, Root, is_not_there};
 
-/// Largest file of /proc and /sys that is read.
+/// The maximum size of a file in /proc and /sys.
 const MAX_PSEUDO_FILE: u64 = 1 << 20;
-/// Most directories that are remembered; those that exist are held open.
+/// The maximum number of cached directories; existing ones are kept open.
 const MAX_FOLDERS: usize = 256;
 
-/// Something that may be there, and could not be read.
+/// A file or directory that may exist but could not be read.
 #[derive(Debug)]
 pub struct Problem {
-    /// Where, as the host sees it.
+    /// The path on the host.
     pub path: PathBuf,
-    /// Why not.
+    /// The error.
     pub error: io::Error,
 }
 
-/// All that could not be read.
+/// All problems of a host.
 #[derive(Clone, Default)]
 pub(super) struct Problems(Rc<RefCell<Vec<Problem>>>);
 
-/// A root directory, with the path that it has on the host: links that are followed in it stay inside.
+/// A root directory with its path on the host: links in it resolve inside.
 ///
-/// It is for one look at a host: a directory is opened and listed once, and what was missing stays missing.
+/// A tree serves a single scan of a host: each directory is opened and listed once, and what was missing stays missing.
 pub(super) struct Tree {
     pub(super) root: Root,
     path: PathBuf,
     problems: Problems,
-    /// By the path as it was given; `None` if no directory is there.
+    /// The directories by path as given; `None` if there is no directory.
     folders: RefCell<BTreeMap<PathBuf, Option<Rc<Folder>>>>,
 }
 
 /// An open directory of a tree.
 pub(super) struct Folder {
-    /// Its path without links.
+    /// The path without links.
     pub(super) path: PathBuf,
     pub(super) directory: Directory,
     entries: OnceCell<Rc<[Entry]>>,
 }
 
-/// What a path leads to.
+/// The target of a path.
 pub(super) struct Found {
-    /// Its path without links.
+    /// The path without links.
     pub(super) path: PathBuf,
     pub(super) metadata: Metadata,
 }
 
 impl Problems {
-    /// Those since the last time.
+    /// Returns the problems since the last call.
     pub(super) fn take(&self) -> Vec<Problem> {
         self.0.take()
     }
 }
 
 impl Tree {
-    /// The directory `path` of the host. Fails as well where nothing in it may be looked up.
+    /// Opens the directory `path` of the host. Fails also if it cannot be searched.
     pub(super) fn open(host: &Root, path: &Path, problems: &Problems) -> io::Result<Self> {
         let root = host.open_root(path)?;
         root.stat(Path::new("/"))?;
@@ -75,34 +75,34 @@ impl Tree {
         })
     }
 
-    /// What could not be read since this was asked the last time.
+    /// Returns the problems since the last call.
     pub(super) fn problems(&self) -> Vec<Problem> {
         self.problems.take()
     }
 
-    /// The path of this tree on the host.
+    /// Returns the path of this tree on the host.
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The path on the host of what is at `path` in this tree.
+    /// Converts a path in this tree to a path on the host.
     pub(super) fn on_host(&self, path: &Path) -> PathBuf {
         self.path.join(path.strip_prefix("/").unwrap_or(path))
     }
 
-    /// The path in this tree of a path that may be one of the host.
+    /// Converts a path that may be one on the host to a path in this tree.
     pub(super) fn inside(&self, path: &Path) -> PathBuf {
         Path::new("/").join(path.strip_prefix(&self.path).unwrap_or(path))
     }
 
-    /// The text of a file of /proc, /sys or /etc.
+    /// Returns the text of a file in /proc, /sys or /etc.
     pub(super) fn text(&self, path: impl AsRef<Path>) -> Option<String> {
         let path = path.as_ref();
         let bytes = self.noted(path, self.root.read(path, MAX_PSEUDO_FILE))?;
         Some(String::from_utf8_lossy(&bytes).into_owned())
     }
 
-    /// The directory that `path` leads to.
+    /// Returns the directory that `path` leads to. Fails as open(2) does.
     pub(super) fn folder(&self, path: &Path) -> io::Result<Rc<Folder>> {
         if let Some(known) = self.folders.borrow().get(path) {
             return known.clone().ok_or_else(|| Errno::ENOENT.into());
@@ -129,14 +129,14 @@ impl Tree {
         })
     }
 
-    /// What is in a directory, in no order.
+    /// Returns the entries of a directory, in no order.
     pub(super) fn entries(&self, path: impl AsRef<Path>) -> Rc<[Entry]> {
         let path = path.as_ref();
         let entries = self.folder(path).and_then(|folder| folder.entries());
         self.noted(path, entries).unwrap_or_default()
     }
 
-    /// What a path leads to. Most names are not links and lie in few directories, so that one call finds them.
+    /// Resolves a path. Most names are not links and are in few directories, so that one call suffices.
     pub(super) fn find(&self, path: &Path) -> io::Result<Found> {
         let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
             return self.follow(path);
@@ -144,7 +144,7 @@ impl Tree {
         let folder = match self.folder(parent) {
             Ok(folder) => folder,
             Err(err) if is_not_there(&err) => return Err(err),
-            // It may be one that can be searched and not listed.
+            // The directory may permit search but not listing.
             Err(_) => return self.follow(path),
         };
         let metadata = folder.directory.stat(name)?;
@@ -160,7 +160,7 @@ impl Tree {
         Ok(Found { path, metadata })
     }
 
-    /// The names in a directory that are meant, sorted.
+    /// Returns the names in a directory that `is_meant` accepts, sorted.
     pub(super) fn names(
         &self,
         path: impl AsRef<Path>,
@@ -174,7 +174,7 @@ impl Tree {
         names
     }
 
-    /// The names in a directory that begin so, with what is behind that.
+    /// Returns the numbers that follow `start` in the names of a directory.
     pub(super) fn numbered(&self, path: impl AsRef<Path>, start: &str) -> Vec<u32> {
         let entries = self.entries(path);
         let names = entries.iter().filter_map(|entry| entry.name.to_str());
@@ -185,13 +185,13 @@ impl Tree {
         numbers
     }
 
-    /// What the kernel says of what a path leads to.
+    /// Returns the metadata of a path's target.
     pub(super) fn stat(&self, path: impl AsRef<Path>) -> Option<Metadata> {
         let path = path.as_ref();
         Some(self.noted(path, self.find(path))?.metadata)
     }
 
-    /// The value, or none and the reason noted, unless nothing is there.
+    /// Returns the value, or notes the error unless the file is missing.
     pub(super) fn noted<T>(&self, path: &Path, result: io::Result<T>) -> Option<T> {
         let note = |error: io::Error| {
             if is_failure(&error) || error.kind() == io::ErrorKind::FileTooLarge {
@@ -201,7 +201,7 @@ impl Tree {
         result.map_err(note).ok()
     }
 
-    /// Notes what is wrong with a path.
+    /// Notes a problem with a path.
     pub(super) fn note(&self, path: &Path, error: io::Error) {
         let path = self.on_host(path);
         self.problems.0.borrow_mut().push(Problem { path, error });
@@ -209,7 +209,7 @@ impl Tree {
 }
 
 impl Folder {
-    /// What is in it, in no order.
+    /// Returns the entries, in no order.
     pub(super) fn entries(&self) -> io::Result<Rc<[Entry]>> {
         if let Some(entries) = self.entries.get() {
             return Ok(Rc::clone(entries));

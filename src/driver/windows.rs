@@ -1,8 +1,8 @@
-//! The driver of Windows, as WSL shows it.
+//! The Windows driver in WSL.
 //!
-//! `/usr/lib/wsl/drivers` is the driver store of Windows: a directory for each package that is installed, also for older ones that
-//! Windows keeps. NVIDIA's are named `nv….inf_amd64_HASH`, and hold an `nv….inf` with a line `DriverVer = 12/03/2024, 32.0.15.6636`,
-//! of which the last five digits are the driver's version: 566.36.
+//! `/usr/lib/wsl/drivers` is the driver store of Windows: a directory for each installed package, including older ones that
+//! Windows keeps. NVIDIA's are named `nv….inf_amd64_HASH` and contain an `nv….inf` with a line `DriverVer = 12/03/2024,
+//! 32.0.15.6636`, whose last five digits are the driver's version: 566.36.
 
 use std::cmp::Reverse;
 use std::io::Read;
@@ -12,14 +12,14 @@ use super::name::can_be_told;
 use super::tree::Tree;
 
 const STORE: &str = "/usr/lib/wsl/drivers";
-/// A library that every package has which WSL can use.
+/// A library in every package that WSL can use.
 const LIBCUDA: &str = "libcuda.so.1.1";
-/// Most packages that are looked at.
+/// The maximum number of packages.
 const MAX_PACKAGES: usize = 64;
-/// How much of an inf file is read: the version is near its beginning.
+/// The number of bytes to read from an inf file: the version is near its beginning.
 const MAX_INF: u64 = 64 << 10;
 
-/// The directories with packages of NVIDIA's driver, with the version of each; the newest first.
+/// Returns the directories of NVIDIA's driver packages with their versions, the newest first.
 pub(super) fn packages(host: &Tree) -> Vec<(PathBuf, Option<String>)> {
     let names = host.names(STORE, |name| {
         name.starts_with("nv") && name.contains(".inf_") && can_be_told(Path::new(name))
@@ -49,7 +49,7 @@ fn version(host: &Tree, package: &Path, name: &str) -> Option<String> {
     let mut bytes = Vec::new();
     let read = file.take(MAX_INF).read_to_end(&mut bytes);
     host.noted(&path, read)?;
-    // It may be UTF-16.
+    // The file may be UTF-16.
     bytes.retain(|byte| *byte != 0);
     parse_version(&String::from_utf8_lossy(&bytes))
 }

@@ -1,23 +1,23 @@
-//! Where a program's constants are: in what is loaded and not writable.
+//! The constants of a program: its loaded segments that are not writable.
 
 use std::ops::Range;
 
 use super::{ElfError, Object, Source};
 
-/// How much of the segments with constants is read at once.
+/// The number of bytes to read at once.
 const CHUNK: usize = 16 << 10;
-/// How many such pieces are read: libc's code and constants together have 2 MiB.
+/// The maximum number of such pieces: libc's code and constants together have 2 MiB.
 const MAX_CONSTANTS: usize = 512;
-/// How long a constant is found for sure.
+/// The length up to which a constant is found in one piece.
 const MAX_CONSTANT: usize = 1 << 10;
 
 impl<S: Source + ?Sized> Object<'_, S> {
-    /// Looks through what is loaded and not writable, where a program's constants are, until `find` finds something. It gets one
-    /// piece after the other, and how many bytes of it may be a constant's first: what begins later comes again in another
-    /// piece. So a constant of up to 1 KiB is never cut.
+    /// Searches the loaded segments that are not writable, which contain a program's constants, until `find` returns a value.
+    /// `find` gets one piece after the other, and the number of positions in it where a constant may begin: later positions are
+    /// repeated in another piece. So a constant of up to 1 KiB is never split.
     ///
-    /// Segments without code come first, the last one of them before the others: there the constants are since linkers put code
-    /// into a segment of its own.
+    /// Segments without code come first, the last one of them before the others: it contains the constants since linkers put code
+    /// into a segment of its own. Fails if the file cannot be read.
     pub fn find_constant<T>(
         &self,
         find: impl FnMut(&[u8], usize) -> Option<T>,
@@ -25,7 +25,7 @@ impl<S: Source + ?Sized> Object<'_, S> {
         self.find_in(self.constants(), find)
     }
 
-    /// The same, but from an offset of the file backwards; the pieces behind it come last.
+    /// Searches as [`Self::find_constant`] does, but from a file offset backwards, and the pieces behind the offset last.
     pub fn find_constant_before<T>(
         &self,
         offset: u64,
@@ -59,7 +59,8 @@ impl<S: Source + ?Sized> Object<'_, S> {
         Ok(None)
     }
 
-    /// Where constants are in the file: overlapping pieces; only the last one of a segment is shorter than the others.
+    /// Returns the file ranges of constants: overlapping pieces, of which only the last one of a segment is shorter than the
+    /// others.
     fn constants(&self) -> impl Iterator<Item = Range<u64>> {
         let (mut readable, mut executable): (Vec<_>, Vec<_>) = self
             .loaded()

@@ -1,4 +1,4 @@
-//! The dynamic section, and the names that it has in the string table.
+//! The dynamic section and its names in the string table.
 
 use goblin::elf::dynamic::{DT_NEEDED, DT_NULL, DT_SONAME, DT_STRTAB};
 use goblin::elf::header::ET_DYN;
@@ -7,26 +7,27 @@ use goblin::elf::program_header::{PT_DYNAMIC, ProgramHeader};
 use super::source::{ROOM, SHORT};
 use super::{BEYOND_END, Class, ElfError, Endian, MAX_NAME, MAX_PIECE, Object, Source, until_nul};
 
-/// Span of strings that are read at once.
+/// The maximum span of strings to read at once.
 const WINDOW: u64 = (SHORT - MAX_NAME) as u64;
-/// As many libraries as most need.
+/// The number of libraries that most libraries need at most.
 const USUAL_NAMES: usize = 8;
-/// More libraries than any one needs.
+/// More libraries than any library needs.
 const MAX_NAMES: usize = 4096;
 
-/// What of a dynamic section matters here; of several entries of one kind the first counts.
+/// The relevant entries of a dynamic section; the first of several entries of one kind counts.
 #[derive(Default)]
 pub struct DynamicSection {
-    /// Address of the string table.
+    /// The address of the string table.
     strings: Option<u64>,
-    /// Index of the SONAME in the string table.
+    /// The index of the SONAME in the string table.
     soname: Option<u64>,
-    /// Indices of the names of needed libraries.
+    /// The indices of the names of needed libraries.
     needed: Vec<u64>,
 }
 
 impl<S: Source + ?Sized> Object<'_, S> {
-    /// The dynamic section: of several, the last one counts, and it ends at `DT_NULL`, whatever the segment's size is.
+    /// Returns the dynamic section: the last one if there are several. It ends at `DT_NULL`, whatever the segment's size is.
+    /// Fails if there is none or it has no end.
     pub fn dynamic(&self) -> Result<DynamicSection, ElfError> {
         let segment = self
             .segments
@@ -34,7 +35,7 @@ impl<S: Source + ?Sized> Object<'_, S> {
             .rfind(|segment| segment.p_type == PT_DYNAMIC)
             .filter(|segment| self.header.e_type == ET_DYN && segment.p_filesz != 0)
             .ok_or(ElfError::NotShared)?;
-        // ldconfig keeps the offset in 32 bits.
+        // ldconfig stores the offset in 32 bits.
         let offset = segment.p_offset & u64::from(u32::MAX);
         for size in [segment.p_filesz.min(MAX_PIECE), MAX_PIECE] {
             let mut room = ROOM;
@@ -59,7 +60,7 @@ impl<S: Source + ?Sized> Object<'_, S> {
         Err(ElfError::Malformed("no end of the dynamic section"))
     }
 
-    /// `DT_SONAME`, at most 256 bytes of it.
+    /// Returns `DT_SONAME`, truncated to 256 bytes. Fails if it cannot be read.
     pub fn soname(&self, dynamic: &DynamicSection) -> Result<Option<Vec<u8>>, ElfError> {
         let mut soname = None;
         self.visit_names(dynamic, dynamic.soname.into_iter(), |name| {
@@ -68,7 +69,7 @@ impl<S: Source + ?Sized> Object<'_, S> {
         Ok(soname)
     }
 
-    /// `DT_SONAME`, and whether one of these libraries is among `DT_NEEDED`.
+    /// Returns `DT_SONAME`, and whether `DT_NEEDED` contains one of the libraries. Fails if they cannot be read.
     pub fn soname_and_needs(
         &self,
         dynamic: &DynamicSection,
@@ -88,7 +89,7 @@ impl<S: Source + ?Sized> Object<'_, S> {
         Ok((soname, needs))
     }
 
-    /// Reads strings of the string table. The linker puts those of the dynamic section side by side, so that they are read at once.
+    /// Reads strings of the string table, at once if possible: the linker puts those of the dynamic section side by side.
     fn visit_names(
         &self,
         dynamic: &DynamicSection,
@@ -117,7 +118,7 @@ impl<S: Source + ?Sized> Object<'_, S> {
         })
     }
 
-    /// File offset of the string table.
+    /// Returns the file offset of the string table.
     fn strings(&self, dynamic: &DynamicSection) -> Result<u64, ElfError> {
         let address = dynamic.strings.ok_or(ElfError::NotShared)?;
         let holds = |segment: &&ProgramHeader| {
@@ -131,7 +132,7 @@ impl<S: Source + ?Sized> Object<'_, S> {
             .map_or(address, |segment| file_offset(segment, address)))
     }
 
-    /// Whether the string table begins where glibc before 2.31 looks for it: at the first loaded segment's distance.
+    /// Whether the string table is where glibc before 2.31 expects it: at the first loaded segment's distance.
     #[must_use]
     pub fn strings_in_first_segment(&self, dynamic: &DynamicSection) -> bool {
         let address = dynamic.strings.unwrap_or_default();
@@ -149,7 +150,7 @@ impl<S: Source + ?Sized> Object<'_, S> {
         }
     }
 
-    /// An address-sized number, out of exactly so many bytes.
+    /// Parses an address-sized number from exactly that many bytes.
     fn address(&self, bytes: &[u8]) -> u64 {
         if let Ok(long) = bytes.try_into() {
             return match self.context.le {

@@ -1,4 +1,4 @@
-//! What notes tell of an object: the kernel and the processor that it needs, and what is in a section of notes.
+//! The notes of an object: the required kernel and processor, and notes in a named section.
 
 use goblin::elf::program_header::{PT_GNU_PROPERTY, PT_NOTE};
 use goblin::elf::section_header::{SHT_NOTE, SectionHeader};
@@ -24,8 +24,8 @@ impl Note<'_> {
 }
 
 impl<S: Source + ?Sized> Object<'_, S> {
-    /// The kernel that the object asks for, as ldconfig before 2.36 writes it: `os << 24 | major << 16 | minor << 8 | patch` of
-    /// the ABI tag, or 0.
+    /// Returns the kernel that the object requires, as ldconfig before 2.36 writes it: `os << 24 | major << 16 | minor << 8 |
+    /// patch` of the ABI tag, or 0. Fails if the notes cannot be read.
     pub fn os_version(&self) -> Result<u32, ElfError> {
         for segment in self.segments.iter().filter(|it| it.p_type == PT_NOTE) {
             let align = match segment.p_align {
@@ -52,7 +52,8 @@ impl<S: Source + ?Sized> Object<'_, S> {
         Ok(0)
     }
 
-    /// The x86 ISA level that the object needs, counted from 0 for the baseline: 1 for x86-64-v2, and so on.
+    /// Returns the x86 ISA level that the object requires: 0 for the baseline, 1 for x86-64-v2, and so on. Fails if the notes
+    /// cannot be read.
     pub fn isa_level(&self) -> Result<u32, ElfError> {
         let align = match self.class() {
             Class::Bits32 => 4,
@@ -78,7 +79,8 @@ impl<S: Source + ?Sized> Object<'_, S> {
         Ok(level)
     }
 
-    /// What the first note in the section of this name says, up to 64 KiB, if it is the owner's; NULs around both do not count.
+    /// Returns the content of the first note in the named section, up to 64 KiB, if it has this owner; NULs around both are
+    /// ignored. Fails if the section headers are malformed.
     pub fn note_in_section(
         &self,
         section: &[u8],
@@ -90,7 +92,7 @@ impl<S: Source + ?Sized> Object<'_, S> {
         let mut room = ROOM;
         let size = section.sh_size.min(MAX_PIECE);
         let bytes = self.read_up_to(section.sh_offset, size, &mut room)?;
-        // The owner's name is padded by itself here, not together with the three words before it.
+        // The owner's name is padded separately here, not together with the three words before it.
         let align = usize::try_from(section.sh_addralign.max(1)).unwrap_or(usize::MAX);
         let note = || {
             let (name_size, desc_size) = (self.size(&bytes, 0)?, self.size(&bytes, 4)?);
@@ -130,7 +132,7 @@ impl<S: Source + ?Sized> Object<'_, S> {
         usize::try_from(self.word(bytes, at)?).ok()
     }
 
-    /// The 32-bit value of one property of an `NT_GNU_PROPERTY_TYPE_0` note; they stand in ascending order of their types.
+    /// Returns the 32-bit value of a property in an `NT_GNU_PROPERTY_TYPE_0` note, whose properties are sorted by type.
     fn property(&self, desc: &[u8], align: u64, wanted: u32) -> Option<u32> {
         let align = usize::try_from(align).ok()?;
         if !desc.len().is_multiple_of(align) {

@@ -1,4 +1,4 @@
-//! What an object is read from, and the pieces that are read.
+//! The source of an object's bytes, and the pieces that are read from it.
 
 use std::fs::File;
 use std::io;
@@ -6,17 +6,17 @@ use std::os::unix::fs::FileExt;
 
 use crate::watchdog;
 
-/// Room on the stack for a piece of a file: a hook reads three of each library, and what fits costs no allocation.
+/// A stack buffer for a piece of a file: a hook reads three pieces of each library, and short ones cost no allocation.
 pub(super) type Room = [u8; SHORT];
 pub(super) const ROOM: Room = [0; SHORT];
-/// Nearly all dynamic sections and rows of strings fit.
+/// The size of a [`Room`]; nearly all dynamic sections and runs of strings fit.
 pub(super) const SHORT: usize = 1024;
 
 /// Bytes at offsets: a file, or a slice of memory.
 pub trait Source {
-    /// How many bytes there are.
+    /// Returns the number of bytes.
     fn size(&self) -> u64;
-    /// Reads up to `buffer.len()` bytes at `offset`; fewer only at the end.
+    /// Reads up to `buffer.len()` bytes at `offset`; fewer only at the end. Fails as pread(2) does.
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize>;
 }
 
@@ -46,7 +46,7 @@ pub struct OpenFile {
 }
 
 impl OpenFile {
-    /// Takes the file and its size.
+    /// Wraps a file of the given size.
     #[must_use]
     pub fn new(file: File, size: u64) -> Self {
         Self { file, size }

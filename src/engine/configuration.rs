@@ -1,41 +1,43 @@
-//! What edits of the engines' configuration documents have in common: text in, text out, or an error with its line.
+//! The common interface to edits of the engines' configuration documents: text in, text out, or an error with its line.
 
 use toml_edit::{Item, Table, TableLike, Value};
 
 use crate::document::EditError;
 use crate::document::toml::{Document, copy};
 
-/// What an engine's configuration says of one runtime.
+/// The configuration of one runtime in an engine.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Handler {
-    /// The name under which containers ask for it.
+    /// The name by which containers request it.
     pub name: String,
-    /// Its program.
+    /// The path of its program.
     pub path: String,
-    /// Whether containers get it that ask for none.
+    /// Whether containers that request no runtime get it.
     pub is_default: bool,
     /// Whether the engine resolves CDI devices.
     pub cdi: bool,
 }
 
-/// One document of an engine.
+/// A configuration document of an engine.
 pub trait Configuration {
-    /// `text` with `handler` in it.
+    /// Returns `text` with the runtime `handler`. Fails if `text` is not a valid document or does not allow the change.
     fn add(&self, text: &str, handler: &Handler) -> Result<String, EditError>;
 
-    /// What `text` says of the runtime `name`.
+    /// Returns the configuration of the runtime `name` in `text`. Fails if `text` is not a valid document.
     fn find(&self, text: &str, name: &str) -> Result<Option<Handler>, EditError>;
 
-    /// `text` without the runtime `name`. What else [`Configuration::add`] may have changed becomes what it is in `backup`.
+    /// Returns `text` without the runtime `name`. Restores from `backup` what else [`Configuration::add`] may have changed. Fails
+    /// if `text` is not a valid document.
     fn remove(&self, text: &str, backup: Option<&str>, name: &str) -> Result<String, EditError>;
 
-    /// Whether nothing is left that would be missed.
+    /// Whether `text` has no settings worth keeping.
     fn is_blank(&self, text: &str) -> bool;
 }
 
-/// Takes back what [`Configuration::add`] did to `backup`, or to a file that was not there.
+/// Reverts [`Configuration::add`] on `backup`, or on a missing file.
 ///
-/// If nobody edited the text since, that is the backup, byte for byte; else only our own entries go.
+/// If nobody edited the text since, returns the backup byte for byte; else removes only this program's entries. Fails if `text`
+/// is not a valid document.
 pub fn undo(
     document: &dyn Configuration,
     text: &str,
@@ -51,7 +53,7 @@ pub fn undo(
     }
     let usable = backup.filter(|it| document.find(it, name).is_ok());
     let removed = document.remove(text, usable, name)?;
-    // What is left may be a line that we added, such as the version.
+    // The rest may be a line that this program added, such as the version.
     let is_nothing = |text: &str| document.is_blank(text) && !text.contains('#');
     if backup.is_some() && is_nothing(&removed) && is_nothing(before) {
         return Ok(before.to_owned());
@@ -59,19 +61,19 @@ pub fn undo(
     Ok(removed)
 }
 
-/// Where a runtime's settings come from.
+/// The origin of a new runtime's settings.
 #[derive(Clone, Debug)]
 pub enum Base {
-    /// From a runtime of the same document; an entry that is there keeps its own.
+    /// A runtime of the same document; an existing entry keeps its own settings.
     Own,
-    /// From elsewhere; an entry that is there keeps its own.
+    /// Another document; an existing entry keeps its own settings.
     Other(Table),
-    /// From elsewhere, for a file of ours: an entry that is there follows.
+    /// Another document, for a file of this program: an existing entry is updated.
     Followed(Table),
 }
 
 impl Base {
-    /// Puts the settings into the table `entry`; `own` finds those of the same document.
+    /// Adds the settings to the table `entry`; `own` finds those of the same document. Fails if a parent is not a table.
     pub(super) fn apply(
         &self,
         document: &mut Document,
@@ -91,7 +93,7 @@ impl Base {
     }
 }
 
-/// Sets the value at `path`, and under other spellings of the last name: some readers take a name in any case, and the last one counts.
+/// Sets the value at `path` and at other spellings of the last name: some parsers ignore case, and the last spelling counts.
 pub(super) fn set_field(
     document: &mut Document,
     path: &[&str],
@@ -105,7 +107,7 @@ pub(super) fn set_field(
     Ok(())
 }
 
-/// The value of the field `name`, in any case if it is not there as it is written here.
+/// Returns the value of the field `name`, ignoring case if the exact name is missing.
 pub(super) fn field<'t>(table: &'t dyn TableLike, name: &str) -> Option<&'t Item> {
     let is_same = |(key, _): &(&str, &Item)| key.eq_ignore_ascii_case(name);
     table.get(name).or_else(|| {
@@ -114,7 +116,7 @@ pub(super) fn field<'t>(table: &'t dyn TableLike, name: &str) -> Option<&'t Item
     })
 }
 
-/// Takes a field out of a table where it is spelled in another way.
+/// Removes a field in other spellings from a table.
 pub(super) fn remove_other_spellings(table: &mut dyn TableLike, name: &str) {
     let is_same = |key: &&str| *key != name && key.eq_ignore_ascii_case(name);
     let keys: Vec<String> = table
@@ -128,8 +130,8 @@ pub(super) fn remove_other_spellings(table: &mut dyn TableLike, name: &str) {
     }
 }
 
-/// The settings of the runtime that is the default in the table `runtimes`, or of a usual one, if `fits` says that they suit
-/// the program that takes its place.
+/// Returns the settings of the default runtime in the table `runtimes`, or of a usual one, if `fits` accepts them for a program
+/// that replaces that runtime.
 pub(super) fn inherited(
     document: &Document,
     runtimes: &[&str],
@@ -145,13 +147,13 @@ pub(super) fn inherited(
     Ok(None)
 }
 
-/// The names of runtimes whose settings a new one takes over, the best first.
+/// Returns the names of runtimes whose settings a new one inherits, in order of preference.
 pub(super) fn usual(default: Option<&str>) -> impl Iterator<Item = &str> {
     let default = default.filter(|name| !name.is_empty() && !name.starts_with("nvidia"));
     default.into_iter().chain(["runc", "crun"])
 }
 
-/// The table at `path` with its comments.
+/// Copies the table at `path`. Fails if the item is not a table.
 pub(super) fn copy_of(document: &Document, path: &[&str]) -> Result<Option<Table>, EditError> {
     let Some(table) = document.table(path)? else {
         return Ok(None);
@@ -160,7 +162,7 @@ pub(super) fn copy_of(document: &Document, path: &[&str]) -> Result<Option<Table
     Ok(Some(copy(table, decor.map(Table::decor))))
 }
 
-/// If the default runtime is `name`, which is gone, makes it what it is in `backup`, unless that one is gone as well.
+/// If the default runtime is the removed `name`, restores the default of `backup`, unless that runtime is gone as well.
 pub(super) fn restore_default(
     document: &mut Document,
     backup: Option<&str>,

@@ -1,6 +1,6 @@
-//! containerd's `config.toml` and the files that it imports.
+//! containerd's `config.toml` and its imported files.
 //!
-//! containerd 1.x replaces the whole section of a plugin by that of an imported file; 2.x merges the two.
+//! containerd 1.x replaces the whole section of a plugin with that of an imported file; 2.x merges the two.
 
 pub(super) mod distribution;
 mod edit;
@@ -21,29 +21,29 @@ const IMPORTS: &[&str] = &["imports"];
 const RUNTIMES: [&str; 2] = ["containerd", "runtimes"];
 const DEFAULT_RUNTIME: [&str; 2] = ["containerd", "default_runtime_name"];
 const ENABLE_CDI: &str = "enable_cdi";
-/// Settings below a runtime's.
+/// A setting below that of a runtime.
 const BINARY_NAME: [&str; 2] = ["options", "BinaryName"];
 
-/// The version of a document's form.
+/// The version of a configuration document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ConfigVersion {
-    /// The form of containerd 1.0, without imports.
+    /// The format of containerd 1.0, without imports.
     V1,
-    /// The form of containerd 1.3 and later.
+    /// The format of containerd 1.3 and later.
     V2,
-    /// The form of containerd 2.0.
+    /// The format of containerd 2.0.
     V3,
-    /// The form of containerd 2.3.
+    /// The format of containerd 2.3.
     V4,
 }
 
 impl ConfigVersion {
-    /// The version of a document; `new` if it is blank.
+    /// Returns the version of a document; `new` if it is blank. Fails for an unknown version and for text that is not TOML.
     pub fn read(text: &str, new: Self) -> Result<Self, EditError> {
         Self::of(&Document::parse(text)?, new)
     }
 
-    /// The version of the document; `new` if it is blank. Refuses those that are not known.
+    /// Returns the version of the document; `new` if it is blank. Fails for an unknown version.
     fn of(document: &Document, new: Self) -> Result<Self, EditError> {
         let Some(item) = document.get(VERSION)? else {
             let is_blank = document.has_only(&[]);
@@ -67,7 +67,7 @@ impl ConfigVersion {
         }
     }
 
-    /// The section of the CRI plugin.
+    /// Returns the path of the CRI plugin's section.
     fn cri(self) -> [&'static str; 2] {
         let plugin = match self {
             Self::V1 => "cri",
@@ -93,7 +93,7 @@ impl ConfigVersion {
         self.below_cri(&[ENABLE_CDI])
     }
 
-    /// The settings of a runtime for which there are none to take over.
+    /// Returns the settings of a runtime that inherits none.
     #[must_use]
     pub fn plain(self) -> Table {
         let mut table = Table::new();

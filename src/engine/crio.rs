@@ -22,16 +22,16 @@ const DEFAULT_RUNTIME: &str = "default_runtime";
 const DEPRECATED_DEFAULT: &str = "runtime";
 const RUNTIME_PATH: &str = "runtime_path";
 const RUNTIME_TYPE: &str = "runtime_type";
-/// Most drop-ins that are read.
+/// The maximum number of drop-ins.
 const MAX_DROP_INS: usize = 1024;
 
-/// A file that CRI-O reads.
+/// A configuration file of CRI-O.
 pub struct CrioConf {
-    /// Where the settings of the runtime come from.
+    /// The origin of the runtime's settings.
     pub base: Base,
 }
 
-/// What files say together, each read over those before it, as CRI-O does: a runtime is taken as a whole from the last one.
+/// The merged settings of several files, as CRI-O merges them: later files take precedence, and a runtime is replaced as a whole.
 #[derive(Default)]
 pub struct Merged {
     default: Option<String>,
@@ -39,7 +39,7 @@ pub struct Merged {
 }
 
 impl Merged {
-    /// Reads one more file.
+    /// Merges one more file. Fails if it is not TOML.
     pub fn read(&mut self, text: &str) -> Result<(), EditError> {
         let document = Document::parse(text)?;
         if let Some(default) = default_runtime(&document)? {
@@ -57,7 +57,7 @@ impl Merged {
         Ok(())
     }
 
-    /// The settings that a new runtime takes over; none if there is no such runtime.
+    /// Returns the settings that a new runtime inherits; `None` if there is no such runtime.
     #[must_use]
     pub fn base(&self) -> Option<Table> {
         let mut tables = usual(self.default.as_deref()).filter_map(|name| self.runtimes.get(name));
@@ -65,7 +65,8 @@ impl Merged {
     }
 }
 
-/// The files in the folder of drop-ins and below it, in the order in which CRI-O reads them; none if there is no folder.
+/// Returns the files in and below the drop-in directory, in CRI-O's order; empty without that directory. Fails if it cannot be
+/// read.
 pub fn drop_ins(root: &Root, folder: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     match walk(root, folder, &mut files) {
@@ -98,7 +99,7 @@ fn default_runtime(document: &Document) -> Result<Option<String>, EditError> {
     Ok(default.map(str::to_owned))
 }
 
-/// A virtual machine or a pod takes no OCI runtime as its program.
+/// Whether the runtime has an OCI runtime as its program, which those for virtual machines and pods have not.
 fn is_oci(table: &Table) -> bool {
     let kind = field(table, RUNTIME_TYPE).and_then(Item::as_str);
     !matches!(kind, Some("vm" | "pod"))
@@ -114,8 +115,8 @@ fn entry(name: &str) -> Vec<&str> {
 }
 
 impl CrioConf {
-    /// Whether a file has the deprecated setting that the first releases of CRI-O take for the default runtime, whatever
-    /// `default_runtime` says.
+    /// Whether a file has the deprecated setting that the first releases of CRI-O use as the default runtime regardless of
+    /// `default_runtime`.
     #[must_use]
     pub fn has_deprecated_default(text: &str) -> bool {
         let has_program = |document: Document| {
@@ -125,7 +126,7 @@ impl CrioConf {
         Document::parse(text).ok().and_then(has_program) == Some(true)
     }
 
-    /// The default runtime that a file sets.
+    /// Returns the default runtime that a file sets.
     #[must_use]
     pub fn default_runtime(text: &str) -> Option<String> {
         default_runtime(&Document::parse(text).ok()?).ok()?

@@ -18,7 +18,7 @@ const CDI: &[&str] = &["features", "cdi"];
 pub struct DaemonJson;
 
 impl Configuration for DaemonJson {
-    /// An entry that is there keeps all but its path. The default stays unless this runtime shall be it.
+    /// An existing entry keeps all but its path. The default stays unless this runtime is to be the default.
     fn add(&self, text: &str, handler: &Handler) -> Result<String, EditError> {
         let mut document = Document::parse(text)?;
         let entry = [RUNTIMES, &handler.name];
@@ -87,7 +87,7 @@ impl Configuration for DaemonJson {
     }
 }
 
-/// The keys of a runtime that dockerd takes for its program, in any case; the last one counts.
+/// Returns the keys that dockerd reads as a runtime's path, ignoring case; the last one counts.
 fn path_keys(document: &Document, name: &str) -> Result<Vec<String>, EditError> {
     let runtime = document.get(&[RUNTIMES, name])?;
     let runtime = runtime.as_ref().and_then(Value::as_object);
@@ -100,7 +100,7 @@ fn path_keys(document: &Document, name: &str) -> Result<Vec<String>, EditError> 
     Ok(keys)
 }
 
-/// The default runtime of the backup, unless its entry is gone since.
+/// Returns the default runtime of the backup, unless its entry was removed since.
 fn default_before(
     document: &Document,
     before: Option<&Document>,

@@ -1,4 +1,4 @@
-//! podman: `containers.conf`. podman needs no runtime of another name: it calls the hooks of the directories listed there.
+//! podman: `containers.conf`. podman needs no additional runtime: it runs the hooks in the directories that the file lists.
 
 use super::configuration::{Configuration, Handler};
 use crate::document::EditError;
@@ -8,9 +8,9 @@ const HOOKS_DIR: &[&str] = &["engine", "hooks_dir"];
 
 /// `containers.conf`, with a directory in its list of hook directories.
 pub struct ContainersConf {
-    /// The directory with our hooks.
+    /// The directory of this program's hooks.
     pub hooks_dir: String,
-    /// The directories that podman reads as long as the file lists none; the list replaces them.
+    /// The directories that podman reads if the file lists none; a list replaces them.
     pub default_dirs: Vec<String>,
 }
 

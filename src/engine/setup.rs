@@ -1,5 +1,4 @@
-//! How the engines of a host are set up: which programs and configuration files there are, and what these say of NVIDIA's runtime
-//! and of CDI.
+//! The setup of a host's engines: programs, configuration files, and their settings for NVIDIA's runtime and CDI.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -15,42 +14,42 @@ use crate::host::allowance::Allowance;
 use crate::host::program;
 use crate::rootfs::Root;
 
-/// Largest configuration file that is read, and most bytes of all files of an engine: TOML takes 140 times as much memory.
+/// The maximum size of a configuration file, and of all files of an engine: a TOML parser takes 140 times as much memory.
 const MAX_CONFIG: u64 = 512 << 10;
 pub(super) const MAX_CONFIGS: u64 = 2 << 20;
-/// How names of NVIDIA's runtime and its modes begin.
+/// The prefix of NVIDIA's runtime and its variants.
 const RUNTIME: &str = "nvidia-container-runtime";
 
-/// How an engine is set up.
+/// The setup of an engine.
 #[derive(Debug)]
 pub struct Setup {
-    /// Which one.
+    /// The engine.
     pub engine: Engine,
-    /// The distribution of Kubernetes that brings it along; none for the host's own.
+    /// The Kubernetes distribution that includes it; `None` for the host's own.
     pub distribution: Option<&'static Distribution>,
-    /// Its program.
+    /// The path of its program.
     pub program: Option<PathBuf>,
-    /// Its version, if that is known.
+    /// Its version, if known.
     pub version: Option<String>,
-    /// The version of the library with which it reads CDI specs, if that is known.
+    /// The version of the library that it reads CDI specs with, if known.
     pub cdi_library: Option<String>,
-    /// Its configuration files, in the order in which they are read.
+    /// Its configuration files, in reading order.
     pub configs: Vec<PathBuf>,
-    /// What is wrong with one of them, if so.
+    /// The first error in one of them.
     pub error: Option<Error>,
-    /// Flags with which it is started that keep it from starting beside one of these files.
+    /// Command line flags that conflict with one of these files, so that the engine does not start.
     pub conflicts: Vec<String>,
-    /// The program of NVIDIA's runtime, if the engine knows that.
+    /// The program of NVIDIA's runtime, if the engine is configured to use it.
     pub nvidia_runtime: Option<PathBuf>,
-    /// The default runtime, if it is configured.
+    /// The default runtime, if configured.
     pub default_runtime: Option<String>,
-    /// Whether CDI is on; none if the engine's version decides.
+    /// Whether CDI is enabled; `None` if the engine's version decides.
     pub cdi: Option<bool>,
-    /// Whether systemd manages the containers' cgroups; none if the engine decides.
+    /// Whether systemd manages the containers' cgroups; `None` if the engine decides.
     pub systemd_cgroup: Option<bool>,
 }
 
-/// Those engines below `root` that are installed or configured.
+/// Reads the engines that are installed or configured below `root`.
 #[must_use]
 pub fn read_all(root: &Root) -> Vec<Setup> {
     let podman = || Setup {
@@ -81,7 +80,7 @@ pub fn read_all(root: &Root) -> Vec<Setup> {
     setups.filter(Setup::is_there).collect()
 }
 
-/// Searches the engines' programs for what they say of their version, but for those that are known to read no CDI specs.
+/// Searches the engines' programs for version information, except those known not to support CDI.
 pub fn search_programs(root: &Root, setups: &mut [Setup]) {
     let deadline = version::deadline();
     for setup in setups {
@@ -98,7 +97,7 @@ pub fn search_programs(root: &Root, setups: &mut [Setup]) {
 }
 
 impl Setup {
-    /// An engine of which nothing is known yet.
+    /// Returns an engine without any information.
     pub(super) fn new(engine: Engine) -> Self {
         Self {
             engine,
@@ -116,7 +115,7 @@ impl Setup {
         }
     }
 
-    /// The name under which people know it.
+    /// Returns the display name.
     #[must_use]
     pub fn title(&self) -> String {
         let engine = self.engine.title();
@@ -126,7 +125,7 @@ impl Setup {
         }
     }
 
-    /// The newest version of CDI specs that it reads; none if that is not known.
+    /// Returns the newest version of CDI specs that it supports; `None` if that is unknown.
     #[must_use]
     pub fn newest_cdi(&self) -> Option<Newest> {
         let library = self.cdi_library.as_deref();
@@ -138,14 +137,14 @@ impl Setup {
         own.unwrap_or_else(|| self.engine.program())
     }
 
-    /// A distribution that was removed leaves its program's folder without a configuration.
+    /// Whether the engine exists. A removed distribution may leave its program behind, but no configuration.
     fn is_there(&self) -> bool {
         let is_installed = self.program.is_some() || self.version.is_some();
         let is_installed = is_installed && self.distribution.is_none();
         is_installed || !self.configs.is_empty() || self.error.is_some()
     }
 
-    /// Reads a configuration file, of which `read` takes what counts; the first error of all files stays.
+    /// Reads a configuration file with `read`; keeps the first error of all files.
     pub(super) fn read_config(
         &mut self,
         (root, bytes): (&Root, &mut Allowance),
@@ -164,7 +163,7 @@ impl Setup {
         }
     }
 
-    /// Notes `path` as NVIDIA's runtime if the runtime's name or the program's says so.
+    /// Notes `path` as NVIDIA's runtime if its name or the runtime's name says that it is.
     pub(super) fn note_runtime(&mut self, name: &str, path: &str) {
         let program = Path::new(path).file_name().unwrap_or_default();
         if name == "nvidia" || program.to_string_lossy().starts_with(RUNTIME) {
@@ -173,7 +172,7 @@ impl Setup {
     }
 }
 
-/// The item at `path` below `item`; the last name counts in any case, as it does for most engines.
+/// Returns the item at `path` below `item`; the last name ignores case, as most engines do.
 pub(super) fn item_at<'i>(item: &'i Item, path: &[&str]) -> Option<&'i Item> {
     let (name, parents) = path.split_last()?;
     field(table_at(item, parents)?, name)
@@ -185,7 +184,7 @@ fn table_at<'i>(item: &'i Item, path: &[&str]) -> Option<&'i dyn TableLike> {
         .and_then(Item::as_table_like)
 }
 
-/// The members of the table at `path` below `item`.
+/// Returns the members of the table at `path` below `item`.
 pub(super) fn members<'i>(
     item: &'i Item,
     path: &[&str],

@@ -1,5 +1,5 @@
-//! The version of an engine, and of the CDI specs that it knows: by its package, or by what Go's compiler left in its program.
-//! Nothing is run.
+//! The version of an engine and of the CDI specs that it supports: from its package, or from the build information in its Go
+//! program. Nothing is executed.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -13,28 +13,28 @@ use super::Engine;
 use crate::host::packages;
 use crate::rootfs::Root;
 
-/// The library with which engines read CDI specs, by the end of its name.
+/// The library that engines read CDI specs with: the suffix of its module path.
 const LIBRARY: &str = "/container-device-interface\tv";
 const MODULE: &str = "mod\t";
-/// Longest line about a module that is looked at, and how much of a program is searched at once.
+/// The maximum length of a module line, and the number of bytes to search at once.
 const MAX_LINE: usize = 256;
 const PIECE: usize = 1 << 20;
-/// Most bytes of a program that are searched, and how long all of them together may take.
+/// The maximum number of bytes to search in a program, and the maximum time for all programs.
 const MAX_PROGRAM: u64 = 256 << 20;
 const PATIENCE: Duration = Duration::from_secs(3);
-/// Where packages put programs.
+/// The directories where packages install programs.
 const PACKAGED: [&str; 4] = ["/usr/bin", "/usr/sbin", "/bin", "/sbin"];
 
-/// The newest version of CDI specs that an engine reads.
+/// The newest version of CDI specs that an engine supports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Newest {
-    /// It knows no CDI.
+    /// The engine does not support CDI.
     None,
-    /// This one.
+    /// This version.
     Format([u64; 2]),
 }
 
-/// The first two numbers of a version, with or without a `v` before them.
+/// Returns the first two numbers of a version, with or without a leading `v`.
 #[must_use]
 pub fn numbers(version: &str) -> Option<[u64; 2]> {
     let mut parts = version.trim_start_matches('v').split('.');
@@ -42,7 +42,7 @@ pub fn numbers(version: &str) -> Option<[u64; 2]> {
     Some([number(parts.next())?, number(parts.next())?])
 }
 
-/// The versions of installed packages of engines.
+/// The versions of installed engine packages.
 pub(super) struct Packaged(BTreeMap<String, String>);
 
 impl Packaged {
@@ -51,7 +51,7 @@ impl Packaged {
         Self(packages::versions(root, &names))
     }
 
-    /// The version of an engine, unless its program is another one than the package's.
+    /// Returns the version of an engine's package, unless its program does not come from the package.
     pub(super) fn version(&self, engine: Engine, program: Option<&Path>) -> Option<String> {
         let folder = program.and_then(Path::parent);
         let is_packaged = |it: &Path| PACKAGED.iter().any(|packaged| it == *packaged);
@@ -63,7 +63,7 @@ impl Packaged {
     }
 }
 
-/// The part of a package's version that the engine's authors gave: `5:20.10.24+dfsg1-1` is 20.10.24.
+/// Returns the upstream part of a package's version: `5:20.10.24+dfsg1-1` becomes 20.10.24.
 fn upstream(version: &str) -> Option<String> {
     let (_, version) = version.split_once(':').unwrap_or(("", version));
     let is_part = |c: char| c.is_ascii_digit() || c == '.';
@@ -72,21 +72,21 @@ fn upstream(version: &str) -> Option<String> {
     (!number.is_empty()).then(|| number.to_owned())
 }
 
-/// How long the search of all programs may take.
+/// Returns the deadline for searching all programs.
 pub(super) fn deadline() -> Instant {
     Instant::now() + PATIENCE
 }
 
-/// What a program says of itself.
+/// The version information in a program.
 #[derive(Default)]
 pub(super) struct Found {
     /// The engine's version.
     pub(super) version: Option<String>,
-    /// The version of the library with which it reads CDI specs.
+    /// The version of the library that it reads CDI specs with.
     pub(super) library: Option<String>,
 }
 
-/// The lines about modules are together, that of the program before those of its libraries.
+/// Searches a program. Its module lines are adjacent, that of the program before those of its libraries.
 pub(super) fn search(file: File, engine: Engine, end: Instant) -> Found {
     let mut found = Found::default();
     let mut file = file.take(MAX_PROGRAM);
@@ -109,12 +109,12 @@ pub(super) fn search(file: File, engine: Engine, end: Instant) -> Found {
     found
 }
 
-/// `dep`, the library's name, its version, a checksum.
+/// Parses `dep`, the library's name, its version, a checksum.
 fn library(bytes: &[u8]) -> Option<String> {
     memmem::find_iter(bytes, LIBRARY).find_map(|at| word(bytes, at + LIBRARY.len()))
 }
 
-/// `mod`, the program's name, its version, a checksum.
+/// Parses `mod`, the program's name, its version, a checksum.
 fn module(bytes: &[u8], engine: Engine) -> Option<String> {
     memmem::find_iter(bytes, MODULE).find_map(|at| {
         let start = at + MODULE.len();
@@ -126,7 +126,7 @@ fn module(bytes: &[u8], engine: Engine) -> Option<String> {
     })
 }
 
-/// What is there up to the next blank, if that is near.
+/// Returns the word at `start`, if its end is near.
 fn word(bytes: &[u8], start: usize) -> Option<String> {
     let bytes = bytes.get(start..)?;
     let bytes = bytes.get(..bytes.len().min(MAX_LINE))?;
@@ -136,7 +136,7 @@ fn word(bytes: &[u8], start: usize) -> Option<String> {
 }
 
 impl Engine {
-    /// The packages that bring it.
+    /// Returns the names of its packages.
     fn packages(self) -> &'static [&'static str] {
         match self {
             Self::Docker => &["docker-ce", "docker.io", "moby-engine"],
@@ -146,7 +146,7 @@ impl Engine {
         }
     }
 
-    /// The parts of its Go module's name by which it is known.
+    /// Returns the components of its Go module path that identify it.
     fn modules(self) -> &'static [&'static str] {
         match self {
             Self::Docker => &["docker", "moby"],
@@ -156,7 +156,7 @@ impl Engine {
         }
     }
 
-    /// The first version that reads CDI specs.
+    /// Returns the first version that supports CDI specs.
     #[must_use]
     pub fn first_with_cdi(self) -> [u64; 2] {
         match self {
@@ -168,8 +168,8 @@ impl Engine {
     }
 }
 
-/// The newest version of CDI specs that an engine of this version, with this library, reads; none if that is not known. The library
-/// has the version of the format.
+/// Returns the newest version of CDI specs that an engine of this version with this library supports; `None` if that is unknown.
+/// The library's version is that of the format.
 #[must_use]
 pub fn newest_cdi(engine: Engine, version: Option<&str>, library: Option<&str>) -> Option<Newest> {
     let version = version.and_then(numbers);

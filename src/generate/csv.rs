@@ -1,6 +1,7 @@
-//! Jetson: what containers get is in lists of files, which its packages bring.
+//! Jetson: CSV files in its packages list the files for containers.
 //!
-//! Format: lines `TYPE, PATH`; the type is `dev`, `dir`, `lib` or `sym`, the path may have patterns in it. Other lines say nothing.
+//! Format: lines `TYPE, PATH`; the type is `dev`, `dir`, `lib` or `sym`, and the path may contain patterns. Other lines are
+//! ignored.
 
 use std::ffi::OsStr;
 use std::path::{Component, Path, PathBuf};
@@ -16,22 +17,22 @@ use crate::driver::name::can_be_told;
 use crate::glob;
 use crate::rootfs::{Kind, Root, is_not_there};
 
-/// Where Jetson's packages have their lists.
+/// The directory of the lists in Jetson's packages.
 const DIRECTORY: &str = "/etc/nvidia-container-runtime/host-files-for-container.d";
 const LISTS: [&str; 3] = ["devices.csv", "drivers.csv", "l4t.csv"];
-/// Largest list.
+/// The maximum size of a list.
 const MAX_LIST: u64 = 1 << 20;
-/// Most paths that all lists may lead to, and most names that are compared with patterns in them.
+/// The maximum number of paths in all lists, and of names to compare with patterns.
 const MAX_PATHS: usize = 4096;
 const MAX_NAMES: usize = 1 << 20;
-/// Most links that one path may lead to.
+/// The maximum number of links in a chain.
 const MAX_CHAIN: usize = 40;
-/// What tells programs in the container which release it is.
+/// The file that names the release.
 const RELEASE: &str = "/etc/nv_tegra_release";
-/// A pattern for names in any directory.
+/// The prefix of a pattern for names in any directory.
 const ANYWHERE: &str = "**/";
 
-/// What a line names.
+/// An entry of a list.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Entry<'t> {
     Node(&'t str),
@@ -40,12 +41,13 @@ enum Entry<'t> {
     Link(&'t str),
 }
 
-/// What the lists name, with all nodes in the one device there is.
+/// Collects the files of the lists, with all nodes in a single device. Fails without lists, for another device, and beyond a
+/// bound.
 pub(super) fn parts(source: &Source<'_>, notes: &mut Notes) -> Result<Parts> {
     for id in &source.options.ids {
         ensure!(
             id == ALL || id == "0",
-            "device {id} is not there: a Jetson has the device 0"
+            "device {id} does not exist: a Jetson has the device 0"
         );
     }
     let texts = lists(source, notes)?;
@@ -70,12 +72,12 @@ pub(super) fn parts(source: &Source<'_>, notes: &mut Notes) -> Result<Parts> {
     lists.add(Entry::File(RELEASE));
     ensure!(
         lists.left.paths > 0 && lists.left.names > 0,
-        "the csv lists lead to more than {MAX_PATHS} paths, or search through more than {MAX_NAMES} names"
+        "the CSV files match more than {MAX_PATHS} paths, or search more than {MAX_NAMES} names"
     );
     Ok(lists.finish())
 }
 
-/// The texts of the lists that were given, or that are there. Fails if there is none.
+/// Returns the texts of the given lists, or of the installed ones. Fails if there is none.
 fn lists(source: &Source<'_>, notes: &mut Notes) -> Result<Vec<String>> {
     if let Some(lists) = &source.options.csv.lists {
         return Ok(lists.clone());
@@ -111,7 +113,7 @@ fn entry(line: &str) -> Option<Entry<'_>> {
     }
 }
 
-/// What is found of the lists.
+/// The results of reading the lists.
 struct Lists<'l, 's> {
     source: &'l Source<'s>,
     root: &'l Root,
@@ -122,7 +124,7 @@ struct Lists<'l, 's> {
     left: Left,
 }
 
-/// How much may still be looked at.
+/// The remaining bounds.
 struct Left {
     paths: usize,
     names: usize,
@@ -158,7 +160,7 @@ impl Lists<'_, '_> {
         }
     }
 
-    /// Mounts what the path leads to.
+    /// Mounts the target of the path.
     fn mount(&mut self, path: &Path, kind: Kind) {
         let Ok((real, found)) = self.root.resolve(path) else {
             return;
@@ -185,7 +187,7 @@ impl Lists<'_, '_> {
         }]);
     }
 
-    /// The link, and those that it leads to, as the host has them.
+    /// Adds the link and those that it leads to, as they are on the host.
     fn chain(&mut self, mut path: PathBuf) {
         for _ in 0..MAX_CHAIN {
             let Some(target) = read_link(self.root, &path) else {
@@ -212,7 +214,7 @@ impl Lists<'_, '_> {
         })
     }
 
-    /// The paths that match, sorted. Nodes may be below another root.
+    /// Returns the matching paths, sorted. Nodes may be below another root.
     fn expand(&mut self, pattern: &str) -> Vec<PathBuf> {
         let is_node = pattern.starts_with("/dev/");
         let dev = is_node.then(|| {
@@ -269,7 +271,7 @@ fn read_link(root: &Root, path: &Path) -> Option<PathBuf> {
 }
 
 impl Left {
-    /// The paths that match, sorted.
+    /// Returns the matching paths, sorted.
     fn expand(&mut self, root: &Root, pattern: &Path) -> Vec<PathBuf> {
         let mut paths = vec![PathBuf::from("/")];
         for component in pattern.components() {
@@ -297,7 +299,7 @@ impl Left {
         paths
     }
 
-    /// The names in a directory that match. None where no more may be looked at.
+    /// Returns the matching names in a directory; empty once the bound is reached.
     fn matching(&mut self, root: &Root, directory: &Path, pattern: &OsStr) -> Vec<String> {
         if self.names == 0 {
             return Vec::new();

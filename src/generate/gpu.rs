@@ -1,4 +1,4 @@
-//! Devices of the mode that gives containers GPUs: whole ones, and instances of MIG.
+//! GPUs and MIG instances as devices.
 
 use std::path::PathBuf;
 
@@ -12,10 +12,10 @@ use crate::driver::mig::MigInstance;
 use crate::driver::smi::ListedGpu;
 
 const DRI: &str = "/dev/dri";
-const NO_NUMBER: &str = "the kernel module does not say the number of its node";
+const NO_NUMBER: &str = "the kernel module does not report the number of its node";
 const CAPABILITIES: &str = "/dev/nvidia-caps";
 
-/// A GPU that containers may get, with its index.
+/// A GPU that containers can get, with its index.
 #[derive(Clone, Copy)]
 pub(super) struct Indexed<'d> {
     pub(super) index: u32,
@@ -23,7 +23,7 @@ pub(super) struct Indexed<'d> {
     listed: Option<&'d ListedGpu>,
 }
 
-/// The GPUs in the order of `nvidia-smi -L`, if that is known, or else by PCI address.
+/// Returns the GPUs in the order of `nvidia-smi -L`, if given, else by PCI address.
 pub(super) fn indexed<'d>(source: &Source<'d>, notes: &mut Notes) -> Vec<Indexed<'d>> {
     let gpus = source.driver.gpus.iter().filter(|it| !it.excluded);
     let by_address = (0..).zip(gpus).map(|(index, gpu)| Indexed {
@@ -44,7 +44,7 @@ pub(super) fn indexed<'d>(source: &Source<'d>, notes: &mut Notes) -> Vec<Indexed
         })
     });
     let Some(mut listed) = listed.collect::<Option<Vec<_>>>() else {
-        notes.warn("the list of nvidia-smi does not name all GPUs of the kernel module: GPUs are counted by PCI address");
+        notes.warn("the list of nvidia-smi does not contain all GPUs of the kernel module: GPUs are numbered by PCI address");
         return by_address;
     };
     listed.sort_by_key(|it| it.index);
@@ -52,13 +52,13 @@ pub(super) fn indexed<'d>(source: &Source<'d>, notes: &mut Notes) -> Vec<Indexed
 }
 
 impl<'d> Indexed<'d> {
-    /// The instances of MIG into which it is divided.
+    /// Returns its MIG instances.
     pub(super) fn instances(&self, source: &Source<'d>) -> Vec<&'d MigInstance> {
         let all = source.driver.mig.iter();
         all.filter(|it| Some(it.gpu) == self.gpu.minor).collect()
     }
 
-    /// The whole GPU; none, and a note, if a container could not use it.
+    /// Returns the whole GPU; `None`, with a note, if a container could not use it.
     pub(super) fn whole(
         &self,
         source: &Source<'_>,
@@ -82,7 +82,7 @@ impl<'d> Indexed<'d> {
         })
     }
 
-    /// One instance; `position` is its index on this GPU.
+    /// Returns an instance; `position` is its index on this GPU.
     pub(super) fn instance(
         &self,
         position: usize,
@@ -113,7 +113,7 @@ impl<'d> Indexed<'d> {
         })
     }
 
-    /// The UUID of an instance, if it is certain which one it is: a wrong one would be another tenant's.
+    /// Returns the UUID of an instance, if it is certain: a wrong one could be another tenant's.
     pub(super) fn mig_uuid(&self, source: &Source<'_>, position: usize) -> Option<&'d str> {
         let listed = self.listed?;
         let count = self.instances(source).len();
@@ -124,7 +124,7 @@ impl<'d> Indexed<'d> {
         let left_out = |why| notes.error(format!("GPU {} is left out: {why}", self.gpu.bus_id));
         let node = match self.gpu.minor {
             None => Err(NO_NUMBER.to_owned()),
-            Some(minor) => match self.double(source) {
+            Some(minor) => match self.duplicate(source) {
                 Some(other) => Err(format!("GPU {} has the same node", other.bus_id)),
                 None => existing(source, &format!("nvidia{minor}")),
             },
@@ -132,14 +132,14 @@ impl<'d> Indexed<'d> {
         node.map_err(left_out).ok()
     }
 
-    /// Another GPU of which the kernel module says that it has the same node.
-    fn double(&self, source: &Source<'d>) -> Option<&'d Gpu> {
+    /// Returns another GPU that has the same node according to the kernel module.
+    fn duplicate(&self, source: &Source<'d>) -> Option<&'d Gpu> {
         let mut others = source.driver.gpus.iter().filter(|it| !it.excluded);
         others.find(|it| it.minor == self.gpu.minor && it.bus_id != self.gpu.bus_id)
     }
 }
 
-/// The nodes by which the GPU draws.
+/// Returns the DRM nodes of the GPU.
 fn drm(source: &Source<'_>, gpu: &Gpu) -> Vec<Node> {
     gpu.drm
         .iter()
@@ -147,7 +147,7 @@ fn drm(source: &Source<'_>, gpu: &Gpu) -> Vec<Node> {
         .collect()
 }
 
-/// The links in /dev/dri/by-path that lead to these nodes.
+/// Returns the links in /dev/dri/by-path that lead to these nodes.
 fn by_path_links(source: &Source<'_>, gpu: &Gpu, drm: &[Node]) -> Vec<Link> {
     let links = ["card", "render"].into_iter().filter_map(|kind| {
         let name = format!("dri/by-path/pci-{}-{kind}", gpu.bus_id);
@@ -182,5 +182,5 @@ fn capability(
 
 fn existing(source: &Source<'_>, name: &str) -> Result<Node, String> {
     let node = source.node(name);
-    node.map_err(|why| format!("{why}; --create-devices makes missing nodes"))
+    node.map_err(|why| format!("{why}; --create-devices creates missing nodes"))
 }

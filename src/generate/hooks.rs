@@ -1,10 +1,10 @@
-//! The hooks of a spec: what has to be done in a container, and who does it.
+//! The hooks of a spec: the work to do in a container, and the programs that do it.
 
 use std::path::{Path, PathBuf};
 
 use crate::cdi;
 
-/// The hooks of the toolkit, by the names under which they are switched on and off.
+/// The names of the toolkit's hooks, for switching them on and off.
 pub const NAMES: [&str; 6] = [
     CREATE_SYMLINKS,
     CHMOD,
@@ -22,62 +22,62 @@ const UPDATE_APPLICATION_PROFILE: &str = "update-application-profile";
 const APPLY: &str = "apply";
 /// All hooks.
 pub const ALL: &str = "all";
-/// The program whose hooks are subcommands of `hook`.
+/// The program that has the hooks as subcommands of `hook`.
 const NVIDIA_CTK: &str = "nvidia-ctk";
 const STAGE: &str = "createContainer";
-/// Without it the toolkit's hooks would take the value of the runtime's environment.
+/// Prevents the toolkit's hooks from inheriting the value in the runtime's environment.
 const ENVIRONMENT: &str = "NVIDIA_CTK_DEBUG=false";
 const DIRECTORY_MODE: &str = "755";
 
-/// How many hooks a container gets.
+/// The number of hooks in a container.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Style {
-    /// One, which does all.
+    /// One hook that does everything.
     Apply,
-    /// Those of the toolkit.
+    /// The toolkit's hooks.
     Separate,
 }
 
-/// Who is called, and for what.
+/// The program of the hooks, and their selection.
 #[derive(Clone, Debug)]
 pub struct Hooks {
-    /// How many hooks there are.
+    /// The number of hooks.
     pub style: Style,
-    /// The program.
+    /// The path of the program.
     pub program: PathBuf,
-    /// The `argv[0]` that it gets, by which it chooses its applet.
+    /// Its `argv[0]`, which selects the applet.
     pub name: String,
-    /// The host's ldconfig, for hooks of the toolkit; ours needs none.
+    /// The host's ldconfig, for hooks of the toolkit; this program needs none.
     pub ldconfig: Option<String>,
-    /// Hooks that are left out.
+    /// Hooks to leave out.
     pub disabled: Vec<String>,
-    /// Hooks that are there in spite of that.
+    /// Hooks to include nevertheless.
     pub enabled: Vec<String>,
 }
 
-/// A symbolic link for the container.
+/// A symbolic link in the container.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Link {
     pub(super) target: String,
     pub(super) path: PathBuf,
 }
 
-/// What has to be done in a container.
+/// The work to do in a container.
 #[derive(Clone, Default, Debug)]
 pub(super) struct Work {
-    /// Links, in groups that one call of the toolkit's hook makes.
+    /// Links, grouped by calls of the toolkit's hook.
     pub(super) links: Vec<Vec<Link>>,
-    /// Links of device nodes, which only a container with these nodes needs.
+    /// Links to device nodes, for containers that have these nodes.
     pub(super) device_links: Vec<Link>,
-    /// Directories of device nodes, which are to be open for all.
+    /// Directories of device nodes that must be accessible to all users.
     pub(super) device_directories: Vec<PathBuf>,
-    /// What is told to the hook that compares the container's libcuda with the host's.
+    /// Arguments for comparing the container's libcuda with the host's.
     pub(super) compat: Vec<String>,
-    /// Directories for the cache of the loader.
+    /// Directories for the loader's cache.
     pub(super) folders: Vec<PathBuf>,
-    /// Whether programs in the container are kept from making device nodes.
+    /// Whether to prevent programs in the container from creating device nodes.
     pub(super) fixes_params: bool,
-    /// Whether EGL is told which GPUs there are.
+    /// Whether to tell EGL which GPUs exist.
     pub(super) writes_profile: bool,
 }
 
@@ -89,7 +89,7 @@ impl Link {
         }
     }
 
-    /// How hooks are told of it; none if they would take that for another link.
+    /// Returns the argument for a hook; `None` if it would parse as another link.
     fn argument(&self) -> Option<String> {
         let path = self.path.to_str()?;
         let text = format!("{}::{path}", self.target);
@@ -99,7 +99,7 @@ impl Link {
 }
 
 impl Hooks {
-    /// The hooks that every container gets. `devices` is what the devices need: one call does that, too.
+    /// Returns the hooks for every container. `devices` has the work of the devices, which a single hook does as well.
     pub(super) fn common<'w>(
         &self,
         work: &Work,
@@ -120,7 +120,7 @@ impl Hooks {
         }
     }
 
-    /// The hooks that a container gets with one device.
+    /// Returns the hooks for a container with one device.
     pub(super) fn of_device(&self, work: &Work) -> Vec<cdi::Hook> {
         match self.style {
             Style::Separate => self.separate(work),
@@ -156,7 +156,7 @@ impl Hooks {
         hooks
     }
 
-    /// The hook, unless it has nothing to do or is switched off.
+    /// Returns the hook, unless it has nothing to do or is switched off.
     fn named(&self, name: &str, arguments: Vec<String>) -> Option<cdi::Hook> {
         (!arguments.is_empty() && self.allows(name)).then(|| self.hook(name, arguments))
     }
@@ -191,7 +191,7 @@ impl Hooks {
         (!arguments.is_empty()).then(|| self.hook(APPLY, arguments))
     }
 
-    /// The mode of directories is left alone unless that is asked for.
+    /// Whether a hook is enabled. By default `chmod` is not.
     fn allows(&self, name: &str) -> bool {
         let has = |names: &[String], name| names.iter().any(|it| it == name);
         has(&self.enabled, name)
@@ -212,7 +212,7 @@ impl Hooks {
     }
 }
 
-/// The option before each value.
+/// Puts the option before each value.
 fn pairs(option: &str, values: impl Iterator<Item = String>) -> Vec<String> {
     values
         .flat_map(|value| [option.to_owned(), value])

@@ -1,4 +1,4 @@
-//! Channels of IMEX, by which the GPUs of several nodes share memory.
+//! IMEX channels, through which GPUs of several nodes share memory.
 
 use anyhow::{Result, anyhow, ensure};
 
@@ -7,10 +7,10 @@ use super::{ALL, Device, Notes, Parts, Source, path_text};
 use crate::cdi::DeviceNode;
 
 const DIRECTORY: &str = "nvidia-caps-imex-channels";
-/// The highest number of a channel.
+/// The highest channel number.
 const MAX_CHANNEL: u32 = 0xf_ffff;
 
-/// The channels that were asked for, or those that there are and can be used.
+/// Returns the requested channels, or all existing ones that are usable. Fails for a requested one that is not.
 pub(super) fn parts(source: &Source<'_>, notes: &mut Notes) -> Result<Parts> {
     let are_all = source.options.ids.iter().any(|it| it == ALL);
     let mut channels = Vec::new();
@@ -43,18 +43,18 @@ fn channel(text: &str) -> Result<u32> {
     let number = text.strip_prefix("channel").unwrap_or(text);
     let number: u32 = number
         .parse()
-        .map_err(|_| anyhow!("\"{text}\" is neither a channel of IMEX nor its number"))?;
+        .map_err(|_| anyhow!("\"{text}\" is neither an IMEX channel nor its number"))?;
     ensure!(
         number <= MAX_CHANNEL,
-        "channel {number} of IMEX: channels have numbers from 0 to {MAX_CHANNEL}"
+        "IMEX channel {number}: channels are numbered from 0 to {MAX_CHANNEL}"
     );
     Ok(number)
 }
 
-/// The numbers are left out: the runtime takes those of the node.
+/// Returns a device without numbers: the runtime uses those of the node.
 fn device(source: &Source<'_>, channel: u32) -> Result<Device> {
     let node = source.node(format!("{DIRECTORY}/channel{channel}"));
-    let node = node.map_err(|why| anyhow!("channel {channel} of IMEX: {why}"))?;
+    let node = node.map_err(|why| anyhow!("IMEX channel {channel}: {why}"))?;
     let mut part = Part::default();
     part.edits.device_nodes.push(DeviceNode {
         path: path_text(&node.inside),

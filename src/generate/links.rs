@@ -1,4 +1,4 @@
-//! The links that containers get beside the driver's libraries.
+//! The links beside the driver's libraries in containers.
 
 use std::path::{Path, PathBuf};
 
@@ -6,12 +6,12 @@ use super::hooks::Link;
 use crate::driver::files::{Files, Library};
 use crate::driver::place::USUAL_LIBRARY_DIRECTORIES;
 
-/// Where programs look for backends of GBM and of VDPAU: below the library directory of their own library.
+/// The paths where libgbm and libvdpau look for backends, relative to their own directory.
 const GBM: &str = "gbm/nvidia-drm_gbm.so";
 const VDPAU: &str = "libvdpau_nvidia.so";
 const ALLOCATOR: &str = "libnvidia-allocator.so";
 
-/// Links for graphics, and those for the libraries: each is one group.
+/// Returns two groups of links: for graphics, and for the libraries.
 pub(super) fn of(files: &Files, version: &str) -> Vec<Vec<Link>> {
     vec![
         graphics(files, version),
@@ -19,7 +19,7 @@ pub(super) fn of(files: &Files, version: &str) -> Vec<Vec<Link>> {
     ]
 }
 
-/// The links that NVIDIA's installer makes for these libraries.
+/// Returns the links that NVIDIA's installer creates for these libraries.
 pub(super) fn of_libraries<'l>(libraries: impl IntoIterator<Item = &'l Library>) -> Vec<Link> {
     let mut links = Vec::new();
     for library in libraries {
@@ -60,8 +60,8 @@ fn graphics(files: &Files, version: &str) -> Vec<Link> {
     links
 }
 
-/// The backend of GBM is the allocator, where libgbm looks for it: beside the libraries, or below the directories that images have
-/// their own libgbm in.
+/// Links the GBM backend, which is the allocator, where libgbm looks for it: beside the libraries, or below the directories where
+/// images have libgbm.
 fn gbm(allocator: &Library) -> Vec<Link> {
     let directory = allocator.directory();
     let soname = allocator.soname.as_deref().unwrap_or(allocator.name());
@@ -84,7 +84,7 @@ fn gbm(allocator: &Library) -> Vec<Link> {
         .collect()
 }
 
-/// libvdpau looks in its own directory, and then asks the loader for this name.
+/// Links the VDPAU library: libvdpau looks in its own directory, then asks the loader for this name.
 fn vdpau(library: &Library) -> Option<Link> {
     let directory = library.directory();
     let directory = if directory.ends_with("vdpau") {
@@ -123,7 +123,7 @@ fn of_library(library: &Library) -> Vec<Link> {
         ));
     }
     if let Some(soname) = library.soname.as_deref().filter(|it| *it != name) {
-        // Not ldconfig alone: a link that leads to this one has to lead somewhere when ldconfig comes by.
+        // Not left to ldconfig: a link that leads to this one must be valid when ldconfig runs.
         links.push(link(name, soname));
         if let Some(development) = &library.development_link {
             links.push(link(soname, development));
@@ -134,7 +134,7 @@ fn of_library(library: &Library) -> Vec<Link> {
     links
 }
 
-/// The directories of the libraries, for the cache of the loader.
+/// Returns the directories of the libraries, for the loader's cache.
 pub(super) fn folders<'l>(libraries: impl IntoIterator<Item = &'l Library>) -> Vec<PathBuf> {
     let mut folders = Vec::new();
     for library in libraries {

@@ -1,4 +1,4 @@
-//! Modes: which devices a spec is for.
+//! Modes: the kinds of devices in a spec.
 
 use anyhow::anyhow;
 
@@ -9,14 +9,14 @@ use super::{csv, imex, libcuda_directories, links, nodes, select, wsl};
 use crate::driver::files::Files;
 use crate::driver::platform::Kind;
 
-/// The devices that a spec is for.
+/// The kind of devices in a spec.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Mode {
-    /// What the host has.
+    /// The kind that suits the host.
     Auto,
     /// The GPUs of the kernel module; the name is the toolkit's.
     Nvml,
-    /// Every node of the driver, for programs that manage GPUs.
+    /// All nodes of the driver, for programs that manage GPUs.
     Management,
     /// `GPUDirect` Storage.
     Gds,
@@ -26,13 +26,13 @@ pub enum Mode {
     Mofed,
     /// Switches between GPUs: `NVSwitch`.
     Nvswitch,
-    /// Channels for memory that nodes share.
+    /// Channels for memory that nodes of a cluster share.
     Imex,
-    /// Jetson, by its lists of files.
+    /// Jetson, by its CSV files.
     Csv,
-    /// Windows' GPUs in WSL.
+    /// The Windows GPUs in WSL.
     Wsl,
-    /// The rights to divide GPUs, and to watch their parts.
+    /// Permissions to configure and to monitor MIG.
     MigCaps,
 }
 
@@ -51,15 +51,15 @@ pub const MODES: [(&str, Mode); 11] = [
     ("wsl", Mode::Wsl),
 ];
 
-/// Where Jetson's lists of files are, and what is left out of them.
+/// The CSV files of Jetson, and what to leave out of them.
 pub struct Csv {
-    /// The texts of the lists; none for those that the host has in the usual place.
+    /// The contents of the files; `None` for the host's own.
     pub lists: Option<Vec<String>>,
-    /// Patterns of links that are not made.
+    /// Patterns of links to leave out.
     pub ignored: Vec<String>,
 }
 
-/// What the options' mode gives.
+/// Returns the parts of the selected mode.
 pub(super) fn parts(source: &Source<'_>, notes: &mut Notes) -> Result<Parts, Failure> {
     Ok(match source.options.mode {
         Mode::Auto | Mode::Nvml | Mode::Csv | Mode::Wsl => return of_gpus(source, notes),
@@ -87,7 +87,7 @@ fn of_gpus(source: &Source<'_>, notes: &mut Notes) -> Result<Parts, Failure> {
     }
 }
 
-/// Thor's is driven by the module of other GPUs.
+/// Whether the GPU is integrated. Thor's is, although the module for discrete GPUs drives it.
 fn has_integrated_gpu(source: &Source<'_>) -> bool {
     let mut models = source
         .driver
@@ -97,11 +97,11 @@ fn has_integrated_gpu(source: &Source<'_>) -> bool {
     source.driver.is_integrated() || models.any(|it| it.contains("NVIDIA Thor"))
 }
 
-/// Why there are no devices.
+/// Returns an error that explains why there are no devices.
 pub(super) fn nothing(source: &Source<'_>) -> anyhow::Error {
     let nodes = match source.options.mode {
         Mode::Auto | Mode::Nvml => return select::nothing(source),
-        Mode::Csv => return anyhow!("the csv lists name no device that is there"),
+        Mode::Csv => return anyhow!("the CSV files name no existing device"),
         Mode::Management => "nvidia*",
         Mode::Gds => "nvidia-fs*",
         Mode::Gdrcopy => "gdrdrv",
@@ -151,7 +151,7 @@ fn management(source: &Source<'_>, notes: &mut Notes) -> Result<Parts, Failure> 
     files.xorg.clear();
     let mut common = Part::default();
     common.work.links = vec![links::of_libraries(&files.libraries)];
-    // It manages devices, and may have to make nodes.
+    // A management program may have to create nodes.
     let enabled = &source.options.hooks.enabled;
     common.work.fixes_params = enabled
         .iter()
@@ -168,7 +168,7 @@ fn management(source: &Source<'_>, notes: &mut Notes) -> Result<Parts, Failure> 
     })
 }
 
-/// What every container with a GPU gets of the driver.
+/// Adds the driver's files for every container with a GPU.
 fn driver(common: &mut Part, source: &Source<'_>, files: &Files, version: &str) {
     common
         .edits

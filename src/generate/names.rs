@@ -6,19 +6,19 @@ use super::Notes;
 use crate::driver::gpu::Gpu;
 use crate::driver::mig::MigInstance;
 
-/// The names of one device, each of them once.
+/// The names of one device, without repetitions.
 pub(super) type Names = Vec<String>;
 
-/// A way to name devices.
+/// A naming strategy.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Strategy {
-    /// `0`; of MIG devices `0:1`.
+    /// `0`; for MIG devices `0:1`.
     Index,
-    /// `gpu0`; of MIG devices `mig0:1`.
+    /// `gpu0`; for MIG devices `mig0:1`.
     TypeIndex,
-    /// `GPU-…`; of MIG devices `MIG-…`.
+    /// `GPU-…`; for MIG devices `MIG-…`.
     Uuid,
-    /// `pci-0000-01-00.0`, the same after each start; of MIG devices with `:GI:CI` behind it.
+    /// `pci-0000-01-00.0`, stable across reboots; for MIG devices followed by `:GI:CI`.
     Pci,
 }
 
@@ -30,23 +30,23 @@ pub const STRATEGIES: [(&str, Strategy); 4] = [
     ("pci", Strategy::Pci),
 ];
 
-/// How devices are named.
+/// The strategies in use.
 pub(super) struct Naming<'n>(pub(super) &'n [Strategy]);
 
-/// What `--device-id` may say.
+/// A value of `--device-id`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Id {
     /// The GPU with this index.
     Gpu(u32),
     /// The instance with the second index on the GPU with the first.
     Instance(u32, usize),
-    /// A GPU's UUID.
+    /// The UUID of a GPU.
     GpuUuid(String),
-    /// A MIG device's UUID.
+    /// The UUID of a MIG device.
     MigUuid(String),
     /// A MIG device by its GPU's UUID, its GPU instance and its compute instance.
     GpuInstance(String, u32, u32),
-    /// A GPU's PCI address.
+    /// The PCI address of a GPU.
     Pci(String),
 }
 
@@ -62,7 +62,7 @@ impl Naming<'_> {
                     let address = &gpu.bus_id;
                     let instead = pci(gpu);
                     notes.warn(format!(
-                        "GPU {address} has no UUID until a program has used it: it is named {instead} in its place; --init-devices uses it"
+                        "GPU {address} has no UUID until a program uses it, so its name is {instead}; --init-devices uses it"
                     ));
                     instead
                 }),
@@ -101,13 +101,13 @@ impl Naming<'_> {
     }
 }
 
-/// Colons of an address may not begin the parts of MIG devices.
+/// Returns the name by PCI address, without colons, which separate the parts of MIG names.
 pub(super) fn pci(gpu: &Gpu) -> String {
     format!("pci-{}", gpu.bus_id.replace(':', "-"))
 }
 
 impl Id {
-    /// Reads it. Fails for what is none.
+    /// Parses the value. Fails if it has no valid form.
     pub(super) fn parse(text: &str) -> Result<Self> {
         let id = || {
             if let Some(rest) = text.strip_prefix("MIG-GPU-") {

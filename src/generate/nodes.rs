@@ -1,4 +1,4 @@
-//! Modes whose devices are nodes and nothing else.
+//! Modes whose devices consist of nodes only.
 
 use std::path::{Path, PathBuf};
 
@@ -9,14 +9,14 @@ use crate::driver::files::DriverFile;
 use crate::driver::node::CONTROL;
 use crate::rootfs::Kind;
 
-/// Without these no program can compute.
+/// The nodes that CUDA programs cannot work without.
 const NEEDED: [&str; 2] = ["nvidia-uvm", "nvidiactl"];
-const REMEDY: &str = "; 'nvidia-ctk system create-device-nodes --control-devices' makes it";
-/// Nodes that other modes give.
+const REMEDY: &str = "; 'nvidia-ctk system create-device-nodes --control-devices' creates it";
+/// Nodes that belong to other modes.
 const NOT_FOR_MANAGEMENT: [&str; 3] = ["nvidia-fs", "nvidia-nvswitch", "nvidia-nvlink"];
-/// Directories of nodes that only root may enter.
+/// Directories of nodes that only root can enter.
 const DIRECTORIES: [&str; 2] = ["/dev/dri", "/dev/nvidia-caps"];
-/// The nodes that give the right to divide GPUs, and to watch their parts.
+/// The nodes that grant permission to configure and to monitor MIG.
 const MIG: [(&str, &str); 2] = [("config", "nvidia-cap1"), ("monitor", "nvidia-cap2")];
 
 pub(super) fn control(source: &Source<'_>, notes: &mut Notes) -> Vec<Node> {
@@ -33,7 +33,7 @@ pub(super) fn control(source: &Source<'_>, notes: &mut Notes) -> Vec<Node> {
     found
 }
 
-/// The nodes for programs that manage GPUs, but for those with numbers that lead to another device.
+/// Returns the nodes for programs that manage GPUs, except those with wrong numbers.
 pub(super) fn management(source: &Source<'_>, notes: &mut Notes) -> Vec<Node> {
     let mut found = source.dev.nodes("", "nvidia");
     found.retain(|node| {
@@ -111,7 +111,7 @@ fn part(source: &Source<'_>, nodes: &[Node]) -> Part {
     part
 }
 
-/// One device with all of it; none if there are no nodes.
+/// Returns a single device with the part; none if it has no nodes.
 fn of(part: Part) -> Parts {
     let has_nodes = !part.edits.device_nodes.is_empty();
     Parts {
@@ -120,7 +120,7 @@ fn of(part: Part) -> Parts {
     }
 }
 
-/// The device `all` with this part.
+/// Returns the device `all` with this part.
 pub(super) fn all(part: Part) -> Device {
     Device {
         names: vec![ALL.to_owned()],
@@ -129,7 +129,7 @@ pub(super) fn all(part: Part) -> Device {
     }
 }
 
-/// The directories in which the nodes are and that only root may enter.
+/// Returns the directories of the nodes that only root can enter.
 pub(super) fn directories(nodes: &[Node]) -> Vec<PathBuf> {
     let has = |directory: &&&str| nodes.iter().any(|it| it.inside.starts_with(**directory));
     DIRECTORIES.iter().filter(has).map(PathBuf::from).collect()

@@ -1,21 +1,21 @@
-//! What a person should know of a spec that was generated.
+//! Notes about a generated spec for its user.
 
 use log::Level;
 
-/// A sentence, and how much it matters.
+/// A sentence and its severity.
 pub type Note = (Level, String);
 
-/// All sentences, each of them once.
+/// All notes, without repetitions.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
 pub struct Notes(pub Vec<Note>);
 
 impl Notes {
-    /// Something is unknown, or odd.
+    /// Adds a note that something is unknown or unusual.
     pub fn warn(&mut self, text: impl Into<String>) {
         self.add(Level::Warn, text.into());
     }
 
-    /// Something is left out.
+    /// Adds a note that something is left out.
     pub(super) fn error(&mut self, text: impl Into<String>) {
         self.add(Level::Error, text.into());
     }

@@ -1,4 +1,4 @@
-//! A part of a spec as it grows: what a container gets, and what hooks do in it.
+//! A part of a spec under construction: container edits, and the work of hooks.
 
 use std::path::Path;
 
@@ -7,15 +7,15 @@ use crate::cdi::{ContainerEdits, DeviceNode, Mount};
 use crate::driver::dev::Node;
 use crate::driver::files::DriverFile;
 
-/// Options of the mounts of files.
+/// Mount options of files.
 const READ_ONLY: &[&str] = &["ro", "nosuid", "nodev", "rbind", "rprivate"];
-/// Options of the mounts of sockets: a client writes to them.
+/// Mount options of sockets, which clients write to.
 const SOCKET: &[&str] = &["nosuid", "nodev", "rbind", "rprivate", "noexec"];
 const PERMISSIONS: &str = "rwm";
-/// The permissions of everybody to read and write.
+/// Read and write permission for all users.
 const OPEN_FOR_ALL: u32 = 0o006;
 
-/// What a container gets with one device, or with all.
+/// The edits and the work for one device, or for all.
 #[derive(Clone, Default, Debug)]
 pub(super) struct Part {
     pub(super) edits: ContainerEdits,
@@ -23,7 +23,7 @@ pub(super) struct Part {
 }
 
 impl Part {
-    /// Adds a device node, and its group if only this one may use it.
+    /// Adds a device node, and its group if access is restricted to it.
     pub(super) fn node(&mut self, node: &Node, adds_groups: bool) {
         let (major, minor) = node.number;
         let gid = (node.group != 0).then_some(node.group);
@@ -47,7 +47,7 @@ impl Part {
         self.mounts(files, READ_ONLY);
     }
 
-    /// Adds mounts of what daemons listen at.
+    /// Adds mounts of sockets.
     pub(super) fn sockets<'f>(&mut self, files: impl IntoIterator<Item = &'f DriverFile>) {
         self.mounts(files, SOCKET);
     }

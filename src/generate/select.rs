@@ -1,4 +1,4 @@
-//! Which GPUs and instances a spec is for.
+//! Selects the GPUs and MIG instances of a spec.
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 
@@ -8,12 +8,12 @@ use super::nodes;
 use super::part::Part;
 use super::{ALL, Device, Notes, Source};
 
-/// The identifier that stands for a device with nothing in it.
+/// The identifier of a device without a GPU.
 const NONE: &str = "none";
-/// What such a device has, since it may not be empty.
+/// The variable of such a device, which must have an edit.
 const EMPTY: &str = "NVCT_EMPTY_DEVICE=";
 
-/// The devices that were asked for. Fails for one that is not there, and for one that is there twice.
+/// Returns the requested devices. Fails for a missing, repeated, or unusable one.
 pub(super) fn devices(source: &Source<'_>, notes: &mut Notes) -> Result<Vec<Device>> {
     let naming = Naming(&source.options.strategies);
     let ids = &source.options.ids;
@@ -40,16 +40,16 @@ pub(super) fn devices(source: &Source<'_>, notes: &mut Notes) -> Result<Vec<Devi
             None => gpu.whole(source, &naming, notes),
         };
         let Some(device) = device else {
-            // The error takes the place of the last note, which is on this device.
+            // The error replaces the last note, which is about this device.
             let (_, reason) = notes.0.pop().unzip();
-            bail!("device {text} is of no use: {}", reason.unwrap_or_default());
+            bail!("device {text} is unusable: {}", reason.unwrap_or_default());
         };
         devices.push(device);
     }
     Ok(devices)
 }
 
-/// All GPUs; of those that are divided their instances.
+/// Returns all GPUs; for those with MIG their instances.
 fn all(source: &Source<'_>, naming: &Naming<'_>, notes: &mut Notes) -> Vec<Device> {
     let mut devices = Vec::new();
     for gpu in indexed(source, notes) {
@@ -60,7 +60,7 @@ fn all(source: &Source<'_>, naming: &Naming<'_>, notes: &mut Notes) -> Vec<Devic
         }
         if !source.list.is_empty() && gpu.mig_uuid(source, 0).is_none() {
             notes.warn(format!(
-                "GPU {}: the list of nvidia-smi has another number of MIG devices than the kernel module, {count}: they are not \
+                "GPU {}: the list of nvidia-smi does not have the {count} MIG devices of the kernel module: they are not \
                  named by UUID",
                 gpu.gpu.bus_id
             ));
@@ -70,7 +70,7 @@ fn all(source: &Source<'_>, naming: &Naming<'_>, notes: &mut Notes) -> Vec<Devic
     devices
 }
 
-/// The GPU, and the position of an instance on it.
+/// Returns the GPU, and the position of an instance on it.
 fn find<'i, 'd>(
     gpus: &'i [Indexed<'d>],
     source: &Source<'d>,
@@ -107,11 +107,11 @@ fn find<'i, 'd>(
 fn missing(text: &str, id: &Id, source: &Source<'_>) -> String {
     let remedy = match id {
         Id::MigUuid(_) if source.list.is_empty() => {
-            ": only --nvidia-smi-list tells the UUIDs of MIG devices"
+            ": the UUIDs of MIG devices are known from --nvidia-smi-list only"
         }
         _ => "",
     };
-    format!("device {text} is not there{remedy}")
+    format!("device {text} does not exist{remedy}")
 }
 
 fn none() -> Device {
@@ -123,14 +123,14 @@ fn none() -> Device {
     }
 }
 
-/// The message where nothing is found at all.
+/// Returns the error for a host without any usable GPU.
 pub(super) fn nothing(source: &Source<'_>) -> anyhow::Error {
     let excluded = source.driver.gpus.iter().filter(|it| it.excluded).count();
     match source.driver.gpus.len() {
         0 => anyhow!(
             "the kernel module is loaded, but it drives no GPU: read 'dmesg | grep -i nvrm'"
         ),
-        _ if excluded > 0 => anyhow!("all GPUs are excluded, or left out for what is said above"),
-        _ => anyhow!("all GPUs are left out for what is said above"),
+        _ if excluded > 0 => anyhow!("all GPUs are excluded, or left out for the reasons above"),
+        _ => anyhow!("all GPUs are left out for the reasons above"),
     }
 }

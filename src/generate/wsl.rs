@@ -1,4 +1,4 @@
-//! Windows' GPUs: the driver is a directory of Windows' driver store.
+//! The Windows GPUs in WSL: the driver is a directory of Windows' driver store.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -14,11 +14,11 @@ use crate::rootfs::Kind;
 
 const STORE: &str = "/usr/lib/wsl/drivers";
 const LIBRARIES: &str = "/usr/lib/wsl/lib";
-/// The library that speaks with Windows, which no package has.
+/// The library that communicates with Windows, which no driver package contains.
 const DXCORE: &str = "libdxcore.so";
 const NVIDIA_SMI: &str = "nvidia-smi";
 
-/// The files of the newest package, and the only node.
+/// Returns the files of the newest package, and the only node. Fails if there is no package.
 pub(super) fn parts(source: &Source<'_>) -> Result<Parts> {
     let name = Path::new(DXG).file_name().unwrap_or_default();
     let Some(node) = source.dev.node(name) else {

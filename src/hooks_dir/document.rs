@@ -1,4 +1,4 @@
-//! What a file of a hooks.d directory says, as the reader of podman and CRI-O has it: versions 1.0.0 and 0.1.0 of oci-hooks(5).
+//! The content of a hooks.d file as podman and CRI-O read it: versions 1.0.0 and 0.1.0 of oci-hooks(5).
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -9,9 +9,9 @@ use serde_json::{Map, Value};
 
 use super::VERSION;
 
-/// A file without a version has this one.
+/// The version of a file without a version.
 const OLD_VERSION: &str = "0.1.0";
-/// The stages of the standard, and podman's own.
+/// The stages of the OCI specification and podman's `precreate`.
 const STAGES: [&str; 7] = [
     "precreate",
     "prestart",
@@ -30,7 +30,7 @@ struct Document {
     stages: Vec<String>,
 }
 
-/// The types count, the values do not: whether the hook runs for a container is not asked here.
+/// Only the types are checked; the conditions themselves are not evaluated.
 #[derive(Deserialize)]
 struct When {
     #[serde(rename = "always")]
@@ -50,7 +50,7 @@ struct OldDocument {
     stages: Option<Vec<String>>,
 }
 
-/// The program that a file calls. Refuses, with the reason, what engines refuse.
+/// Returns the program that a file runs. Fails with the reason if engines reject the file.
 pub(super) fn program(bytes: &[u8]) -> Result<PathBuf, String> {
     let members: Map<String, Value> =
         serde_json::from_slice(bytes).map_err(|err| err.to_string())?;
@@ -96,7 +96,7 @@ fn parse<T: for<'de> Deserialize<'de>>(members: Map<String, Value>) -> Result<T,
     serde_json::from_value(members.into()).map_err(|err| err.to_string())
 }
 
-/// Go's reader takes names in any case.
+/// Lowers names, since Go's JSON decoder accepts them in any case.
 fn in_lower_case(members: Map<String, Value>) -> Map<String, Value> {
     let members = members.into_iter();
     members

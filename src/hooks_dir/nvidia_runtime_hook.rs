@@ -1,4 +1,4 @@
-//! The hook of NVIDIA's own runtime as a file of a hooks.d directory, in the form that the toolkit writes.
+//! The hooks.d file of NVIDIA's own runtime hook, as the toolkit writes it.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use serde::Serialize;
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 const STAGE: &str = "prestart";
 
-/// The members in the order of the manual.
+/// The members, in the order of oci-hooks(5).
 #[derive(Serialize)]
 struct Document {
     version: &'static str,
@@ -24,7 +24,8 @@ struct When {
     commands: [&'static str; 1],
 }
 
-/// The document of oci-hooks(5) that runs `program`, an absolute path, before each container starts.
+/// Returns the hooks.d document that runs `program`, an absolute path, before each container starts. Fails if it cannot be
+/// serialised.
 pub fn document(program: &str) -> Result<String> {
     let path = Path::new(program);
     let name = path.file_name().unwrap_or_default().to_string_lossy();

@@ -1,4 +1,4 @@
-//! How much is read of directories in which anybody may have left anything: what goes beyond is left out, and named.
+//! Bounds on reading directories with files of unknown origin: files beyond a bound are skipped and reported.
 
 use std::fmt;
 use std::io::{self, ErrorKind};
@@ -6,20 +6,21 @@ use std::path::Path;
 
 use crate::rootfs::Root;
 
-/// Bytes that may still be read of files of one kind.
+/// The remaining bytes to read from files of one kind.
 pub struct Allowance {
     all: u64,
     left: u64,
 }
 
 impl Allowance {
-    /// So many bytes for all files together.
+    /// Allows `all` bytes for all files together.
     #[must_use]
     pub fn new(all: u64) -> Self {
         Self { all, left: all }
     }
 
-    /// Reads a regular file. Refuses, as `FileTooLarge`, more than `limit` bytes and what all files together may not have.
+    /// Reads a regular file. Fails with `FileTooLarge` for more than `limit` bytes or once all files together exceed the
+    /// allowance.
     pub fn read(&mut self, root: &Root, path: &Path, limit: u64) -> io::Result<Vec<u8>> {
         let most = limit.min(self.left);
         let size = root.stat(path)?.size;
@@ -30,7 +31,7 @@ impl Allowance {
         let is_too_large = |err: &io::Error| err.kind() == ErrorKind::FileTooLarge;
         let cost = match &read {
             Ok(bytes) => u64::try_from(bytes.len()).unwrap_or(most),
-            // Its size is not the one that stat(2) told, as in /proc.
+            // stat(2) reported another size, as it does in /proc.
             Err(err) if is_too_large(err) => most,
             Err(_) => 0,
         };
@@ -48,21 +49,18 @@ impl Allowance {
         let message = if size > limit {
             format!("larger than {limit} bytes")
         } else {
-            format!(
-                "of all such files together at most {} bytes are read",
-                self.all
-            )
+            format!("such files may have at most {} bytes together", self.all)
         };
         io::Error::new(ErrorKind::FileTooLarge, message)
     }
 }
 
-/// Why a file is of no use.
+/// Why a file cannot be used.
 #[derive(Debug)]
 pub enum Unusable {
-    /// Engines do not take it.
+    /// Engines reject the file.
     Invalid(String),
-    /// It goes beyond what this program looks at.
+    /// The file exceeds a bound of this program.
     LeftOut(String),
 }
 

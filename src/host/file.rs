@@ -1,8 +1,8 @@
-//! Files of the host's admin: read as text, replaced as a whole.
+//! The administrator's files: read as text, replaced as a whole.
 //!
-//! A file that is replaced is never half written: the new one is complete and on the disk before it takes the name. It keeps
-//! the mode, the owner and the extended attributes; where the name is a link, the file that it leads to is replaced. What another
-//! user may have put there is not used at all: see [`super::place`].
+//! A replaced file is never half written: the new one is complete and on the disk before it gets the name. It keeps the mode, the
+//! owner and the extended attributes; if the name is a link, the link's target is replaced. A file that another user may have put
+//! there is not used: see [`super::place`].
 
 use std::fs::File;
 use std::io;
@@ -17,15 +17,15 @@ use rustix::fs::{XattrFlags, fgetxattr, flistxattr, fsetxattr};
 use super::place::{Place, refuse_foreign};
 use crate::rootfs::Directory;
 
-/// Largest file that is read: an editor of TOML takes 140 times as much memory.
+/// The maximum size of a file: a TOML editor takes 140 times as much memory.
 const LIMIT: u64 = 1 << 20;
-/// The kernel's limit for a list of attributes and for the value of one.
+/// The kernel's limit for a list of attributes and for one value.
 const MAX_ATTRIBUTE: usize = 1 << 16;
 const NEW_MODE: Mode = Mode::from_bits_truncate(0o644);
-/// Attributes that vouch for the bytes of the old file.
+/// Attributes that authenticate the old file's bytes.
 const SEALS: [&[u8]; 2] = [b"security.ima", b"security.evm"];
 
-/// The text of a file; none if it is not there. Refuses what is no regular file and what is not UTF-8.
+/// Returns the text of a file, or `None` if it does not exist. Fails if it is not a regular file or not UTF-8.
 pub fn read(path: &Path) -> io::Result<Option<String>> {
     match Place::find(path).and_then(|place| place.read()) {
         Ok(bytes) => String::from_utf8(bytes).map(Some).map_err(|err| {
@@ -37,21 +37,22 @@ pub fn read(path: &Path) -> io::Result<Option<String>> {
     }
 }
 
-/// Makes `bytes` the content of the file, with the directories on the way. Returns whether it was not already.
+/// Writes `bytes` to the file and creates missing directories. Returns whether the content changed. Fails if another user may
+/// have put the file or a link there.
 pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<bool> {
     let place = Place::make(path)?;
     let model = place.open()?;
     place.replace(bytes, model.as_ref())
 }
 
-/// The same, for a file that all users are to read, whatever its mode is.
+/// Writes a file as [`replace`] does and makes it readable for all users, whatever its mode was.
 pub fn publish(path: &Path, bytes: &[u8]) -> io::Result<bool> {
     let place = Place::make(path)?;
     let model = place.open()?;
     place.replace_with(bytes, NEW_MODE, model.as_ref())
 }
 
-/// Makes `to` a copy of the file `from`.
+/// Copies the file `from` to `to`. Fails as [`replace`] does.
 pub fn copy(from: &Path, to: &Path) -> io::Result<()> {
     let from = Place::find(from)?;
     let to = Place::make(to)?;
@@ -59,7 +60,7 @@ pub fn copy(from: &Path, to: &Path) -> io::Result<()> {
     to.replace(&from.read()?, from.open()?.as_ref()).map(drop)
 }
 
-/// Removes the file, and the link that leads to it.
+/// Removes the file and, if `path` is a link, the link. Fails if another user may have put it there.
 pub fn remove(path: &Path) -> io::Result<()> {
     let place = Place::find(path)?;
     refuse_foreign(&place.directory, &place.name)?;
@@ -72,7 +73,7 @@ pub fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Refuses what another user may have put in the place of the file, which may be a device or missing.
+/// Checks that no other user may have put the file there, which may be a device or missing. Fails otherwise.
 pub fn check(path: &Path) -> io::Result<()> {
     match Place::find(path).and_then(|place| place.is_taken()) {
         Err(err) if err.kind() != io::ErrorKind::NotFound => Err(err),
@@ -94,7 +95,7 @@ impl Place {
         Ok(Some(file))
     }
 
-    /// The new file is as `model` is, but for the bytes.
+    /// Replaces the content; all else is as `model` has it.
     fn replace(&self, bytes: &[u8], model: Option<&File>) -> io::Result<bool> {
         let mode = match model {
             Some(model) => Mode::from_bits_truncate(model.metadata()?.mode()),
@@ -103,7 +104,7 @@ impl Place {
         self.replace_with(bytes, mode, model)
     }
 
-    /// The same, with this mode.
+    /// Replaces the content and sets the mode; all else is as `model` has it.
     fn replace_with(&self, bytes: &[u8], mode: Mode, model: Option<&File>) -> io::Result<bool> {
         let mode = mode & Mode::from_bits_truncate(0o7777);
         let is_new = self.directory.replace(&self.name, bytes, mode, |file| {
@@ -116,7 +117,7 @@ impl Place {
         if is_new {
             sync(&self.directory)?;
         } else {
-            // Somebody else may have been quicker.
+            // Another process may have written it first.
             refuse_foreign(&self.directory, &self.name)?;
         }
         Ok(is_new)
@@ -142,7 +143,7 @@ fn copy_attributes(from: &File, to: &File) -> io::Result<()> {
         let len = fgetxattr(from, name, &mut value)?;
         let value = value.get(..len).unwrap_or_default();
         match fsetxattr(to, name, value, XattrFlags::empty()) {
-            // In a user namespace such a label cannot be set: the kernel has given the file one.
+            // In a user namespace the kernel refuses such a label, and has already given the file one.
             Err(rustix::io::Errno::PERM) if name.starts_with(b"security.") => {}
             result => result?,
         }
@@ -150,7 +151,7 @@ fn copy_attributes(from: &File, to: &File) -> io::Result<()> {
     Ok(())
 }
 
-/// The names, each with a NUL behind it.
+/// Returns the names, each followed by a NUL.
 fn attributes(file: &File) -> rustix::io::Result<Vec<u8>> {
     let mut names = vec![0; MAX_ATTRIBUTE];
     let len = flistxattr(file, &mut names)?;
@@ -158,10 +159,10 @@ fn attributes(file: &File) -> rustix::io::Result<Vec<u8>> {
     Ok(names)
 }
 
-/// The name is on the disk, too.
+/// Writes the directory entry to the disk.
 fn sync(directory: &Directory) -> io::Result<()> {
     match fsync(directory) {
-        // Some file systems cannot say so.
+        // Some file systems do not support it.
         Err(Errno::EINVAL) => Ok(()),
         result => Ok(result?),
     }

@@ -1,4 +1,4 @@
-//! The packages that are installed on the host, as dpkg has them. Format: deb-control(5).
+//! The packages that are installed on the host according to dpkg. Format: deb-control(5).
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read};
@@ -7,10 +7,10 @@ use std::path::Path;
 use crate::rootfs::Root;
 
 const STATUS: &str = "/var/lib/dpkg/status";
-/// Most bytes of it that are read: 10,000 packages have 20 MiB.
+/// The maximum number of bytes to read: 10,000 packages have 20 MiB.
 const MAX_STATUS: u64 = 64 << 20;
 
-/// Which of the packages with these names are installed below `root`, and their versions.
+/// Returns the installed ones of the packages with these names below `root`, and their versions.
 #[must_use]
 pub fn versions(root: &Root, names: &[&str]) -> BTreeMap<String, String> {
     let mut versions = BTreeMap::new();
@@ -19,7 +19,7 @@ pub fn versions(root: &Root, names: &[&str]) -> BTreeMap<String, String> {
     };
     let (mut name, mut is_installed, mut version) = (String::new(), false, String::new());
     let lines = BufReader::new(file.take(MAX_STATUS)).split(b'\n');
-    // The last paragraph may end without an empty line.
+    // The last paragraph may lack an empty line at its end.
     for line in lines.map_while(Result::ok).chain([Vec::new()]) {
         let line = String::from_utf8_lossy(&line);
         match line.split_once(": ") {

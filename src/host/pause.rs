@@ -1,4 +1,4 @@
-//! Waiting that SIGTERM and SIGINT end: for commands that stay and look again from time to time.
+//! Interruptible waiting for commands that run until SIGTERM or SIGINT.
 
 use std::os::fd::AsFd;
 use std::time::Duration;
@@ -8,21 +8,21 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
-/// Signals of which this process is told where it waits.
+/// The signals that end a wait instead of the process.
 pub struct Pause(SignalFd);
 
-/// Why a wait is over.
+/// Why a wait ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Woken {
     /// The time has passed.
     Time,
-    /// The process is asked to end; every further wait says so at once.
+    /// A signal asks the process to end; every further wait returns at once.
     Signal,
 }
 
 impl Pause {
-    /// From now on the two signals do not end the process, but its waits. To be called before there are other threads; programs
-    /// that are started get them as usual.
+    /// Redirects SIGTERM and SIGINT from the process to its waits. Call it before other threads exist; child programs receive the
+    /// signals as usual. Fails if the kernel refuses a signal descriptor.
     pub fn new() -> nix::Result<Self> {
         let signals: SigSet = [Signal::SIGTERM, Signal::SIGINT].into_iter().collect();
         signals.thread_block()?;
@@ -30,7 +30,7 @@ impl Pause {
         Ok(Self(signals))
     }
 
-    /// Waits so long, or until a signal comes. May wake too early.
+    /// Waits for `time` or until a signal arrives. It may return too early. Fails as poll(2) does.
     pub fn wait(&self, time: Duration) -> nix::Result<Woken> {
         let time = PollTimeout::try_from(time).unwrap_or(PollTimeout::MAX);
         let mut signals = [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)];

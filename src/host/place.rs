@@ -1,9 +1,9 @@
-//! The way to a file of the host, past nothing that another user put there.
+//! The path to a file of the host, avoiding files and links that another user may have put there.
 //!
-//! What lies in a directory that others may write to, such as /tmp, is theirs unless it belongs to this user, to root, or to the
-//! directory's owner. A link there is not followed, on any part of the way, and a file there is neither read nor replaced: the kernel
-//! does the same for last components where `fs.protected_symlinks` and `fs.protected_regular` are on. In a directory that only its
-//! owner may write to, all is the owner's will, whoever it belongs to.
+//! In a directory that others can write to, such as /tmp, a file is trusted only if it belongs to this user, to root, or to the
+//! directory's owner. A link that is not trusted is not followed, in any component of the path, and a file that is not trusted is
+//! neither read nor replaced: the kernel does the same for last components if `fs.protected_symlinks` and `fs.protected_regular`
+//! are on. In a directory that only its owner can write to, everything is trusted, whoever owns it.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -17,7 +17,7 @@ use nix::unistd::geteuid;
 
 use crate::rootfs::{Directory, Kind, Metadata};
 
-/// How many links are followed, as the kernel's own limit.
+/// The maximum number of links to follow, as in the kernel.
 const MAX_LINKS: usize = 40;
 const DIRECTORY_MODE: Mode = Mode::from_bits_truncate(0o755);
 const ROOT: &str = "/";
@@ -30,17 +30,17 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// Where the file lies that `path` leads to; the file itself may be missing.
+    /// Resolves `path` and its links to a directory and a name; the file itself may be missing.
     pub(super) fn find(path: &Path) -> io::Result<Self> {
         Walk::new(false)?.end(path)
     }
 
-    /// The same, and directories that are missing on the way are made.
+    /// Resolves `path` as [`Self::find`] does, and creates missing directories.
     pub(super) fn make(path: &Path) -> io::Result<Self> {
         Walk::new(true)?.end(path)
     }
 
-    /// The name at the end of `path` itself, even if it is a link.
+    /// Resolves all of `path` but its last component, even if that is a link.
     pub(super) fn of(path: &Path) -> io::Result<Self> {
         let path = std::path::absolute(path)?;
         let name = path.file_name().ok_or(Errno::EISDIR)?;
@@ -49,7 +49,7 @@ impl Place {
         walk.end_at(name.to_owned())
     }
 
-    /// Whether there is something that may be used.
+    /// Whether there is a file that may be used. Fails if there is one that is not trusted.
     pub(super) fn is_taken(&self) -> io::Result<bool> {
         match refuse_foreign(&self.directory, &self.name) {
             Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(false),
@@ -58,17 +58,17 @@ impl Place {
     }
 }
 
-/// Refuses a way to the directory `path` on which another user put a link.
+/// Checks the path to a directory. Fails if another user put a link on it.
 pub fn check_way(path: &Path) -> io::Result<()> {
     Walk::new(false)?.enter_all(path)
 }
 
-/// Refuses what another user put into a directory.
+/// Checks a name in a directory. Fails if another user put it there.
 pub fn refuse_foreign(directory: &Directory, name: &OsStr) -> io::Result<()> {
     let file = directory.stat(name)?;
     if is_foreign(&Metadata::of(directory)?, &file) {
         return Err(io::Error::other(format!(
-            "it belongs to user {} and lies in a directory that others may write to: remove it, or choose another place",
+            "it belongs to user {} and is in a directory that others can write to: remove it, or choose another place",
             file.owner
         )));
     }
@@ -84,7 +84,7 @@ fn is_foreign(directory: &Metadata, file: &Metadata) -> bool {
 
 /// A walk along a path, one directory at a time.
 struct Walk {
-    /// Open for nothing but going on: to search it is enough.
+    /// Opened with `O_PATH`, which needs only search permission.
     directory: OwnedFd,
     links: usize,
     makes_directories: bool,
@@ -119,7 +119,7 @@ impl Walk {
         })
     }
 
-    /// Follows `path` and its links up to the last name, which it returns.
+    /// Follows `path` and its links up to the last name, and returns that.
     fn go(&mut self, path: &Path) -> io::Result<Option<OsString>> {
         let mut ahead = steps(&std::path::absolute(path)?);
         while let Some(step) = ahead.pop() {
@@ -142,7 +142,8 @@ impl Walk {
         Ok(None)
     }
 
-    /// The target of a link; none if it is something else, or nothing. What is checked is what is read, whatever happens to the name.
+    /// Returns the target of a link, or `None` for any other file or none. The link that is checked is the one that is read, even
+    /// if the name changes meanwhile.
     fn link(&self, name: &OsStr) -> io::Result<Option<OsString>> {
         let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let link = match openat(&self.directory, name, flags, Mode::empty()) {
@@ -155,8 +156,8 @@ impl Walk {
         }
         if is_foreign(&Metadata::of(&self.directory)?, &metadata) {
             return Err(io::Error::other(format!(
-                "the link \"{}\" belongs to user {} and lies in a directory that others may write to: it is not followed; remove it, \
-                 or name what it leads to",
+                "the link \"{}\" belongs to user {} and is in a directory that others can write to: it is not followed; remove it, \
+                 or name its target",
                 name.display(),
                 metadata.owner
             )));
@@ -179,7 +180,7 @@ impl Walk {
     }
 }
 
-/// The last step first.
+/// Splits a path into components, the last one first.
 fn steps(path: &Path) -> Vec<OsString> {
     let steps = path.iter().filter(|step| *step != ".");
     let mut steps: Vec<_> = steps.map(OsStr::to_owned).collect();
@@ -187,7 +188,7 @@ fn steps(path: &Path) -> Vec<OsString> {
     steps
 }
 
-/// Opens a directory, without following a link. Unlike stat(2), this starts an automount.
+/// Opens a directory without following a link. Unlike stat(2), this triggers an automount.
 fn open_directory(
     directory: impl std::os::fd::AsFd,
     name: &OsStr,

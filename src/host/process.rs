@@ -4,20 +4,20 @@ use std::path::{Path, PathBuf};
 
 use crate::rootfs::Root;
 
-/// Most processes that are looked at.
+/// The maximum number of processes to examine.
 const MAX_PROCESSES: usize = 1 << 15;
-/// Largest command line and status that are read.
+/// The maximum size of a command line or status file.
 const MAX_FILE: u64 = 64 << 10;
 
 /// A process.
 pub struct Process {
-    /// Its command line, in /proc.
+    /// The path of its command line in /proc.
     pub path: PathBuf,
-    /// The words of that.
+    /// The arguments.
     pub words: Vec<String>,
 }
 
-/// The processes of root that run `program`, the oldest number first; none of containers, which have files of their own.
+/// Returns root's processes that run `program`, in order of their pids. Excludes those in containers, which have their own files.
 #[must_use]
 pub fn find(root: &Root, program: &str) -> Vec<Process> {
     let proc = Path::new("/proc");
@@ -45,7 +45,7 @@ fn words(root: &Root, path: &Path) -> Option<Vec<String>> {
     Some(words.map(str::to_owned).collect())
 }
 
-/// Whether it runs as root, and in no PID namespace below the host's: see `proc_pid_status(5)`.
+/// Whether the process runs as root and in the host's pid namespace: see `proc_pid_status(5)`.
 fn is_of_host(root: &Root, directory: &Path) -> bool {
     let status = root.read(&directory.join("status"), MAX_FILE);
     let status = String::from_utf8(status.unwrap_or_default()).unwrap_or_default();

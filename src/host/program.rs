@@ -1,4 +1,4 @@
-//! Programs of the host: where they are, and what they answer.
+//! Programs of the host: their paths and their output.
 
 use std::env;
 use std::io::{self, Read};
@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::rootfs::{Kind, Root};
 
-/// Where programs are, in the order in which they are looked up; the last one is CRI-O's own.
+/// The directories of programs, in search order; the last one is CRI-O's own.
 const DIRECTORIES: [&str; 7] = [
     "/usr/local/sbin",
     "/usr/local/bin",
@@ -22,18 +22,18 @@ const DIRECTORIES: [&str; 7] = [
     "/bin",
     "/usr/libexec/crio",
 ];
-/// How long a program may usually take.
+/// How long a program may run by default.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How often is looked whether it ended.
+/// The interval between checks whether it has ended.
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// The path of a program below `root`. A name without a slash is looked up in the usual directories.
+/// Returns the path of a program below `root`. Searches the usual directories for a name without a slash.
 #[must_use]
 pub fn find(root: &Root, program: &Path) -> Option<PathBuf> {
     find_in(root, program, DIRECTORIES.map(PathBuf::from))
 }
 
-/// The path of a program of this host. A name without a slash is looked up in PATH, and then in the usual directories.
+/// Returns the path of a program of this host. Searches PATH, then the usual directories, for a name without a slash.
 #[must_use]
 pub fn find_here(program: &Path) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
@@ -55,22 +55,22 @@ fn find_in(
     paths.find(is_there)
 }
 
-/// Refuses what cannot be executed, with the reason.
+/// Checks that a file is executable. Fails with the reason if it is not.
 pub fn is_program(root: &Root, path: &Path) -> Result<(), String> {
     let program = root.stat(path).map_err(|err| err.to_string())?;
     match program.kind {
         Kind::File if program.mode.bits() & 0o111 != 0 => Ok(()),
-        Kind::File => Err("nobody may execute it".to_owned()),
-        _ => Err("it is no file".to_owned()),
+        Kind::File => Err("it is not executable".to_owned()),
+        _ => Err("it is not a regular file".to_owned()),
     }
 }
 
-/// What the program prints to its standard output. Refuses failure, silence for too long, and what is not UTF-8.
+/// Returns the program's standard output. Fails if the program fails, runs too long, or prints invalid UTF-8.
 pub fn ask(program: &str, args: &[&str]) -> Result<String> {
     ask_within(PATIENCE, program, args)
 }
 
-/// The same for a program that may take another time.
+/// Returns the program's standard output as [`ask`] does, with another time limit.
 pub fn ask_within(patience: Duration, program: &str, args: &[&str]) -> Result<String> {
     let line = [&[program], args].concat().join(" ");
     let mut child = Command::new(program)
@@ -85,18 +85,18 @@ pub fn ask_within(patience: Duration, program: &str, args: &[&str]) -> Result<St
     let Some(status) = wait(&mut child, patience)? else {
         bail!("{line} did not end within {} s", patience.as_secs_f32());
     };
-    // What the program started itself may hold the pipes open: that is not waited for.
+    // Children of the program may hold the pipes open; they are not waited for.
     let receive = |text: Receiver<Vec<u8>>| text.recv_timeout(patience).unwrap_or_default();
     if !status.success() {
         match String::from_utf8_lossy(&receive(stderr)).trim() {
-            "" => bail!("{line} failed with {status} and said nothing"),
+            "" => bail!("{line} failed with {status} without a message"),
             words => bail!("{line} failed with {status}: {words}"),
         }
     }
-    String::from_utf8(receive(stdout)).with_context(|| format!("what {line} prints is not UTF-8"))
+    String::from_utf8(receive(stdout)).with_context(|| format!("the output of {line} is not UTF-8"))
 }
 
-/// Reads to the end, beside the program, which would stop at a full pipe.
+/// Reads a pipe to its end in a thread, since the program would block on a full pipe.
 fn collect(pipe: Option<impl Read + Send + 'static>) -> Receiver<Vec<u8>> {
     let (sender, receiver) = channel();
     thread::spawn(move || {
@@ -107,7 +107,7 @@ fn collect(pipe: Option<impl Read + Send + 'static>) -> Receiver<Vec<u8>> {
     receiver
 }
 
-/// None if it had to be killed.
+/// Waits for the program; kills it after `patience` and returns `None`.
 fn wait(child: &mut Child, patience: Duration) -> io::Result<Option<ExitStatus>> {
     let start = Instant::now();
     loop {
@@ -143,7 +143,7 @@ mod tests {
         );
         assert_eq!(
             failure(5000, "false", &[]),
-            "false failed with exit status: 1 and said nothing"
+            "false failed with exit status: 1 without a message"
         );
         assert_eq!(
             failure(50, "sleep", &["60"]),

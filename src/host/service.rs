@@ -1,4 +1,4 @@
-//! Services of systemd: the command that starts one. Formats: systemd.unit(5), systemd.service(5), systemd.exec(5).
+//! Services of systemd and their start commands. Formats: systemd.unit(5), systemd.service(5), systemd.exec(5).
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::rootfs::Root;
 
-/// Where systemd looks for units; the first counts.
+/// The unit search path, in descending order of precedence.
 const DIRECTORIES: [&str; 5] = [
     "/etc/systemd/system",
     "/run/systemd/system",
@@ -14,31 +14,31 @@ const DIRECTORIES: [&str; 5] = [
     "/usr/lib/systemd/system",
     "/lib/systemd/system",
 ];
-/// Largest file that is read, and most drop-ins.
+/// The maximum size of a file, and the maximum number of drop-ins.
 const MAX_FILE: u64 = 256 << 10;
 const MAX_DROP_INS: usize = 64;
 
-/// How a service is started.
+/// The start command of a service.
 pub struct Start {
-    /// The files that say so: a unit or a drop-in, and files with variables.
+    /// The files that define it: a unit or drop-in, and environment files.
     pub files: Vec<PathBuf>,
-    /// The command.
+    /// The command line.
     pub words: Vec<String>,
 }
 
-/// Variables by name: what each stands for, and the file that says so, if it is not the unit.
+/// Variables by name: the value, and the environment file that sets it, if it is not the unit.
 type Variables = BTreeMap<String, (String, Option<PathBuf>)>;
 
-/// What a unit and its drop-ins say of it, later lines in the place of earlier.
+/// The merged settings of a unit and its drop-ins; later lines override earlier ones.
 #[derive(Default)]
 struct Service {
-    /// The command, and the file in which it is.
+    /// The unit or drop-in that sets the command, and the command.
     start: Option<(PathBuf, String)>,
     variables: BTreeMap<String, String>,
     variable_files: Vec<String>,
 }
 
-/// How systemd starts the service below `root`; none if it has no such service.
+/// Returns the command that starts the service below `root`; `None` if there is no such service or it is masked.
 #[must_use]
 pub fn start(root: &Root, name: &str) -> Option<Start> {
     let mut service = Service::default();
@@ -58,7 +58,7 @@ pub fn start(root: &Root, name: &str) -> Option<Start> {
     Some(Start { files, words })
 }
 
-/// The file that counts; none if the unit is masked.
+/// Returns the unit file with the highest precedence, which is a link to /dev/null if the unit is masked.
 fn unit(root: &Root, name: &str) -> Option<PathBuf> {
     let has_it = |directory: &&str| {
         let directory = root.directory(Path::new(*directory));
@@ -68,7 +68,7 @@ fn unit(root: &Root, name: &str) -> Option<PathBuf> {
     Some(Path::new(directory).join(name))
 }
 
-/// The drop-ins that count, in the order in which systemd reads them.
+/// Returns the effective drop-ins in the order in which systemd reads them.
 fn drop_ins(root: &Root, name: &str) -> Vec<PathBuf> {
     let mut paths: BTreeMap<OsString, PathBuf> = BTreeMap::new();
     for directory in DIRECTORIES {
@@ -119,7 +119,7 @@ impl Service {
         Some(())
     }
 
-    /// Those of the unit, and those of the files that it names, which win.
+    /// Returns the variables of the unit and of its environment files, which take precedence.
     fn variables(&self, root: &Root) -> Variables {
         let own = self.variables.clone().into_iter();
         let mut variables: Variables = own.map(|(name, value)| (name, (value, None))).collect();
@@ -134,7 +134,7 @@ impl Service {
     }
 }
 
-/// The lines of a file without comments; a backslash at the end of one continues it in the next.
+/// Returns the lines of a file without comments, joined where one ends with a backslash.
 fn lines(text: &str) -> Vec<String> {
     let mut lines = Vec::new();
     let mut open = String::new();
@@ -155,7 +155,7 @@ fn lines(text: &str) -> Vec<String> {
     lines
 }
 
-/// The variables of a file that `EnvironmentFile=` names.
+/// Returns the variables in an environment file.
 fn assignments(text: &str) -> Vec<(String, String)> {
     let assignment = |line: &String| {
         let (name, value) = line.split_once('=')?;
@@ -172,7 +172,7 @@ fn assignments(text: &str) -> Vec<(String, String)> {
     lines(text).iter().filter_map(assignment).collect()
 }
 
-/// The words of a line, without their quotes.
+/// Splits a line into words and removes their quotes.
 fn split(line: &str) -> Vec<String> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;
@@ -199,7 +199,8 @@ fn is_name(text: &str) -> bool {
     !text.is_empty() && text.chars().all(is_letter)
 }
 
-/// What a word with variables stands for, and the files of these: `$NAME` for any number of words, `${NAME}` for a part of one.
+/// Expands variables in a word and returns the environment files that set them: `$NAME` expands to any number of words, `${NAME}`
+/// within one.
 fn expand(word: &str, variables: &Variables) -> (Vec<String>, Vec<PathBuf>) {
     let name = word.strip_prefix('$').filter(|name| is_name(name));
     if let Some(name) = name {

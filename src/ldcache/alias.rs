@@ -1,4 +1,4 @@
-//! Entries of names that are missing in a driver's directory, and cannot be made links there.
+//! Cache entries for names that are missing in a driver's directory where no links can be created.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -9,8 +9,7 @@ use super::listing::Listing;
 use super::search_path::LibraryDirectory;
 use super::search_result::Library;
 
-/// The names under which programs look for the driver's libraries beside their SONAMEs, as entries that name the files; none where
-/// links can be made.
+/// Returns entries for the additional names of the driver's libraries, which name the files; none if links can be created.
 pub(super) fn aliases(
     libraries: &[Candidate<'_>],
     place: u32,

@@ -1,4 +1,4 @@
-//! What differs between architectures: flags of cache entries, directory names, the signedness of `char`.
+//! Differences between architectures: flags of cache entries, directory names, the signedness of `char`.
 
 use goblin::elf::header::{
     EM_386, EM_AARCH64, EM_ARM, EM_LOONGARCH, EM_MIPS, EM_PPC, EM_PPC64, EM_RISCV, EM_S390,
@@ -7,14 +7,14 @@ use goblin::elf::header::{
 
 use crate::elf::{Class, Object, Source};
 
-/// The flag of a library whose C library is not known; written up to glibc 2.36.
+/// The flag of a library with an unknown C library; used up to glibc 2.36.
 pub const FLAG_ELF: u32 = 1;
-/// The flag of a library for libc5, which a configuration line may claim up to glibc 2.36.
+/// The flag of a library for libc5, which a line of ld.so.conf can claim up to glibc 2.36.
 pub const FLAG_ELF_LIBC5: u32 = 2;
-/// The flag of a library for glibc, to which architectures add theirs.
+/// The flag of a library for glibc, to which architectures add their own.
 pub const FLAG_ELF_LIBC6: u32 = 3;
 
-/// A family of machines that one ldconfig handles alike.
+/// A family of machines that ldconfig treats alike.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Arch {
     /// i386, x86-64 and x32.
@@ -33,14 +33,14 @@ pub enum Arch {
     LoongArch,
     /// sparc and sparc64.
     Sparc,
-    /// Anything else: one ABI, no flag of its own.
+    /// Any other: one ABI without a flag of its own.
     Other,
 }
 
-/// What of an ELF header decides about a library's flag.
+/// The fields of an ELF header that determine a library's flag.
 #[derive(Clone, Copy, Debug)]
 pub struct Abi {
-    /// Word size.
+    /// The word size.
     pub class: Class,
     /// `e_machine`
     pub machine: u16,
@@ -49,7 +49,7 @@ pub struct Abi {
 }
 
 impl Abi {
-    /// The ABI of an ELF file.
+    /// Returns the ABI of an ELF file.
     #[must_use]
     pub fn of<S: Source + ?Sized>(object: &Object<'_, S>) -> Self {
         Self {
@@ -61,7 +61,7 @@ impl Abi {
 }
 
 impl Arch {
-    /// The family of `e_machine`.
+    /// Returns the family of `e_machine`.
     #[must_use]
     pub fn of(machine: u16) -> Self {
         match machine {
@@ -77,9 +77,9 @@ impl Arch {
         }
     }
 
-    /// The flag under which a library enters the cache; `base` is what is known of its C library. `None`: it does not enter.
+    /// Returns the flag of a library in the cache, or `None` if it does not enter; `base` is the flag for its C library.
     ///
-    /// Only x86 looks at `e_machine`; the others take what has a class that they know, as their ldconfig does.
+    /// Only x86 checks `e_machine`; the other families accept every library of a known class, as their ldconfig does.
     #[must_use]
     pub fn flag(self, abi: Abi, base: u32) -> Option<u32> {
         use Class::{Bits32, Bits64};
@@ -123,7 +123,7 @@ impl Arch {
         }
     }
 
-    /// The flags of the libraries that the loaders of this family take: a root may have one for each word size.
+    /// Returns the flags that the loaders of this family accept: a root may have a loader for each word size.
     #[must_use]
     pub fn loaded_flags(self) -> &'static [u32] {
         match self {
@@ -147,7 +147,7 @@ impl Arch {
         }
     }
 
-    /// Whether its C compiler's `char` is signed, which decides where names with bytes above 0x7f sort.
+    /// Whether `char` is signed, which affects the order of names with bytes above 0x7f.
     #[must_use]
     pub fn char_is_signed(self) -> bool {
         matches!(
@@ -156,8 +156,8 @@ impl Arch {
         )
     }
 
-    /// The library directories that stand for each other: a built-in directory that ends in one of them stands for all, in this
-    /// order. `glibc` is the minor version: aarch64's ilp32 ABI went with 2.42.
+    /// Returns the equivalent library directories: a built-in directory that ends in one of them stands for all, in this order.
+    /// `glibc` is the minor version: 2.42 removed aarch64's ilp32 ABI.
     #[must_use]
     pub fn sibling_directories(self, class: Class, glibc: u32) -> &'static [&'static str] {
         match (self, class) {

@@ -1,5 +1,5 @@
-//! How long a hook looks for libraries: an image may have links that take seconds to resolve, or lie on a file system that takes
-//! them to answer.
+//! The time limit of the search for libraries: an image may contain links that take seconds to resolve, or be on a slow file
+//! system.
 
 use std::path::Path;
 use std::sync::OnceLock;
@@ -8,16 +8,16 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use nix::sys::time::TimeSpec;
 use nix::time::{ClockId, clock_gettime};
 
-/// Most processor time, in seconds; ten thousand libraries take a tenth of it.
+/// The maximum processor time in seconds; ten thousand libraries take a tenth of it.
 const PROCESSOR: i64 = 2;
-/// Most time, in seconds: images that are pulled lazily are slow.
+/// The maximum time in seconds: lazily pulled images are slow.
 const TIME: i64 = 60;
 
-/// The time that is left, from its making on. It is asked before each name.
+/// The time that is left since its creation. It is checked before each name.
 pub(super) struct Budget {
     start: TimeSpec,
     processor_before: TimeSpec,
-    /// The tick of the clock at which the processor time was last asked for.
+    /// The clock tick at which the processor time was last read.
     asked: AtomicI64,
     spent: OnceLock<()>,
 }
@@ -33,8 +33,7 @@ impl Budget {
         }
     }
 
-    /// Whether nothing is left. The first time a warning says which limit it was, and that `path` is what could not be searched any
-    /// more.
+    /// Whether the time is used up. Logs a warning once, with the limit and with `path`, where the search ends.
     pub(super) fn is_spent(&self, path: &Path) -> bool {
         if self.spent.get().is_none()
             && let Some(limit) = self.reached_limit()
@@ -49,8 +48,8 @@ impl Budget {
         self.spent.get().is_some()
     }
 
-    /// The limit that is reached, in words. The time is read without a system call, the processor time with one: once for each tick
-    /// of that clock, which are milliseconds.
+    /// Returns a description of the limit that was reached. Reading the time takes no system call; the processor time, which
+    /// takes one, is read once per clock tick, that is every few milliseconds.
     fn reached_limit(&self) -> Option<String> {
         let now = read(ClockId::CLOCK_MONOTONIC_COARSE);
         if (now - self.start).tv_sec() >= TIME {
@@ -64,7 +63,7 @@ impl Budget {
     }
 }
 
-/// The time on a clock; every kernel has these.
+/// Returns the time on a clock; every kernel has these clocks.
 fn read(clock: ClockId) -> TimeSpec {
     clock_gettime(clock).unwrap_or(TimeSpec::new(0, 0))
 }

@@ -1,4 +1,4 @@
-//! Which of a directory's files counts for a SONAME.
+//! The choice among a directory's files with the same SONAME.
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
@@ -17,7 +17,7 @@ use super::profile::Profile;
 use super::search_path::LibraryDirectory;
 use crate::rootfs::{FileVersion, Kind};
 
-/// The best file for one SONAME in one directory.
+/// The best file for a SONAME in a directory.
 #[derive(Clone, Copy)]
 pub(super) struct Candidate<'a> {
     pub(super) soname: &'a OsStr,
@@ -26,16 +26,16 @@ pub(super) struct Candidate<'a> {
     pub(super) parsed: &'a Parsed,
     pub(super) flags: u32,
     pub(super) is_link: bool,
-    /// Whether SONAME leads to the file; in glibc-hwcaps directories no links are made.
+    /// Whether SONAME leads to the file; glibc-hwcaps directories get no links.
     pub(super) is_linked: bool,
-    /// Whether SONAME was made a link to the file just now.
+    /// Whether this run created the link SONAME.
     pub(super) is_made: bool,
-    /// Whose it is.
+    /// The owner.
     pub(super) owner: Owner,
 }
 
 impl<'a> Candidate<'a> {
-    /// SONAME as a link to the file.
+    /// Returns SONAME as a link to the file.
     pub(super) fn as_link(&self) -> MadeLink<'a> {
         MadeLink {
             name: self.soname,
@@ -45,7 +45,7 @@ impl<'a> Candidate<'a> {
     }
 }
 
-/// The best candidate for each SONAME, in the order of the SONAMEs, and whether none was left out.
+/// Returns the best candidate for each SONAME, sorted, and whether no library was left out.
 pub(super) fn best_of<'a>(
     profile: &Profile,
     directory: &LibraryDirectory,
@@ -69,7 +69,7 @@ pub(super) fn best_of<'a>(
     candidates.dedup_by(|candidate, there| {
         let is_same = candidate.soname == there.soname;
         if is_same && is_better(profile, candidate, there) {
-            // ldconfig keeps the flags of the first one it saw.
+            // ldconfig keeps the flags of the first one that it found.
             let flags = there.flags;
             *there = Candidate {
                 flags,
@@ -84,11 +84,11 @@ pub(super) fn best_of<'a>(
     (candidates, are_all)
 }
 
-/// Finds out which candidates in a directory of the driver are the driver's: its files, and links to these or to the SONAMEs that
+/// Determines which candidates in a driver's directory belong to the driver: its files, and links to them or to the SONAMEs that
 /// will be links to them.
 fn set_owners(owners: &Owners, listing: &Listing, candidates: &mut [Candidate<'_>]) {
     if !owners.have_versions() {
-        // A folder of the command line need not hold a driver.
+        // A directory from the command line may contain no driver.
         for candidate in candidates {
             candidate.owner = Owner::Image;
         }
@@ -109,7 +109,7 @@ fn set_owners(owners: &Owners, listing: &Listing, candidates: &mut [Candidate<'_
     }
 }
 
-/// The file under the SONAME that it counts for in this directory, if it is a library. The error says what is wrong with the SONAME.
+/// Returns the file with its SONAME in this directory, if it is a library. Fails with the reason for an invalid SONAME.
 fn candidate<'a>(
     directory: &LibraryDirectory,
     name: &'a Name,
@@ -122,7 +122,7 @@ fn candidate<'a>(
         return Ok(None);
     };
     let soname = parsed.soname.as_deref().unwrap_or(&name.text);
-    // A link counts as one only under the SONAME, or as libfoo.so for the linker: that one gets an entry of its own.
+    // A link has an entry of its own only under the SONAME, or as libfoo.so for the linker.
     let is_link = name.kind == Kind::Link
         && (*soname == *name.text || is_linker_name(name.text.as_bytes(), soname.as_bytes()));
     let soname = if is_link { &name.text } else { soname };
@@ -143,7 +143,7 @@ fn candidate<'a>(
     }))
 }
 
-/// A file is better than a link, a higher name better than a lower one.
+/// Whether `new` is preferred: a file to a link, a higher name to a lower one.
 fn is_better(profile: &Profile, new: &Candidate<'_>, old: &Candidate<'_>) -> bool {
     if new.is_link != old.is_link {
         return old.is_link;

@@ -1,4 +1,4 @@
-//! What is wrong with a cache, as the loaders of its root see it.
+//! Problems of a cache from the perspective of its root's loaders.
 
 use std::cmp::Ordering;
 use std::collections::HashSet;
@@ -13,8 +13,8 @@ use super::profile::Profile;
 use crate::elf::Endian;
 use crate::rootfs::{Kind, Root};
 
-/// Looks for what keeps the root's loaders from finding a library, and for what no ldconfig writes; returns a sentence for each.
-/// `behind` is what stands behind the cache in its file.
+/// Returns a sentence for each problem: entries that the root's loaders cannot find or use, and contents that no ldconfig writes.
+/// `behind` are the bytes after the cache in its file.
 #[must_use]
 pub fn problems(root: &Root, profile: &Profile, cache: &LdCache<'_>, behind: &[u8]) -> Vec<String> {
     let check = Check {

@@ -7,20 +7,20 @@ use std::path::Path;
 use super::arch::{FLAG_ELF_LIBC5, FLAG_ELF_LIBC6};
 use crate::glob;
 
-/// What one line says.
+/// The content of a line.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Line<'l> {
-    /// Nothing, or a comment.
+    /// Blank, or a comment.
     Blank,
-    /// `include PATTERN…`: the patterns, for [`words`].
+    /// `include PATTERN…`, with the patterns for [`words`].
     Include(&'l [u8]),
-    /// `hwcap …`, which means nothing any more.
+    /// `hwcap …`, which is obsolete.
     Hwcap,
-    /// Anything else names a directory.
+    /// The name of a directory.
     Directory(&'l [u8]),
 }
 
-/// Reads one line as ldconfig does: no quoting, `#` begins a comment anywhere.
+/// Parses a line as ldconfig does: no quoting, `#` begins a comment anywhere.
 #[must_use]
 pub fn parse_line(line: &[u8]) -> Line<'_> {
     let end = line.iter().position(|&byte| byte == b'#' || byte == 0);
@@ -38,14 +38,14 @@ pub fn parse_line(line: &[u8]) -> Line<'_> {
     Line::Directory(line)
 }
 
-/// The patterns of an `include` line.
+/// Splits the patterns of an `include` line.
 pub fn words(patterns: &[u8]) -> impl Iterator<Item = &[u8]> {
     patterns
         .split(|byte| b" \t".contains(byte))
         .filter(|word| !word.is_empty())
 }
 
-/// Splits `dir=TYPE`, as glibc up to 2.36 does, into the directory and the flag of the type. An unknown type counts for nothing.
+/// Splits `dir=TYPE`, as glibc up to 2.36 does, into the directory and the flag of the type. An unknown type has no effect.
 #[must_use]
 pub fn split_type(line: &[u8]) -> (&[u8], Option<u32>) {
     let Some(equal) = line.iter().position(|&byte| byte == b'=') else {
@@ -96,12 +96,12 @@ fn trim_start(mut line: &[u8]) -> &[u8] {
     line
 }
 
-/// isspace(3) in the C locale.
+/// Implements isspace(3) for the C locale.
 fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t'..=b'\r')
 }
 
-/// glob(3) for one path component in the C locale: what [`glob::matches`] says, and a leading dot is matched by a dot only.
+/// Implements glob(3) for one path component in the C locale: [`glob::matches`], except that only a dot matches a leading dot.
 #[must_use]
 pub fn matches(pattern: &OsStr, name: &OsStr) -> bool {
     let is_hidden = name.as_bytes().first() == Some(&b'.');
@@ -109,7 +109,7 @@ pub fn matches(pattern: &OsStr, name: &OsStr) -> bool {
     (!is_hidden || is_dotted) && glob::matches(pattern, name)
 }
 
-/// The directory from which relative patterns of a file are looked up.
+/// Returns the base directory of a file's relative patterns.
 #[must_use]
 pub fn base_of(file: &Path) -> &Path {
     file.parent().unwrap_or(Path::new("/"))

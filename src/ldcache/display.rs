@@ -1,4 +1,4 @@
-//! An entry as `ldconfig -p` of glibc up to 2.36 prints it, which tells more than later ones.
+//! Cache entries in the format of `ldconfig -p` of glibc up to 2.36, which has more details than later ones.
 
 use std::fmt::{Display, Formatter, Result};
 
@@ -27,7 +27,7 @@ impl Display for CacheEntry<'_> {
     }
 }
 
-/// The words for an entry's flags.
+/// Formats an entry's flags as words.
 pub struct Flags(
     /// The flags.
     pub u32,
@@ -57,7 +57,7 @@ impl Display for Flags {
     }
 }
 
-/// Bytes out of a cache that an image's author may have written: control characters would reach the reader's terminal.
+/// Escapes bytes from a cache, whose author may be an image's: control characters would reach the terminal.
 pub struct Printable<'a>(
     /// The bytes.
     pub &'a [u8],

@@ -1,6 +1,6 @@
-//! The names without a version under which NVIDIA's installer makes the driver's libraries known beside their SONAMEs.
+//! The unversioned names that NVIDIA's installer gives the driver's libraries besides their SONAMEs.
 //!
-//! `create-symlinks` makes links of them; where no link can be made, the cache has entries of these names.
+//! `create-symlinks` creates them as links; where that is impossible, the cache has entries for them.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -10,19 +10,19 @@ use memchr::memmem;
 use super::order::compare_names;
 use crate::cuda::is_driver_version;
 
-/// How the names of libraries begin of which every driver has one; its version follows.
+/// The prefixes of libraries that every driver contains; the version follows.
 const WITNESSES: [&str; 2] = ["libcuda.so.", "libnvidia-ml.so."];
 
-/// Where the link of a name points to.
+/// The target of a name's link.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum PointsTo {
-    /// To the SONAME, for programs that are linked with the driver.
+    /// The SONAME, for programs that are linked with the driver.
     Soname,
-    /// To the library's file.
+    /// The library's file.
     File,
 }
 
-/// The name, the SONAME of the library, and what the name's link points to.
+/// The name, the library's SONAME, and the target of the name's link.
 const NAMES: [(&str, &str, PointsTo); 12] = [
     ("libcuda.so", "libcuda.so.1", PointsTo::Soname),
     ("libnvcuvid.so", "libnvcuvid.so.1", PointsTo::Soname),
@@ -55,11 +55,11 @@ const NAMES: [(&str, &str, PointsTo); 12] = [
         "libvdpau_nvidia.so.1",
         PointsTo::Soname,
     ),
-    // Behind this one Mesa's GLX looks for a driver of any vendor.
+    // By this name Mesa's GLX finds a driver of any vendor.
     ("libGLX_indirect.so.0", "libGLX_nvidia.so.0", PointsTo::File),
 ];
 
-/// The names of the library with this SONAME.
+/// Returns the names of the library with this SONAME.
 pub fn of(soname: &OsStr) -> impl Iterator<Item = (&'static str, PointsTo)> {
     let is_its = move |(_, it, _): &&(_, &str, _)| soname == *it;
     NAMES
@@ -68,21 +68,20 @@ pub fn of(soname: &OsStr) -> impl Iterator<Item = (&'static str, PointsTo)> {
         .map(|(name, _, points_to)| (*name, *points_to))
 }
 
-/// The SONAME of the library that has this name.
+/// Returns the SONAME of the library with this name.
 #[must_use]
 pub fn soname_of(name: &OsStr) -> Option<&'static str> {
     let entry = NAMES.iter().find(|(it, _, _)| name == *it);
     entry.map(|(_, soname, _)| *soname)
 }
 
-/// Whether it may be the name of a library of which every driver has one.
+/// Whether the name can belong to a library that every driver contains.
 #[must_use]
 pub fn is_witness(name: &OsStr) -> bool {
     witness_suffix(name).is_some()
 }
 
-/// The version of the driver whose libraries lie in a directory with these files, as at the end of their names; the newest one if
-/// there are several.
+/// Returns the driver's version from the file names of a directory; the newest one if there are several.
 pub fn driver_version<'f>(files: impl IntoIterator<Item = &'f OsStr>) -> Option<&'f OsStr> {
     let versions = files.into_iter().filter_map(witness_suffix);
     versions
@@ -91,7 +90,7 @@ pub fn driver_version<'f>(files: impl IntoIterator<Item = &'f OsStr>) -> Option<
         .map(OsStr::from_bytes)
 }
 
-/// The version that the name of a library's file ends in, the driver's or another one.
+/// Returns the version at the end of a library's file name, the driver's or another one.
 #[must_use]
 pub fn version_of(file: &OsStr) -> Option<&OsStr> {
     const BEFORE: &[u8] = b".so.";

@@ -1,18 +1,18 @@
-//! What was read of the files of all directories.
+//! The parsed files of all directories.
 
 use rustc_hash::FxHashMap;
 
 use super::library::Parsed;
 use crate::rootfs::FileId;
 
-/// Most bytes for names and paths of libraries; ten thousand have 1 MiB.
+/// The maximum number of bytes for names and paths of libraries; ten thousand take 1 MiB.
 pub(super) const MAX_STRINGS: usize = 3 << 19;
 
-/// What was found in each file that was looked into, however many names lead to it; nothing where it is no library.
+/// The content of each parsed file, whichever names lead to it; `None` if it is not a library.
 #[derive(Default)]
 pub(super) struct Files {
     by_id: FxHashMap<FileId, Option<Parsed>>,
-    /// How many bytes the SONAMEs take.
+    /// The number of bytes in SONAMEs.
     pub(super) soname_bytes: usize,
 }
 

@@ -1,4 +1,4 @@
-//! The cache file: bytes to entries and entries to bytes. No input and output.
+//! The format of the cache file, as a parser and a writer without I/O.
 //!
 //! Format: glibc's `sysdeps/generic/dl-cache.h`. All numbers are in the byte order of the machine whose loader reads them.
 
@@ -22,66 +22,66 @@ const SECTION_HEADER: usize = 16;
 const TAG_GENERATOR: u32 = 0;
 const TAG_HWCAPS: u32 = 1;
 const ISA_LEVEL_MASK: u32 = 0x3ff;
-/// Set in an entry's hwcap whose low half is an index of a glibc-hwcaps name.
+/// The bit in an entry's hwcap that makes the low half an index of a glibc-hwcaps name.
 pub const HWCAP_EXTENSION: u64 = 1 << 62;
 
 /// A library that the loader can find.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct CacheEntry<'a> {
-    /// The name that programs ask for.
+    /// The SONAME.
     pub soname: &'a [u8],
-    /// Where the library is.
+    /// The path of the library.
     pub path: &'a [u8],
-    /// ABI: see [`super::arch::Arch::flag`].
+    /// The ABI: see [`super::arch::Arch::flag`].
     pub flags: u32,
-    /// Kernel version that it needs, or 0.
+    /// The required kernel version, or 0.
     pub os_version: u32,
-    /// The processors that it is for.
+    /// The required processor.
     pub hwcap: Hwcap<'a>,
 }
 
-/// For which processors a library is.
+/// The processors that can run a library.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Hwcap<'a> {
-    /// A sum of bits of old hwcap directories; 0 for all processors. With [`HWCAP_EXTENSION`] it is a name's index in a file that
-    /// has no such name.
+    /// A sum of bits of the old hwcap directories; 0 for all processors. With [`HWCAP_EXTENSION`] it is an index for which the
+    /// file has no name.
     Bits(u64),
-    /// From a directory below glibc-hwcaps.
+    /// A directory below glibc-hwcaps.
     Directory {
-        /// The directory's name.
+        /// The name of the directory.
         name: &'a [u8],
-        /// The x86 ISA level that the library needs.
+        /// The x86 ISA level that the library requires.
         isa_level: u32,
     },
 }
 
-/// A cache as its file holds it, in the file's order.
+/// The content of a cache file, in the file's order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LdCache<'a> {
-    /// How the file is arranged.
+    /// The layout of the file.
     pub format: Format,
-    /// Its byte order.
+    /// The byte order.
     pub endian: Endian,
-    /// Whether the header tells the byte order.
+    /// Whether the header contains the byte order.
     pub endian_flag: bool,
     /// The libraries.
     pub entries: Vec<CacheEntry<'a>>,
-    /// Who wrote it; empty where the format does not tell.
+    /// The program that wrote it; empty if the format has no field for it.
     pub generator: &'a [u8],
-    /// Names of glibc-hwcaps directories that stand among the strings, used or not.
+    /// The names of glibc-hwcaps directories in the string table, used or not.
     pub hwcap_names: Vec<&'a [u8]>,
 }
 
-/// Why bytes are no cache.
+/// Why bytes are not a cache.
 #[derive(Debug, PartialEq, Eq)]
 pub enum FormatError {
-    /// They begin with no known magic string.
+    /// The bytes begin with no known magic string.
     Magic,
-    /// A table or string reaches beyond the end.
+    /// A table or string extends beyond the end.
     Truncated,
-    /// A number makes no sense.
+    /// A field has an invalid value.
     Invalid(&'static str),
-    /// There is no room for this many bytes in the format's 32-bit offsets.
+    /// The format's 32-bit offsets cannot address so many bytes.
     TooLarge,
 }
 
@@ -98,7 +98,7 @@ impl fmt::Display for FormatError {
 
 impl std::error::Error for FormatError {}
 
-/// Where the entries of the new part end, from its start.
+/// Returns the end of the entries, relative to the start of the new part.
 fn end_of_entries(count: usize) -> usize {
     NEW_HEADER + count * NEW_ENTRY
 }

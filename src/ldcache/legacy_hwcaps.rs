@@ -1,18 +1,18 @@
-//! The sub-directories for certain processors that glibc up to 2.36 searched: their names and bits, from its `dl-procinfo.c`.
+//! The hwcap subdirectories that glibc up to 2.36 searched: their names and bits, from its `dl-procinfo.c`.
 
 use super::arch::Arch;
 use crate::elf::Class;
 
-/// The bit of the `tls` directory, where that is no hwcap of the architecture.
+/// The bit of the `tls` directory, unless it is a hwcap of the architecture.
 const TLS_BIT: usize = 63;
 
-/// The names that one architecture knows.
+/// The names of one architecture.
 struct Names {
-    /// Names of the bits of `AT_HWCAP`, from bit 0 on.
+    /// The names of the bits of `AT_HWCAP`, from bit 0.
     hwcaps: &'static [&'static str],
     /// Those of them whose directories are searched.
     important: &'static [&'static str],
-    /// Names of `AT_PLATFORM`; their directories are searched.
+    /// The values of `AT_PLATFORM`, whose directories are searched.
     platforms: &'static [&'static str],
     /// The bit of the first platform.
     first_platform: usize,
@@ -39,7 +39,7 @@ impl Names {
     }
 }
 
-/// Whether a directory of this name is searched where it lies in a library directory.
+/// Whether glibc searches a directory of this name in a library directory.
 #[must_use]
 pub(super) fn is_searched(arch: Arch, class: Class, name: &[u8]) -> bool {
     let names = Names::of(arch, class);
@@ -51,11 +51,11 @@ pub(super) fn is_searched(arch: Arch, class: Class, name: &[u8]) -> bool {
             .any(|known| known.as_bytes() == name)
 }
 
-/// The sum of the bits of the trailing components of a directory's path.
+/// Returns the sum of the bits of the trailing components of a directory's path.
 #[must_use]
 pub(super) fn of_path(arch: Arch, class: Class, path: &[u8]) -> u64 {
     let names = Names::of(arch, class);
-    // A path without a slash has no last component in the eyes of ldconfig.
+    // For ldconfig, a path without a slash has no last component.
     path.split(|&byte| byte == b'/')
         .skip(1)
         .collect::<Vec<_>>()
@@ -102,7 +102,7 @@ const AARCH64: Names = Names {
     first_platform: 0,
 };
 
-/// The names that are empty in glibc stand here as `/`, which no component is.
+/// Names that are empty in glibc are `/` here, which matches no component.
 const POWERPC: Names = Names {
     hwcaps: &[
         "ppcle",

@@ -1,4 +1,4 @@
-//! One library's file: which names may be a library's, and what the cache holds of one.
+//! A library's file: library names, and the parsed content.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -12,7 +12,7 @@ use super::arch::{Abi, Arch, FLAG_ELF, FLAG_ELF_LIBC6};
 use super::profile::Profile;
 use crate::elf::{Class, ElfError, Head, Object, OpenFile, Source};
 
-/// The C libraries and loaders whose names tell that a library is for glibc; looked at up to glibc 2.36.
+/// The C libraries and loaders that identify a library for glibc; checked up to glibc 2.36.
 const LIBC_NAMES: [&[u8]; 2] = [b"libc.so.6", b"libm.so.6"];
 const INTERPRETERS: [&[u8]; 10] = [
     b"/lib/ld-linux.so.2",
@@ -26,7 +26,7 @@ const INTERPRETERS: [&[u8]; 10] = [
     b"/lib/ld64.so.1",
     b"/lib64/ld64.so.2",
 ];
-/// What a library's file tells, under whatever name it was found.
+/// The parsed content of a library's file, independent of its name.
 pub(super) struct Parsed {
     pub(super) soname: Option<Box<OsStr>>,
     pub(super) flags: u32,
@@ -34,7 +34,7 @@ pub(super) struct Parsed {
     pub(super) isa_level: u32,
 }
 
-/// Looks into a file of this size; `None` where it is no library, of which a debug message tells with the file's path.
+/// Parses a file of this size; `None`, with a debug message, if it is not a library. Fails if it cannot be read.
 pub(super) fn read(
     profile: &Profile,
     file: File,
@@ -110,12 +110,12 @@ pub(super) fn is_library_name(name: &[u8], loader_names: bool) -> bool {
     is_library && memmem::find(name, b".so").is_some() || loader_names && is_loader
 }
 
-/// Whether a link of this name is the one that the linker looks for: it ends in `.so` and begins the SONAME.
+/// Whether a link of this name is for the linker: it ends in `.so` and is a prefix of the SONAME.
 pub(super) fn is_linker_name(name: &[u8], soname: &[u8]) -> bool {
     name.ends_with(b".so") && soname.starts_with(name)
 }
 
-/// How the name of a file begins whose SONAME may be the last name of this path: up to `.so`.
+/// Returns the prefix, up to `.so`, of names of files whose SONAME may be the last component of this path.
 pub(super) fn stem(path: &Path) -> Option<&[u8]> {
     let soname = path.file_name()?.as_bytes();
     soname.get(..memmem::find(soname, b".so")? + ".so".len())

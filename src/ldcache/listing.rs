@@ -1,4 +1,4 @@
-//! One library directory: the names in it that matter, and what is under them.
+//! The relevant names in a library directory, and their files.
 
 use std::ffi::{OsStr, OsString};
 use std::hash::{Hash, Hasher};
@@ -20,24 +20,24 @@ use super::search_path::LibraryDirectory;
 use crate::elf::Head;
 use crate::rootfs::{Entry, FileVersion, Kind};
 
-/// Most names of libraries in all directories, SONAME links that are made included. Honest images have some thousands; all library
-/// packages of Debian that are no larger than 350 kB have ten thousand.
+/// The maximum number of library names in all directories, including new SONAME links. Honest images have some thousands; all
+/// library packages of Debian of at most 350 kB have ten thousand.
 pub(super) const MAX_LIBRARIES: usize = 14_000;
-/// How many names are read before what was found in their files is put away.
+/// The number of names to read before their results are stored.
 const BATCH: usize = 1 << 12;
-/// Longest target of a link that is kept: that of a longer one leads out of the directory, as a rule.
+/// The maximum length of a link's target to keep: a longer one usually leads out of the directory.
 const MAX_TARGET: usize = 64;
 
-/// How far files are looked at.
+/// How thoroughly files are examined.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Depth {
-    /// Only whether they are the same as before.
+    /// Only their identity.
     Identity,
-    /// All that the cache holds of them.
+    /// Everything that the cache contains.
     Content,
 }
 
-/// What a directory is read with.
+/// The parameters of reading a directory.
 #[derive(Clone, Copy)]
 pub(super) struct FileReader<'r> {
     pub(super) profile: &'r Profile,
@@ -48,33 +48,33 @@ pub(super) struct FileReader<'r> {
 /// The names of a directory, sorted.
 pub(super) struct Listing {
     names: Vec<Name>,
-    /// Whether everything under them could be read.
+    /// Whether all of their files could be read.
     pub(super) is_complete: bool,
 }
 
-/// One of the names.
+/// A name in a directory.
 pub(super) struct Name {
     pub(super) text: Box<OsStr>,
     pub(super) kind: Kind,
-    /// Where it points to, if it is a link, as [`shortened`] has it.
+    /// The target if it is a link, processed by [`shortened`].
     pub(super) target: Box<OsStr>,
-    /// The file that it leads to in the end, as far as that is known.
+    /// The file that it leads to, if known.
     pub(super) file: Option<FileVersion>,
 }
 
-/// What is under one name.
+/// The result of reading a name.
 #[derive(Default)]
 struct Contents {
     target: Box<OsStr>,
     file: Option<FileVersion>,
-    /// The library that the file is, where it was looked into.
+    /// The library, if the file was parsed and is one.
     parsed: Option<Parsed>,
-    /// Whether there is more, which could not be read.
+    /// Whether a part could not be read.
     is_unread: bool,
 }
 
 impl Listing {
-    /// Of the names that `is_considered` lets pass, reads the files and where links point to. More than `limit` names are refused.
+    /// Reads the files and link targets of the names that `is_considered` accepts. Fails for more than `limit` names.
     pub(super) fn read(
         reader: FileReader<'_>,
         directory: &mut LibraryDirectory,
@@ -90,7 +90,7 @@ impl Listing {
         if entries.len() > limit {
             return Err(too_many_libraries());
         }
-        // What ldconfig leaves to the file system's order is decided by name here.
+        // ldconfig depends on the order of the file system here; this program sorts by name.
         entries.sort_by(|a, b| compare_bytes(a.name.as_bytes(), b.name.as_bytes()));
         let directory = &*directory;
         let read = |entries: &[Entry]| {
@@ -107,7 +107,7 @@ impl Listing {
             let count = left.len().min(BATCH);
             let batch = left.as_slice().get(..count).unwrap_or_default();
             let found = parallel::map(batch, read);
-            // In this order, for zip takes one of the first before it sees that the second has no more.
+            // In this order, since zip would consume an element of the first iterator before it finds the second one at its end.
             for (found, entry) in found.zip(left.by_ref()) {
                 if let (Depth::Content, Some(file)) = (reader.depth, &found.file) {
                     files.insert(file.id, found.parsed);
@@ -131,19 +131,19 @@ impl Listing {
         &self.names
     }
 
-    /// The file that the name leads to.
+    /// Returns the file that the name leads to.
     pub(super) fn file(&self, name: &OsStr) -> Option<FileVersion> {
         self.names.get(self.position(name).ok()?)?.file
     }
 
-    /// The file that the name leads to, which is probably one of those behind `index`: libfoo.so.1.2 follows on libfoo.so.1.
+    /// Returns the file that the name leads to. It is probably next to `index`, as libfoo.so.1.2 follows libfoo.so.1.
     pub(super) fn file_behind(&self, index: usize, name: &OsStr) -> Option<FileVersion> {
         let behind = self.names.iter().skip(index + 1).take(2);
         let mut named = behind.filter(|it| *it.text == *name);
         named.next().map_or_else(|| self.file(name), |it| it.file)
     }
 
-    /// Where the name points to, if it is a link.
+    /// Returns the target of the name if it is a link.
     pub(super) fn target(&self, name: &OsStr) -> Option<&OsStr> {
         let name = self.names.get(self.position(name).ok()?)?;
         (name.kind == Kind::Link).then_some(&*name.target)
@@ -154,20 +154,20 @@ impl Listing {
         self.position(name).is_ok()
     }
 
-    /// The version of the driver whose libraries lie in the directory.
+    /// Returns the version of the driver whose libraries are in the directory.
     pub(super) fn driver_version(&self) -> Option<&OsStr> {
         let files = self.names.iter().filter(|name| name.kind == Kind::File);
         driver_names::driver_version(files.map(|file| &*file.text))
     }
 
-    /// Notes which file the name at this place leads to.
+    /// Sets the file that the name at this index leads to.
     pub(super) fn set_file(&mut self, index: usize, file: FileVersion) {
         if let Some(name) = self.names.get_mut(index) {
             name.file = Some(file);
         }
     }
 
-    /// Forgets names that were removed; they are sorted.
+    /// Removes the sorted names `removed`, which no longer exist.
     pub(super) fn remove(&mut self, removed: &[Box<OsStr>]) {
         if !removed.is_empty() {
             self.names
@@ -180,7 +180,7 @@ impl Listing {
             .binary_search_by(|it| compare_bytes(it.text.as_bytes(), name.as_bytes()))
     }
 
-    /// Feeds `state` with the names as they are now that these links were made, which are sorted.
+    /// Hashes the names including new links; `made` is sorted.
     pub(super) fn hash_with<'c>(
         &self,
         made: impl Iterator<Item = MadeLink<'c>>,
@@ -197,19 +197,19 @@ impl Listing {
             }
         }
         made.for_each(|link| link.hash(state));
-        // What comes next is no name.
+        // Separates the names from what follows.
         OsStr::new("").hash(state);
     }
 }
 
-/// A link to a file of the directory that was made just now.
+/// A new link to a file of the directory.
 pub(super) struct MadeLink<'a> {
     pub(super) name: &'a OsStr,
     pub(super) target: &'a OsStr,
     pub(super) file: &'a FileVersion,
 }
 
-/// As a name that was read.
+/// Equal to the hash of a name that was read.
 impl Hash for MadeLink<'_> {
     fn hash<H: Hasher>(&self, state: &mut H) {
         let target = shortened(self.target);
@@ -218,7 +218,7 @@ impl Hash for MadeLink<'_> {
 }
 
 impl FileReader<'_> {
-    /// Reads what is under one name, without following it.
+    /// Reads a name without following it.
     fn read(self, directory: &LibraryDirectory, entry: &Entry, head: &mut Head) -> Contents {
         if self.budget.is_spent(&directory.path) {
             return Contents {
@@ -267,7 +267,7 @@ impl FileReader<'_> {
         })
     }
 
-    /// Whether something is there that could not be read, of which a warning tells.
+    /// Whether a file exists but could not be read; logs a warning if so.
     pub(super) fn is_failure(self, err: &io::Error, path: impl Fn() -> PathBuf) -> bool {
         let is_failure = is_failure(err);
         if is_failure {
@@ -278,7 +278,7 @@ impl FileReader<'_> {
         is_failure
     }
 
-    /// Where only identities are looked at, another search follows, which will tell the same.
+    /// Logs a warning, except in a search for identities, after which another search logs the same.
     pub(super) fn warn(self, path: &Path, what: &str, err: &io::Error) {
         if self.depth == Depth::Content {
             log::warn!("{}: {what}: {err}", path.display());
@@ -300,7 +300,7 @@ pub(super) fn too_many_libraries() -> io::Error {
     )
 }
 
-/// A long target is replaced by its hash: later on only whether it is another one must be seen.
+/// Replaces a long target with its hash: later runs only need to detect changes.
 fn shortened(target: &OsStr) -> Box<OsStr> {
     if target.len() <= MAX_TARGET {
         return target.into();

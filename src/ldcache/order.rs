@@ -1,11 +1,12 @@
-//! The order of names in a cache: the loader's binary search relies on it.
+//! The order of names in a cache, on which the loader's binary search relies.
 
 use std::cmp::Ordering;
 use std::iter::from_fn;
 
 use super::format::{CacheEntry, Hwcap};
 
-/// Compares as glibc's `_dl_cache_libcmp`: runs of digits by value, a digit above anything else, other bytes as `char`.
+/// Compares names as glibc's `_dl_cache_libcmp` does: runs of digits by value, a digit above anything else, other bytes as
+/// `char`.
 #[must_use]
 pub fn compare_names(mut a: &[u8], mut b: &[u8], char_is_signed: bool) -> Ordering {
     let value = |byte: u8| {
@@ -21,7 +22,7 @@ pub fn compare_names(mut a: &[u8], mut b: &[u8], char_is_signed: bool) -> Orderi
             ([b'0'..=b'9', ..], [b'0'..=b'9', ..]) => {
                 let (left, behind_a) = split_number(a);
                 let (right, behind_b) = split_number(b);
-                // glibc subtracts ints: what overflows comes out the other way round.
+                // glibc subtracts ints: on overflow the order is reversed.
                 match left.wrapping_sub(right).cmp(&0) {
                     Ordering::Equal => (a, b) = (behind_a, behind_b),
                     different => return different,
@@ -38,7 +39,7 @@ pub fn compare_names(mut a: &[u8], mut b: &[u8], char_is_signed: bool) -> Orderi
     }
 }
 
-/// Compares as slices do, but by words: a C library's memcmp may go byte by byte, and names of libraries begin alike.
+/// Compares as slices do, but by words: the memcmp of musl compares bytes, and names of libraries share long prefixes.
 #[must_use]
 pub(super) fn compare_bytes(mut a: &[u8], mut b: &[u8]) -> Ordering {
     while let (Some((x, behind_a)), Some((y, behind_b))) =
@@ -52,7 +53,7 @@ pub(super) fn compare_bytes(mut a: &[u8], mut b: &[u8]) -> Ordering {
     a.cmp(b)
 }
 
-/// The value of the digits at the start, in an int that wraps, and what stands behind them.
+/// Returns the value of the leading digits, as an int that wraps, and the rest.
 fn split_number(name: &[u8]) -> (i32, &[u8]) {
     let end = name.iter().position(|byte| !byte.is_ascii_digit());
     let (digits, behind) = name.split_at(end.unwrap_or(name.len()));
@@ -64,13 +65,13 @@ fn split_number(name: &[u8]) -> (i32, &[u8]) {
     (number, behind)
 }
 
-/// Puts entries in the cache's order: names descending, then flags descending, then glibc-hwcaps entries by the name of their
-/// directory, then the most special of the others; entries that are alike stay as they are.
+/// Sorts entries in the cache's order: names descending, then flags descending, then glibc-hwcaps entries by the name of their
+/// directory, then the others from the most to the least specific. The sort is stable.
 pub(super) fn sort(entries: &mut Vec<CacheEntry<'_>>, char_is_signed: bool) {
     merge_sort(entries, &|a, b| compare(a, b, char_is_signed));
 }
 
-/// `Less`: `a` stands before `b` in a cache.
+/// Compares entries: `Less` if `a` precedes `b` in a cache.
 #[must_use]
 pub fn compare(a: &CacheEntry<'_>, b: &CacheEntry<'_>, char_is_signed: bool) -> Ordering {
     compare_keys(a, b, char_is_signed)
@@ -78,8 +79,8 @@ pub fn compare(a: &CacheEntry<'_>, b: &CacheEntry<'_>, char_is_signed: bool) -> 
         .then_with(|| b.os_version.cmp(&a.os_version))
 }
 
-/// The same as far as the loader needs it: it looks for a name, and of those with its flags takes the first that the processor can
-/// run.
+/// Compares entries as far as the loader requires: it finds a name, and of the entries with its flags uses the first that the
+/// processor can run.
 #[must_use]
 pub fn compare_keys(a: &CacheEntry<'_>, b: &CacheEntry<'_>, char_is_signed: bool) -> Ordering {
     compare_names(b.soname, a.soname, char_is_signed)
@@ -97,10 +98,10 @@ fn compare_hwcaps(a: Hwcap<'_>, b: Hwcap<'_>) -> Ordering {
     }
 }
 
-/// Sorts stably by merging. The standard library's sort may panic on an order with contradictions, which names with numbers
-/// beyond 32 bits bring about.
+/// Sorts by merging, stably. The standard library's sort may panic if the order is inconsistent, which numbers beyond 32 bits in
+/// names cause.
 fn merge_sort<T: Copy>(items: &mut Vec<T>, compare: &impl Fn(&T, &T) -> Ordering) {
-    // Each directory's libraries come nearly in the reverse of the order.
+    // The libraries of each directory are nearly in reverse order.
     let falling = items.chunk_by(|a, b| compare(a, b).is_gt());
     let mut runs: Vec<Vec<T>> = falling
         .map(|run| run.iter().rev().copied().collect())
@@ -119,7 +120,7 @@ fn merge_sort<T: Copy>(items: &mut Vec<T>, compare: &impl Fn(&T, &T) -> Ordering
     *items = runs.pop().unwrap_or_default();
 }
 
-/// One run out of two; of what is alike, that of the left one comes first.
+/// Merges two sorted runs; of equal items, those of the left run come first.
 fn merge<T: Copy>(left: Vec<T>, right: Vec<T>, compare: &impl Fn(&T, &T) -> Ordering) -> Vec<T> {
     if let (Some(first), Some(last)) = (left.first(), right.last())
         && compare(first, last).is_gt()

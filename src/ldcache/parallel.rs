@@ -1,4 +1,4 @@
-//! Work on many items, on several processors.
+//! Work on many items on several processors.
 
 use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,14 +9,14 @@ use nix::unistd::Pid;
 
 use crate::sys::STACK;
 
-/// How many items a thread takes at a time.
+/// The number of items that a thread takes at a time.
 const PART: usize = 64;
-/// From this many parts on, several threads take them.
+/// The number of parts from which several threads are used.
 const MANY_PARTS: usize = 8;
 const MAX_THREADS: usize = 4;
 const THIS_THREAD: Pid = Pid::from_raw(0);
 
-/// Applies `work` to the items, part by part, on several processors where there are many; returns all results in order.
+/// Applies `work` to the items part by part, on several processors if there are many; returns all results in order.
 pub(super) fn map<I, R, W>(items: &[I], work: W) -> impl Iterator<Item = R> + use<I, R, W>
 where
     I: Sync,
@@ -25,7 +25,7 @@ where
 {
     let next = AtomicUsize::new(0);
     let parts: Vec<_> = items.chunks(PART).collect();
-    // Each thread takes the next part, so that one which starts late holds up nobody.
+    // Each thread takes the next part, so that a late one delays none.
     let run = || {
         let mut done = Vec::new();
         loop {
@@ -55,7 +55,7 @@ fn run_on<R: Send>(processors: &[usize], run: &(impl Fn() -> Vec<R> + Sync)) -> 
     thread::scope(|scope| {
         let start = |&processor| {
             let helper = move || {
-                // With a table of open files of its own, no thread waits for another to open one.
+                // With separate descriptor tables, threads do not wait for each other to open files.
                 let _ = unshare(CloneFlags::CLONE_FILES);
                 move_to(processor);
                 run()
@@ -74,7 +74,7 @@ fn run_on<R: Send>(processors: &[usize], run: &(impl Fn() -> Vec<R> + Sync)) -> 
     })
 }
 
-/// The processors beside this thread's own that it may run on, as many as are used.
+/// Returns the other processors that this thread may run on, as many as are used.
 fn other_processors() -> Vec<usize> {
     let (Ok(own), Ok(allowed)) = (sched_getcpu(), sched_getaffinity(THIS_THREAD)) else {
         return Vec::new();
@@ -85,8 +85,8 @@ fn other_processors() -> Vec<usize> {
         .collect()
 }
 
-/// Moves this thread to a processor, and then sets it free again. A new thread begins on its parent's processor, and the two take
-/// turns there until the kernel's balancing parts them: that takes milliseconds, as long as the whole work.
+/// Moves this thread to a processor, then removes the restriction. A new thread starts on its parent's processor, where the two
+/// take turns until the kernel's load balancing separates them: that takes milliseconds, as long as all of the work.
 fn move_to(processor: usize) {
     let mut one = CpuSet::new();
     if let Ok(allowed) = sched_getaffinity(THIS_THREAD)

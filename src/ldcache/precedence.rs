@@ -1,7 +1,7 @@
-//! Whose libraries a directory holds: the driver's come before others of the same name.
+//! The precedence of the driver's libraries over others of the same name.
 //!
-//! ldconfig keeps the order of the directories. Where the driver is mounted into a directory of the image, and ld.so.conf names
-//! another one with an older libcuda before it, a loader would take that one, which the host's kernel module refuses.
+//! ldconfig keeps the order of the directories. If the driver is mounted into a directory of the image, and ld.so.conf names
+//! another one with an older libcuda before it, a loader would use the older libcuda, which the host's kernel module rejects.
 
 use std::ffi::{OsStr, OsString};
 use std::hash::{Hash, Hasher};
@@ -12,23 +12,23 @@ use super::format::CacheEntry;
 use super::order::compare_keys;
 use crate::rootfs::FileId;
 
-/// Whose a library is, from the first to the last of those with one name.
+/// The owner of a library, in order of precedence among those with one name.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) enum Owner {
-    /// The image's, in a directory that was decided to come before the driver's.
+    /// The image, in a directory that was chosen to precede the driver's.
     Preferred,
-    /// The driver's; of a directory, that libraries of the driver may be in it.
+    /// The driver; for a directory: it may contain the driver's libraries.
     Driver,
-    /// The image's.
+    /// The image.
     Image,
 }
 
-/// The directories that are not the image's alone.
+/// The directories that do not belong to the image alone.
 #[derive(Clone, Default)]
 pub(super) struct Owners {
     preferred: Vec<FileId>,
     drivers: Vec<(FileId, PathBuf)>,
-    /// The versions of the drivers in these directories, once they were looked for.
+    /// The versions of the drivers in these directories, once determined.
     versions: Vec<OsString>,
 }
 
@@ -43,7 +43,7 @@ impl Owners {
         }
     }
 
-    /// The directories in which libraries of a driver may be.
+    /// Returns the directories that may contain libraries of a driver.
     pub(super) fn drivers(&self) -> &[(FileId, PathBuf)] {
         &self.drivers
     }
@@ -52,7 +52,7 @@ impl Owners {
         self.versions.extend(versions);
     }
 
-    /// Whose libraries are in a directory.
+    /// Returns the owner of the libraries in a directory.
     pub(super) fn of(&self, directory: FileId) -> Owner {
         if self.preferred.contains(&directory) {
             Owner::Preferred
@@ -63,12 +63,12 @@ impl Owners {
         }
     }
 
-    /// Whether a directory of the driver has libraries of one.
+    /// Whether a driver's directory contains libraries of one.
     pub(super) fn have_versions(&self) -> bool {
         !self.versions.is_empty()
     }
 
-    /// Whether a file of this name in a directory of the driver belongs to the driver.
+    /// Whether a file of this name in a driver's directory belongs to the driver.
     pub(super) fn is_drivers(&self, file: &OsStr) -> bool {
         let version = driver_names::version_of(file);
         version.is_some_and(|version| self.versions.iter().any(|it| it == version))
@@ -80,7 +80,7 @@ impl Owners {
     }
 }
 
-/// A hash to keep: without devices, as that of [`crate::rootfs::FileVersion`], and without what the files' names say.
+/// A persistent hash: without devices, as that of [`crate::rootfs::FileVersion`], and without the versions from file names.
 impl Hash for Owners {
     fn hash<H: Hasher>(&self, state: &mut H) {
         let inodes = |ids: &mut dyn Iterator<Item = FileId>| ids.map(|id| id.inode).collect();
@@ -92,8 +92,8 @@ impl Hash for Owners {
     }
 }
 
-/// Moves the driver's entries before the others that the loader compares with them, whatever processors those are for, and
-/// preferred ones before these. The entries are in the cache's order, which names without an entry of the driver keep.
+/// Moves the driver's entries before others that the loader compares with them, whatever their processors are, and preferred
+/// entries before the driver's. The entries are in the cache's order; names without an entry of the driver keep it.
 pub(super) fn move_drivers(
     entries: &mut [CacheEntry<'_>],
     char_is_signed: bool,

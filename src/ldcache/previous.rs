@@ -1,7 +1,7 @@
-//! What the cache before had of places that cannot be read now: a broken disk must not cost a container libraries that its loader
-//! found until then.
+//! Keeps entries of the previous cache for places that cannot be read: a broken disk must not cost a container libraries that its
+//! loader found before.
 //!
-//! The cache is the image's. What is taken from it names files of this root, as what is written here does, and nothing more.
+//! The previous cache is the image's. Its entries can only name files of this root, as new entries do.
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
@@ -22,10 +22,10 @@ use super::search_result::{Library, SearchResult};
 use super::{MAX_SEARCHED, PATH, check_soname, is_failure, read_or_warn};
 use crate::rootfs::{Kind, Root};
 
-/// How far above its directory the place is looked for in which a library for certain processors lies.
+/// The number of levels above a hwcap directory to search for its place.
 const MAX_ABOVE: usize = 4;
 
-/// Adds the libraries of the root's cache that lie in the places which were not read, unless nothing is there any more.
+/// Adds those libraries of the previous cache whose places were not read, unless they are known not to exist.
 pub(super) fn take_over(
     root: &Root,
     profile: &Profile,
@@ -64,18 +64,18 @@ pub(super) fn take_over(
     }
     find_owners(root, search_path, &mut taken);
     found.libraries.extend(taken);
-    // Of several libraries with one name, that of the first place counts.
+    // Of several libraries with one name, the one in the first place takes precedence.
     found.libraries.sort_by_key(|library| library.place);
 }
 
-/// Where libraries may be that were not found.
+/// The places of libraries that may have been missed.
 struct Places<'a> {
     searched: &'a HashSet<PathBuf>,
-    /// Directories that were not read as a whole, and their numbers in the search path.
+    /// Directories that were not read completely, and their numbers in the search path.
     unread: HashMap<&'a Path, u32>,
-    /// The number of the first of those that nobody knows.
+    /// The number of the first unknown directory.
     unknown: Option<u32>,
-    /// Directories and SONAMEs of libraries that are there.
+    /// Directories and SONAMEs of known libraries.
     known: HashSet<(&'a Path, &'a [u8])>,
 }
 
@@ -101,7 +101,7 @@ impl<'a> Places<'a> {
         }
     }
 
-    /// The number of the place in which the library of an entry lies that is like those which are written here.
+    /// Returns the number of an entry's place, if the entry looks like this program's.
     fn of_entry(&self, profile: &Profile, entry: &CacheEntry<'a>) -> Option<u32> {
         let name = name_of(entry)?;
         let (directory, soname) = name;
@@ -142,7 +142,7 @@ fn is_hwcap_of(profile: &Profile, directory: &Path, hwcap: Hwcap<'_>) -> bool {
     }
 }
 
-/// Whether a library may be there: not, if the path leads to nothing or to something else.
+/// Whether a library may exist: false if the path leads to nothing or to another type of file.
 fn may_be_there(root: &Root, budget: &Budget, path: &Path) -> bool {
     budget.is_spent(path)
         || match root.stat(path) {
@@ -151,8 +151,8 @@ fn may_be_there(root: &Root, budget: &Budget, path: &Path) -> bool {
         }
 }
 
-/// Notes whose the libraries are that were taken over. What their links lead to has the driver's version in its name, where the
-/// directory cannot be read.
+/// Determines the owners of kept libraries. If the directory cannot be read, the target of a link has the driver's version in its
+/// name.
 fn find_owners(root: &Root, search_path: &mut SearchPath<'_>, taken: &mut [Library]) {
     if !search_path.owners().have_driver() {
         return;
@@ -175,7 +175,7 @@ fn find_owners(root: &Root, search_path: &mut SearchPath<'_>, taken: &mut [Libra
     }
 }
 
-/// Whose libraries are in the library's directory, if it can be opened.
+/// Returns the owner of the libraries in the library's directory, if it can be opened.
 fn owner_of_directory(
     root: &Root,
     search_path: &SearchPath<'_>,
@@ -194,7 +194,7 @@ fn path_of<'a>(entry: &CacheEntry<'a>) -> &'a Path {
     Path::new(OsStr::from_bytes(entry.path))
 }
 
-/// The directory of an entry, and its SONAME.
+/// Returns the directory of an entry, and its SONAME.
 fn name_of<'a>(entry: &CacheEntry<'a>) -> Option<(&'a Path, &'a [u8])> {
     Some((path_of(entry).parent()?, entry.soname))
 }

@@ -1,7 +1,7 @@
-//! What the root's own ldconfig would do: architecture, built-in directories, and what its version of glibc writes.
+//! The conventions of the root's own ldconfig: architecture, built-in directories, and the format of its version of glibc.
 //!
-//! All of it is read from the root's `libc.so.6` and dynamic loader, without running them. libc holds its version in a banner;
-//! the loader holds the built-in directories as a row of strings.
+//! All of it comes from the root's `libc.so.6` and dynamic loader, which are not executed. libc contains its version in a banner;
+//! the loader contains the built-in directories as a sequence of strings.
 
 mod c_library;
 
@@ -15,7 +15,7 @@ use crate::elf::{Class, ElfError, Endian, Head, Object, OpenFile};
 use crate::rootfs::Root;
 use c_library::{Libc, Problems, find_libcs, is_multiarch, minor_version};
 
-/// Everything that the cache depends on beside the files themselves.
+/// Everything that the cache depends on besides the files themselves.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Profile {
     /// The family of machines.
@@ -24,47 +24,47 @@ pub struct Profile {
     pub class: Class,
     /// The byte order of the cache.
     pub endian: Endian,
-    /// What this glibc reads and writes.
+    /// The conventions of this version of glibc.
     pub rules: Rules,
-    /// The text by which a cache says who wrote it.
+    /// The text that names the program which wrote a cache.
     pub generator: Vec<u8>,
-    /// The directories that are searched after those of ld.so.conf, in this order; any of them may be missing.
+    /// The directories to search after those of ld.so.conf, in this order; any of them may be missing.
     pub system_directories: Vec<PathBuf>,
-    /// Whether all that tells these things could be read.
+    /// Whether all sources of the profile could be read.
     pub is_certain: bool,
 }
 
-/// The arrangement of a cache file.
+/// The layout of a cache file.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Format {
-    /// `ld.so-1.7.0` with the new format behind it: glibc up to 2.31.
+    /// `ld.so-1.7.0` followed by the new format: glibc up to 2.31.
     Compat,
     /// `glibc-ld.so.cache1.1` alone: glibc 2.32.
     New,
-    /// The same with shared strings and extensions, for glibc-hwcaps directories: since glibc 2.33.
+    /// The new format with shared strings and extensions, for glibc-hwcaps directories: since glibc 2.33.
     Extended,
 }
 
-/// What changed from one glibc to the next.
+/// Differences between versions of glibc.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[expect(
     clippy::struct_excessive_bools,
     reason = "the changes are independent of each other"
 )]
 pub struct Rules {
-    /// The cache's arrangement.
+    /// The layout of the cache.
     pub format: Format,
-    /// The header tells the byte order.
+    /// The header contains the byte order.
     pub endian_flag: bool,
-    /// glibc-hwcaps entries hold the ISA level that the library needs.
+    /// glibc-hwcaps entries contain the ISA level that the library requires.
     pub isa_level: bool,
-    /// Entries hold the kernel version that the library needs.
+    /// Entries contain the kernel version that the library requires.
     pub os_version: bool,
-    /// Directories named after processors are searched, `dir=TYPE` lines are obeyed, and a library's C library is looked at.
+    /// Directories named after processors are searched, `dir=TYPE` lines have an effect, and a library's C library is checked.
     pub legacy: bool,
-    /// `ld.so.*` and `ld64.so.*` are libraries' names, too.
+    /// `ld.so.*` and `ld64.so.*` are library names as well.
     pub loader_names: bool,
-    /// Names of half-installed files are passed over.
+    /// Names of half-installed files are skipped.
     pub skip_temporary: bool,
     /// A string table outside the first loaded segment is not found.
     pub naive_strings: bool,
@@ -72,22 +72,22 @@ pub struct Rules {
     pub keep_loader_links: bool,
 }
 
-/// What tells one glibc from another.
+/// The properties of a glibc.
 #[derive(Clone, Copy, Default)]
 struct Glibc {
     /// `N` of version `2.N`.
     minor: u32,
-    /// Debian's own build: its 2.31 writes the format of 2.32.
+    /// Whether it is Debian's build: its 2.31 writes the format of 2.32.
     is_debian: bool,
-    /// Its loader knows glibc-hwcaps, by version or because they were backported, as in RHEL 8.
+    /// Whether its loader supports glibc-hwcaps, by version or by a backport as in RHEL 8.
     knows_hwcaps: bool,
-    /// Its built-in directories are multiarch ones, as with Debian's patches.
+    /// Whether its built-in directories are multiarch ones, as with Debian's patches.
     is_multiarch: bool,
 }
 
-/// The ldconfig that tells which of several C libraries is the system's own.
+/// The ldconfig that identifies the system's own C library among several.
 const LDCONFIG: &str = "/sbin/ldconfig";
-/// The glibc whose ways are taken where there is none.
+/// The glibc whose conventions apply to a root without one.
 const CURRENT_MINOR: u32 = 43;
 const NATIVE_MACHINE: u16 = if cfg!(target_arch = "aarch64") {
     goblin::elf::header::EM_AARCH64
@@ -95,7 +95,7 @@ const NATIVE_MACHINE: u16 = if cfg!(target_arch = "aarch64") {
     goblin::elf::header::EM_X86_64
 };
 
-/// Goblin's byte order has no hash of its own.
+/// goblin's byte order does not implement `Hash`.
 impl Hash for Profile {
     fn hash<H: Hasher>(&self, state: &mut H) {
         (self.arch, self.class, self.rules).hash(state);
@@ -105,7 +105,7 @@ impl Hash for Profile {
 }
 
 impl Profile {
-    /// The profile of the root. Without a glibc in it: this program's own architecture, the format of a current glibc, and
+    /// Determines the profile of the root. Without a glibc: this program's architecture, the format of a current glibc, and
     /// upstream's directories.
     #[must_use]
     pub fn of(root: &Root) -> Self {
@@ -113,7 +113,7 @@ impl Profile {
         let mut libcs = find_libcs(root, &mut problems);
         if libcs.len() > 1 {
             let machine = problems.note(Path::new(LDCONFIG), machine_of(root));
-            // The first one stays first among equals.
+            // The sort keeps the first one of equals first.
             libcs.sort_by_key(|libc| {
                 (
                     Some(libc.abi.machine) != machine,

@@ -1,4 +1,4 @@
-//! Searching the directories: which libraries enter the cache.
+//! The search for libraries that enter the cache.
 
 mod soname_links;
 
@@ -24,8 +24,8 @@ use super::wanted::Wanted;
 use crate::elf::Head;
 use crate::rootfs::{Entry, FileVersion, Kind, Root, is_not_there};
 
-/// Searches all directories for what is `wanted`, makes the SONAME links in them, and feeds `inputs` with everything that the result
-/// depends on, as it is afterwards.
+/// Searches all directories for `wanted` libraries, creates the SONAME links in them, and hashes everything that the result
+/// depends on, as it is afterwards, into `inputs`.
 pub(super) fn libraries(
     root: &Root,
     profile: &Profile,
@@ -61,8 +61,8 @@ pub(super) fn libraries(
     found
 }
 
-/// Feeds `inputs` as [`libraries`] does, without looking into any file, and without changing anything. Returns whether everything
-/// could be read.
+/// Hashes into `inputs` as [`libraries`] does, without parsing files and without changes. Returns whether everything could be
+/// read.
 pub(super) fn identity(
     root: &Root,
     profile: &Profile,
@@ -90,7 +90,7 @@ pub(super) fn identity(
     true
 }
 
-/// Whether a directory that may hold libraries of the driver does.
+/// Whether a directory that may contain libraries of the driver does.
 fn has_driver(directory: &LibraryDirectory, listing: &Listing) -> bool {
     directory.owner == Owner::Driver && listing.driver_version().is_some()
 }
@@ -110,10 +110,10 @@ struct Scan<'s> {
     root: &'s Root,
     reader: FileReader<'s>,
     wanted: &'s Wanted<'s>,
-    /// How many more names of libraries there may be.
+    /// The number of library names that are left.
     names_left: usize,
     files: Files,
-    /// Whether a link could not be made or removed that another run may make or remove.
+    /// Whether a link could not be created or removed, which another run may do.
     has_failed: Cell<bool>,
 }
 
@@ -139,7 +139,7 @@ impl<'s> Scan<'s> {
         }
     }
 
-    /// Searches one directory and makes the SONAME links in it. Returns whether it was read as a whole.
+    /// Searches one directory and creates the SONAME links in it. Returns whether it was read completely.
     fn add_libraries(
         &mut self,
         place: u32,
@@ -175,7 +175,7 @@ impl<'s> Scan<'s> {
         let aliases = aliases(&best, place, directory, &listing);
         found.string_bytes += aliases.len() * path.len();
         found.libraries.extend(aliases);
-        // What a later run will not look at must not count now.
+        // Names that a later run will not consider must not affect the hash.
         let counts = |it: &&Candidate<'_>| {
             it.is_made && self.is_considered(directory, it.soname, Kind::Link)
         };
@@ -186,8 +186,7 @@ impl<'s> Scan<'s> {
         listing.is_complete
     }
 
-    /// Reads a directory, removes stale links from it, and queues those inside of it that are for certain processors. Returns
-    /// what its names lead to.
+    /// Reads a directory, removes its stale links, and queues its hwcap subdirectories. Returns its names with their files.
     fn directory(
         &mut self,
         directory: &mut LibraryDirectory,
@@ -211,7 +210,7 @@ impl<'s> Scan<'s> {
             .ok()?;
         self.names_left = self.names_left.saturating_sub(listing.names().len());
         let mut stale = Vec::new();
-        // From the last name to the first, so that libfoo.so finds what libfoo.so.1 leads to.
+        // In reverse, so that libfoo.so finds the file of libfoo.so.1.
         for index in (0..listing.names().len()).rev() {
             let Some(name) = listing.names().get(index) else {
                 continue;
@@ -240,8 +239,7 @@ impl<'s> Scan<'s> {
         self.reader.budget.is_spent(&directory.path)
     }
 
-    /// Whether the name may be a library's, or a directory's for certain processors. Links in glibc-hwcaps directories may have
-    /// any name.
+    /// Whether the name may be that of a library, or of a hwcap directory. Links in glibc-hwcaps directories can have any name.
     fn is_considered(&self, directory: &LibraryDirectory, name: &OsStr, kind: Kind) -> bool {
         let rules = &self.reader.profile.rules;
         let name = name.as_bytes();
@@ -259,7 +257,7 @@ impl<'s> Scan<'s> {
         profile.rules.legacy && legacy_hwcaps::is_searched(profile.arch, profile.class, name)
     }
 
-    /// The bits that a directory's path stands for, where it is one for certain processors.
+    /// Returns the bits of a hwcap directory's path, or 0.
     fn legacy_hwcap(&self, directory: &LibraryDirectory) -> u64 {
         let profile = self.reader.profile;
         if !profile.rules.legacy || directory.hwcap.is_some() {
@@ -280,7 +278,7 @@ impl<'s> Scan<'s> {
         }
     }
 
-    /// What the link leads to. A file that was not seen before is looked into.
+    /// Returns the target of the link. Parses a file that was not seen before.
     fn link_target(
         &mut self,
         directory: &LibraryDirectory,
@@ -326,7 +324,7 @@ impl<'s> Scan<'s> {
         }
     }
 
-    /// Reads a file outside of the directories that were searched so far.
+    /// Reads a file outside the directories that were searched so far.
     fn read_elsewhere(&mut self, path: &Path) -> io::Result<FileVersion> {
         let (file, metadata) = self.root.open_file(path)?;
         let version = metadata.version();
@@ -338,13 +336,13 @@ impl<'s> Scan<'s> {
     }
 }
 
-/// Where a link leads to.
+/// The target of a link.
 enum LinkTarget {
     File(FileVersion),
-    /// Not to a library.
+    /// Not a library.
     Other,
-    /// To nothing.
+    /// A missing file.
     Nowhere,
-    /// To something that cannot be read.
+    /// An unreadable file.
     Unread,
 }

@@ -1,4 +1,4 @@
-//! The directories that are searched for libraries: those of ld.so.conf, then the built-in ones.
+//! The search path for libraries: the directories of ld.so.conf, then the built-in ones.
 
 mod configuration;
 
@@ -23,36 +23,36 @@ use crate::rootfs::{Directory, Entry, FileId, Kind, Root};
 
 const CONF: &str = "/etc/ld.so.conf";
 pub(super) const HWCAPS: &str = "glibc-hwcaps";
-/// Most directories.
+/// The maximum number of directories.
 const MAX_DIRECTORIES: usize = 512;
-/// How many of them are held open at a time.
+/// The maximum number of directories that are kept open.
 const MAX_HELD: usize = 8;
 
 /// A directory to search.
 pub(super) struct LibraryDirectory {
-    /// The path as it enters the cache.
+    /// The path in the cache.
     pub(super) path: PathBuf,
     /// The open directory.
     pub(super) directory: Arc<Directory>,
-    /// What is in it, where it was listed before.
+    /// Its entries, if it was listed before.
     pub(super) listed: Option<Vec<Entry>>,
     /// The C library that its line in ld.so.conf claims.
     pub(super) libc_flag: Option<u32>,
-    /// Its name below `glibc-hwcaps`, if it is one of these.
+    /// Its name below `glibc-hwcaps`, if it is such a directory.
     pub(super) hwcap: Option<OsString>,
-    /// Whose libraries it holds.
+    /// The owner of its libraries.
     pub(super) owner: Owner,
 }
 
 /// The next place to search.
 pub(super) enum Place {
     Directory(LibraryDirectory),
-    /// A directory that cannot be read, or all those that a part of the configuration names which cannot be read.
+    /// A directory that cannot be read, or all directories of an unreadable part of the configuration.
     Unread(Option<PathBuf>),
 }
 
-/// A place that is to be searched. Only the first directories are held open until then: a process may have fewer descriptors than
-/// there are directories.
+/// A place in the queue. Only the first directories are kept open in it: a process may have fewer descriptors than there are
+/// directories.
 enum Queued {
     Directory {
         path: PathBuf,
@@ -64,15 +64,15 @@ enum Queued {
     Unread(Option<PathBuf>),
 }
 
-/// What a directory below `glibc-hwcaps` is.
+/// A directory below `glibc-hwcaps`.
 #[derive(Clone)]
 struct Hwcaps {
     name: OsString,
-    /// The directory that `glibc-hwcaps` is in.
+    /// The directory that contains `glibc-hwcaps`.
     parent: FileId,
 }
 
-/// All directories, each of them once, in the order in which they were found.
+/// All directories without repetitions, in the order in which they were found.
 #[derive(Clone)]
 pub struct SearchPath<'r> {
     root: &'r Root,
@@ -81,9 +81,9 @@ pub struct SearchPath<'r> {
     has_types: bool,
     queue: VecDeque<Rc<Queued>>,
     seen: FxHashSet<FileId>,
-    /// The paths that were added; the configuration and the profile often have the same ones.
+    /// The paths that were added: the configuration and the profile often contain the same ones.
     paths: HashSet<PathBuf>,
-    /// What is in directories that were listed for the driver's version.
+    /// The entries of the directories that were listed for the driver's version.
     listed: FxHashMap<FileId, Vec<Entry>>,
     hwcap_names: Vec<OsString>,
     conf: configuration::Bounds,
@@ -91,13 +91,13 @@ pub struct SearchPath<'r> {
 }
 
 impl<'r> SearchPath<'r> {
-    /// The directories that the root's own ldconfig searches.
+    /// Returns the search path of the root's own ldconfig.
     #[must_use]
     pub fn of(root: &'r Root) -> Self {
         Self::new(root, &Profile::of(root), &Rc::new(Budget::new()), [])
     }
 
-    /// The directories of the root's configuration and the profile, after those of `first`.
+    /// Returns the directories `first`, then those of the root's configuration and of the profile.
     pub(super) fn new<'f>(
         root: &'r Root,
         profile: &Profile,
@@ -115,7 +115,7 @@ impl<'r> SearchPath<'r> {
         this
     }
 
-    /// These directories, and no others.
+    /// Returns a search path of these directories only.
     pub(super) fn of_directories<'f>(
         root: &'r Root,
         profile: &Profile,
@@ -141,14 +141,14 @@ impl<'r> SearchPath<'r> {
         this
     }
 
-    /// Whether the directory is one of them, under whatever name.
+    /// Whether the search path contains the directory, under any name.
     #[must_use]
     pub fn contains(&self, directory: FileId) -> bool {
         self.seen.contains(&directory)
     }
 
-    /// Notes in which directories the driver's libraries lie. In the cache these come before others of the same name, but for those
-    /// of the `preferred` directories.
+    /// Sets the directories that contain the driver's libraries. In the cache these precede others of the same name, except those
+    /// in `preferred` directories.
     pub fn set_drivers(&mut self, drivers: Vec<(FileId, PathBuf)>, preferred: Vec<FileId>) {
         self.owners = Owners::new(preferred, drivers);
     }
@@ -157,7 +157,7 @@ impl<'r> SearchPath<'r> {
         &self.owners
     }
 
-    /// Looks for the versions of the drivers in the directories of which that was noted.
+    /// Determines the versions of the drivers in their directories.
     pub(super) fn find_driver_versions(&mut self) {
         let mut names_left = MAX_LIBRARIES;
         let mut versions = Vec::new();
@@ -166,7 +166,7 @@ impl<'r> SearchPath<'r> {
                 Some(directory) => Ok(directory),
                 None => self.root.directory(path).map(Arc::new),
             };
-            // The search finds out what cannot be read.
+            // Errors are left to the search, which reports them.
             let Ok(entries) = directory.and_then(|it| it.entries()) else {
                 continue;
             };
@@ -181,7 +181,7 @@ impl<'r> SearchPath<'r> {
         self.owners.add_versions(versions);
     }
 
-    /// The directory, if it is held open.
+    /// Returns the directory if it is kept open.
     fn held(&self, directory: FileId) -> Option<Arc<Directory>> {
         self.queue.iter().find_map(|queued| match queued.as_ref() {
             Queued::Directory { id, held, .. } if *id == directory => held.clone(),
@@ -194,7 +194,7 @@ impl<'r> SearchPath<'r> {
         self.owners.add_versions(versions);
     }
 
-    /// The paths of the directories that are still to be searched.
+    /// Returns the paths of the directories that are still to be searched.
     pub fn directories(&self) -> impl Iterator<Item = &Path> {
         self.queue
             .iter()
@@ -204,12 +204,12 @@ impl<'r> SearchPath<'r> {
             })
     }
 
-    /// How long the search may take.
+    /// Returns the time limit of the search.
     pub(super) fn budget(&self) -> Rc<Budget> {
         Rc::clone(&self.budget)
     }
 
-    /// The next place to search.
+    /// Returns the next place to search.
     pub(super) fn next(&mut self) -> Option<Place> {
         loop {
             let queued = self.queue.pop_front()?;
@@ -251,19 +251,19 @@ impl<'r> SearchPath<'r> {
         }
     }
 
-    /// Opens a directory that was seen. Whatever came in its place meanwhile is searched as well, unless it has a place of its own.
+    /// Reopens a directory. A directory that replaced it is searched instead, unless it has a place of its own.
     fn reopen(&mut self, path: &Path, id: FileId) -> io::Result<Option<Arc<Directory>>> {
         let directory = self.root.directory(path)?;
         let now = directory.id()?;
         Ok((now == id || self.seen.insert(now)).then(|| Arc::new(directory)))
     }
 
-    /// Names of all glibc-hwcaps directories that were seen, of empty ones, too.
+    /// Returns the names of all glibc-hwcaps directories, including empty ones.
     pub(super) fn hwcap_names(&self) -> &[OsString] {
         &self.hwcap_names
     }
 
-    /// Adds a directory at the end, unless it is one of those before under another name.
+    /// Appends a directory, unless the search path already contains it under another name.
     pub(super) fn add(&mut self, path: &Path, libc_flag: Option<u32>) {
         if self.paths.insert(path.to_owned())
             && let Some(directory) = self.open(path)
@@ -274,13 +274,13 @@ impl<'r> SearchPath<'r> {
         }
     }
 
-    /// Opens a directory; one that cannot be read is queued as such.
+    /// Opens a directory; queues it as unread if that fails.
     fn open(&mut self, path: &Path) -> Option<Arc<Directory>> {
         let opened = self.root.directory(path).map(Arc::new);
         opened.map_err(|err| self.queue_unread(path, &err)).ok()
     }
 
-    /// Queues what cannot be read, unless nothing is there.
+    /// Queues an unread place, unless it does not exist.
     fn queue_unread(&mut self, path: &Path, err: &io::Error) {
         if is_failure(err) {
             log::warn!("{}: not searched: {err}", path.display());
@@ -295,7 +295,7 @@ impl<'r> SearchPath<'r> {
         }
     }
 
-    /// Returns the identity of the directory, if it is new.
+    /// Appends a directory and returns its identity, if it is new.
     fn push(
         &mut self,
         path: &Path,
@@ -312,7 +312,7 @@ impl<'r> SearchPath<'r> {
             }
         };
         if self.seen.len() >= MAX_DIRECTORIES {
-            // Said once; more of the configuration would be of no use.
+            // Logged once; reading more of the configuration would be useless.
             if mem::take(&mut self.conf.steps_left) > 0 {
                 log::warn!(
                     "{}: not searched, there are {MAX_DIRECTORIES} library directories before it",
@@ -333,7 +333,7 @@ impl<'r> SearchPath<'r> {
         Some(id)
     }
 
-    /// Adds the directories inside of the directory's `glibc-hwcaps`, in the order of their names.
+    /// Appends the subdirectories of the directory's `glibc-hwcaps`, sorted by name.
     fn add_hwcaps(&mut self, parent: &Path, directory: &Directory, parent_id: FileId) {
         let path = parent.join(HWCAPS);
         let hwcaps = match directory.stat(OsStr::new(HWCAPS)) {
@@ -371,7 +371,7 @@ impl<'r> SearchPath<'r> {
     }
 }
 
-/// The names in a directory, unless a warning tells why not.
+/// Returns the names in a directory; `None`, with a warning, if they cannot be read.
 fn entries(directory: &Directory, path: &Path) -> Option<Vec<Entry>> {
     directory
         .entries()

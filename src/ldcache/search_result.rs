@@ -1,4 +1,4 @@
-//! What a search of the directories comes to.
+//! The result of a search.
 
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
@@ -10,24 +10,24 @@ use super::format::{CacheEntry, Hwcap};
 use super::precedence::Owner;
 use super::search_path::LibraryDirectory;
 
-/// All that was found, and where there may be more.
+/// The libraries, and the places that may contain more.
 #[derive(Default)]
 pub(super) struct SearchResult {
     pub(super) libraries: Vec<Library>,
-    /// How many bytes their names and paths take.
+    /// The number of bytes in their names and paths.
     pub(super) string_bytes: usize,
-    /// The directories that were read as a whole.
+    /// The directories that were read completely.
     pub(super) searched: HashSet<PathBuf>,
-    /// The places that were not: each is a directory, or all those that part of the configuration names.
+    /// The places that were not: each is a directory, or all directories of an unreadable part of the configuration.
     pub(super) unread: Vec<(u32, Option<PathBuf>)>,
-    /// Whether a library was left out, or a link could not be made or removed, for a reason that may be gone at the next run.
+    /// Whether a library was left out, or a link could not be created or removed, for a reason that may be gone at the next run.
     pub(super) is_lacking: bool,
-    /// Whether there are libraries of the driver where they were said to be.
+    /// Whether the driver's directories contain its libraries.
     pub(super) has_driver: bool,
 }
 
 impl SearchResult {
-    /// Whether the next run would come to the same.
+    /// Whether the next run would have the same result.
     pub(super) fn is_complete(&self) -> bool {
         self.unread.is_empty() && !self.is_lacking
     }
@@ -36,18 +36,18 @@ impl SearchResult {
 /// A library that enters the cache.
 pub(super) struct Library {
     pub(super) path: PathBuf,
-    /// The SONAME, where it is not the file name in the path.
+    /// The SONAME, if it differs from the file name in the path.
     pub(super) other_soname: Option<OsString>,
     pub(super) flags: u32,
     pub(super) os_version: u32,
     pub(super) isa_level: u32,
-    /// Which place of the search path it is from.
+    /// The number of its place in the search path.
     pub(super) place: u32,
-    /// The glibc-hwcaps directory that it lies in.
+    /// The name of its glibc-hwcaps directory.
     pub(super) hwcap_directory: Option<OsString>,
     /// The sum of the bits of old hwcap directories.
     pub(super) hwcap_bits: u64,
-    /// Whose it is.
+    /// The owner.
     pub(super) owner: Owner,
 }
 
@@ -81,13 +81,13 @@ impl Library {
         }
     }
 
-    /// The name that programs ask for.
+    /// Returns the SONAME.
     pub(super) fn soname(&self) -> &OsStr {
         let file_name = || self.path.file_name().unwrap_or_default();
         self.other_soname.as_deref().unwrap_or_else(file_name)
     }
 
-    /// The entry of the cache.
+    /// Returns the entry of the cache.
     pub(super) fn as_entry(&self) -> CacheEntry<'_> {
         CacheEntry {
             soname: self.soname().as_bytes(),

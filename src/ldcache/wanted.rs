@@ -1,4 +1,4 @@
-//! Which SONAME links a search is for.
+//! The SONAME links that a search creates.
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
@@ -6,20 +6,20 @@ use std::path::Path;
 
 use super::library::stem;
 
-/// What is looked at, and which links are made.
+/// The scope of a search, and the links that it creates.
 pub(super) enum Wanted<'a> {
-    /// Everything, as ldconfig does: stale links are removed as well.
+    /// Everything, as in ldconfig, which also removes stale links.
     All,
-    /// The links of these names alone.
+    /// Only links of these names.
     Sonames {
         sonames: HashSet<&'a OsStr>,
-        /// How the names of the files begin that may have one of these SONAMEs.
+        /// The prefixes of files that may have one of these SONAMEs.
         stems: HashSet<&'a [u8]>,
     },
 }
 
 impl<'a> Wanted<'a> {
-    /// The links of these names.
+    /// Returns the scope of these links.
     pub(super) fn sonames(sonames: &HashSet<&'a OsStr>) -> Self {
         let stems = sonames.iter().filter_map(|soname| stem(Path::new(*soname)));
         Self::Sonames {
@@ -28,12 +28,12 @@ impl<'a> Wanted<'a> {
         }
     }
 
-    /// Whether it is everything.
+    /// Whether the scope is everything.
     pub(super) fn is_all(&self) -> bool {
         matches!(self, Self::All)
     }
 
-    /// Whether what has this name in a directory is looked at.
+    /// Whether the search considers this name in a directory.
     pub(super) fn has_name(&self, name: &OsStr) -> bool {
         match self {
             Self::All => true,
@@ -43,7 +43,7 @@ impl<'a> Wanted<'a> {
         }
     }
 
-    /// Whether a link of this name is made.
+    /// Whether the search creates a link of this name.
     pub(super) fn has_link(&self, soname: &OsStr) -> bool {
         match self {
             Self::All => true,

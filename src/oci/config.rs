@@ -1,4 +1,4 @@
-//! config.json, as far as hooks ask for it beside the root's path.
+//! The parts of config.json that hooks need besides the root's path.
 
 use std::path::{Path, PathBuf};
 
@@ -8,11 +8,11 @@ use super::mounts::Mount;
 use super::variables::OwnVariables;
 use super::{MAX_CONFIG, json, open_host_file};
 
-/// More bytes than a string of any interest can have in JSON: Linux starts no process with one of more than 128 KiB.
+/// More bytes than any relevant string can have in JSON: Linux limits one argument or variable to 128 KiB.
 const MAX_STRING: u64 = 1 << 20;
-/// How paths of the driver's devices begin; on WSL and on Jetson as the others.
+/// The prefixes of the driver's device paths: native, WSL, and Jetson.
 const DEVICES: [&str; 4] = ["/dev/nvidia", "/dev/dxg", "/dev/nvmap", "/dev/nvhost-"];
-/// A container that has the host's directory of devices may have any of them.
+/// A bind mount of the host's whole device directory may contain any of them.
 const DEV: &str = "/dev";
 
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -39,7 +39,7 @@ struct Device {
 
 lenient_object!(Config, "a config.json object", "mounts" => mounts, "process" => process, "linux" => linux);
 lenient_object!(Process, "a process object", "env" => env);
-lenient_object!(Linux, "an object of Linux", "devices" => devices);
+lenient_object!(Linux, "a linux object", "devices" => devices);
 lenient_object!(Device, "a device", "path" => path);
 
 impl Config {
@@ -47,7 +47,7 @@ impl Config {
         json::read_short(open_host_file(path)?, MAX_CONFIG, MAX_STRING)
     }
 
-    /// Whether a device of the driver is given to the container: as a node, or by a mount.
+    /// Whether the container gets a driver device, as a node or by a mount.
     pub(super) fn has_driver_device(&self) -> bool {
         let devices = self.linux.devices.iter().map(|it| &it.path);
         let binds = self.mounts.iter().filter(|it| it.is_bind());

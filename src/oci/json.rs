@@ -1,4 +1,4 @@
-//! JSON from outside: one value, read as a stream, with memory that does not follow its size.
+//! JSON from untrusted input: reads one value as a stream, in bounded memory.
 
 use std::io::{self, BufRead, BufReader, Read};
 
@@ -7,23 +7,25 @@ use serde::de::DeserializeOwned;
 
 use crate::watchdog::Noted;
 
-/// Deepest nesting that is followed.
+/// The maximum depth of nesting.
 const MAX_DEPTH: u32 = u128::BITS;
-/// Longest key; `serde_json` holds a key in memory, while it skips a value of no interest.
+/// The maximum length of a key: `serde_json` buffers keys even of values that it skips.
 const MAX_KEY: u64 = 64 << 10;
 
-/// Reads the first JSON value of `input` as a `T`; stops at its end, and refuses more than `limit` bytes.
+/// Reads the first JSON value of `input` as a `T` and stops at its end. Fails if the value exceeds `limit` bytes or another
+/// bound.
 pub(super) fn read<T: DeserializeOwned>(input: impl Read, limit: u64) -> Result<T> {
     read_short(input, limit, u64::MAX)
 }
 
-/// The same, and refuses strings of more than `longest` bytes: for values that are looked at one by one.
+/// Reads a value as [`read`] does, and fails for a string of more than `longest` bytes: for lists whose entries are mostly
+/// discarded.
 pub(super) fn read_short<T: DeserializeOwned>(
     mut input: impl Read,
     limit: u64,
     longest: u64,
 ) -> Result<T> {
-    // One reader for all kinds of files: a generic one costs 10 KiB of code for each.
+    // One reader type for all inputs: a generic one costs 10 KiB of code for each.
     let input: &mut dyn Read = &mut input;
     let mut input = BufReader::new(Noted(input));
     if input.fill_buf()?.starts_with("\u{feff}".as_bytes()) {
@@ -42,7 +44,7 @@ pub(super) fn read_short<T: DeserializeOwned>(
     Ok(T::deserialize(&mut deserializer)?)
 }
 
-/// Passes bytes on and fails where a bound is passed.
+/// A reader that fails once a bound is exceeded.
 struct Bounded<R> {
     input: R,
     left: u64,
@@ -64,18 +66,18 @@ impl<R: Read> Read for Bounded<R> {
     }
 }
 
-/// Where in the JSON text we are: how deep, and whether in a string or a key.
+/// The position in the JSON text: depth, and whether it is in a string or a key.
 #[derive(Default)]
 struct Nesting {
     depth: u32,
-    /// One bit for each open bracket: whether it is an object's.
+    /// One bit for each open bracket: 1 for an object, 0 for an array.
     objects: u128,
     key_is_next: bool,
-    /// Length of the string so far, when inside of one.
+    /// The length so far of the string that contains the position.
     string: Option<u64>,
     string_is_key: bool,
     escaped: bool,
-    /// How long a string may be that is no key.
+    /// The maximum length of a string that is not a key.
     longest: u64,
 }
 

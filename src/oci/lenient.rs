@@ -1,6 +1,6 @@
-//! Objects as the toolkit reads them: keys in any case, the last of two equal ones counts, unknown members are skipped.
+//! Objects as the toolkit reads them: keys in any case, the last of two equal keys counts, unknown members are skipped.
 
-/// Reads a struct from an object: keys in any case, unknown members skipped, `null` the same as absent.
+/// Deserialises a struct from such an object; `null` counts as absent.
 macro_rules! lenient_object {
     ($type:ident, $what:literal, $($key:literal => $field:ident),+) => {
         impl<'de> serde::Deserialize<'de> for $type {

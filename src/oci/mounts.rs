@@ -1,4 +1,4 @@
-//! The mounts of config.json, as far as hooks ask for them.
+//! The mounts of config.json, as far as hooks need them.
 
 use std::iter::once;
 use std::path::{Path, PathBuf};
@@ -8,13 +8,13 @@ use serde_json::Value;
 use crate::ldcache::driver_names;
 use crate::rootfs::Root;
 
-/// Most directories in which a driver is looked for because of mounts.
+/// The maximum number of directories that mounts add to the search for the driver.
 pub(super) const MAX_PLACES: usize = 64;
-/// How mounted directories with libraries are called.
+/// The names of mounted library directories.
 const LIBRARY_DIRECTORIES: [&str; 3] = ["lib", "lib64", "lib32"];
 const VENDOR: &str = "nvidia";
 
-/// A mount, as far as its members are what the specification says.
+/// A mount; `type` and `options` may have any JSON type.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Mount {
     pub(super) destination: PathBuf,
@@ -33,14 +33,14 @@ impl Mount {
     }
 }
 
-/// The destinations of mounts that show files of the host.
+/// Returns the destinations of bind mounts.
 pub(super) fn binds(mounts: Vec<Mount>) -> Vec<PathBuf> {
     let binds = mounts.into_iter().filter(Mount::is_bind);
     binds.map(|mount| mount.destination).collect()
 }
 
-/// Returns the destination of a mount, if config.json has mounts and none of them is made. A hook that is called so early sees
-/// neither the driver's libraries nor the devices, and the mount namespace is not the container's yet.
+/// Returns the destination of a mount if config.json has mounts and none of them is mounted yet. A hook that runs so early finds
+/// neither the driver's libraries nor its devices, and does not run in the container's mount namespace yet.
 pub(super) fn missing<'m>(mounts: &'m [Mount], root: &Root) -> Option<&'m Path> {
     if mounts.iter().any(|it| root.has_mount_at(&it.destination)) {
         return None;
@@ -48,7 +48,8 @@ pub(super) fn missing<'m>(mounts: &'m [Mount], root: &Root) -> Option<&'m Path> 
     mounts.first().map(|mount| mount.destination.as_path())
 }
 
-/// Directories in which driver libraries may be mounted: those of a mounted libcuda or libnvidia-ml, and mounted ones of libraries.
+/// Returns the directories where driver libraries may be mounted: those of a mounted libcuda or libnvidia-ml, and mounted library
+/// directories.
 pub(super) fn driver_places(mounts: &[Mount]) -> Vec<PathBuf> {
     let mut places = Vec::new();
     for mount in mounts {
@@ -72,7 +73,7 @@ fn places_of(destination: &Path) -> Vec<PathBuf> {
             .into_iter()
             .collect();
     }
-    // Other volumes are not looked into: they may be large, and slow.
+    // Other volumes are not searched: they may be large or slow.
     let is_of_libraries = LIBRARY_DIRECTORIES
         .iter()
         .any(|name| destination.ends_with(name))

@@ -1,16 +1,16 @@
-//! The mount namespace in which a hook runs.
+//! The mount namespace that a hook runs in.
 
 use std::path::{Path, PathBuf};
 
 use crate::rootfs::MountNamespace;
 
-/// Whose mounts a hook sees; `pid` is the container's first process, as the state has it.
+/// Returns whose mount namespace a hook runs in; `pid` is the container's first process according to the state.
 pub(super) fn of_hook(pid: i64) -> MountNamespace {
     let namespace = |process: &str| host_link(&Path::new("/proc").join(process).join("ns/mnt"));
     let ours = namespace("self");
     match proc_shows_our_pid_namespace() {
         None => return MountNamespace::Unknown,
-        // The runtime itself may sit in a pid namespace without a /proc of its own.
+        // The runtime itself may run in a pid namespace that lacks a /proc of its own.
         Some(false) if ours == namespace("1") => return MountNamespace::Unknown,
         Some(false) => return MountNamespace::Own,
         Some(true) => {}
@@ -26,8 +26,8 @@ pub(super) fn of_hook(pid: i64) -> MountNamespace {
     }
 }
 
-/// In a createContainer hook /proc is the host's, but a pid is one of the container's namespace, and means nothing there.
-/// Without /proc nothing can be told.
+/// Compares /proc/self with this process. In a createContainer hook /proc is the host's, while the pid of this process is one of
+/// the container's namespace. `None` without /proc.
 fn proc_shows_our_pid_namespace() -> Option<bool> {
     let link = host_link(Path::new("/proc/self"))?;
     Some(link == *std::process::id().to_string())

@@ -1,4 +1,4 @@
-//! The root of the container: where it is, and how a hook opens it.
+//! The container's root: its path, and how a hook opens it.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -12,10 +12,10 @@ use crate::rootfs::{
 };
 use crate::watchdog;
 
-/// The status of a container of which no process runs yet.
+/// The status of a container that runs no process yet.
 const CREATING: &str = "creating";
 
-/// The part of config.json without which no root is found.
+/// The members of config.json that locate the root.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct RootConfig {
     root: RootMember,
@@ -29,8 +29,8 @@ struct RootMember {
 impl State {
     /// Opens the container's root.
     ///
-    /// In a hook of the runtime's own mount namespace (prestart, createRuntime) that is the root as the container's first
-    /// process sees it, with all mounts. The host's root and the bundle itself are refused.
+    /// In a hook that runs in the runtime's mount namespace (prestart, createRuntime), opens the root as the container's first
+    /// process sees it, with all mounts. Fails if the root cannot be opened, and if it is the host's root or the bundle itself.
     pub fn open_root(&self) -> Result<ContainerRoot> {
         let path = self.root_path()?;
         let (root, mut namespace) = self
@@ -54,8 +54,8 @@ impl State {
             && let Some(first) = self.missing_mount(&root)
         {
             log::warn!(
-                "{} and all other mounts of the container are missing: the runtime calls this hook too early, and it does not \
-                 find what they bring; if that is crun, install 1.29 or a later version",
+                "{} and all other mounts of the container are missing: the runtime calls this hook too early to \
+                 use what they provide; if the runtime is crun, install 1.29 or a later version",
                 first.display()
             );
             namespace = MountNamespace::Unknown;
@@ -70,9 +70,9 @@ impl State {
         ))
     }
 
-    /// The first mount, if config.json has any and none of them is made.
+    /// Returns the first mount if config.json has any and none of them is mounted yet.
     fn missing_mount(&self, root: &Root) -> Option<&Path> {
-        // Nearly every container has this one, so that config.json is not read.
+        // Nearly every container has this mount; it saves reading config.json.
         if root.has_mount_at(Path::new("/proc")) {
             return None;
         }
@@ -123,7 +123,7 @@ impl State {
                 Ok(outside) => return Ok((outside.open_root(path)?, namespace)),
                 Err(err) => {
                     log::warn!(
-                        "cannot enter /proc/{pid}/root: {err}; mounts of the container are not seen"
+                        "cannot enter /proc/{pid}/root: {err}; the container's mounts are invisible to this hook"
                     );
                     return Ok((Root::open(path)?, MountNamespace::Unknown));
                 }

@@ -1,4 +1,4 @@
-//! Standard input that does not hold up a container for ever.
+//! Standard input with a deadline, so that a hook does not wait for ever.
 
 use std::io::{self, IsTerminal, Read};
 use std::os::fd::AsFd;
@@ -17,7 +17,7 @@ pub(super) struct Stdin {
 }
 
 impl Stdin {
-    /// Refuses a terminal: a person called the hook by hand and waits for nothing.
+    /// Opens standard input. Fails for a terminal: then a person called the hook by hand.
     pub(super) fn open() -> Result<Self> {
         ensure!(
             !io::stdin().is_terminal(),
@@ -27,7 +27,7 @@ impl Stdin {
         Ok(Self::new())
     }
 
-    /// A pipe, whose writer may fail when nobody reads it; none if it is something else.
+    /// Opens standard input if it is a pipe or a socket, whose writer may fail if nobody reads.
     pub(super) fn open_pipe() -> Option<Self> {
         let mode = fstat(io::stdin()).ok()?.st_mode;
         let kind = SFlag::from_bits_truncate(mode & SFlag::S_IFMT.bits());
@@ -56,7 +56,7 @@ impl Read for Stdin {
                 format!("no complete state after {} s", PATIENCE.as_secs()),
             ));
         }
-        // Unbuffered: nothing may wait behind the first JSON value.
+        // Unbuffered, so that no byte after the first JSON value is waited for.
         Ok(nix::unistd::read(stdin, buffer)?)
     }
 }

@@ -1,14 +1,14 @@
-//! The environment of config.json's process, as far as this program reads such variables.
+//! The environment of config.json's process, reduced to this program's variables.
 
 use serde::de::{Deserialize, Deserializer, Error as _, SeqAccess, Visitor};
 
-/// How names of this program's variables begin.
+/// The prefixes of this program's variables.
 const PREFIXES: [&str; 2] = ["NVIDIA_CTK_", "NVIDIA_CDI_"];
 
-/// More bytes than the variables of this program can have together.
+/// More bytes than this program's variables can have together.
 const MAX_OWN: usize = 1 << 20;
 
-/// The entries of a list that begin as this program's variables do; the others are not kept.
+/// The entries of a list that begin with one of the prefixes; others are discarded.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct OwnVariables(pub(super) Vec<String>);
 
@@ -45,7 +45,7 @@ impl<'de> Deserialize<'de> for OwnVariables {
     }
 }
 
-/// Whether a variable is this program's.
+/// Whether a variable belongs to this program.
 pub(super) fn is_own_variable(name: &str) -> bool {
     PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }

@@ -1,5 +1,5 @@
-//! Covering a file of a container that cannot be written to: a read-only file is mounted over it, in the container's own mount
-//! namespace. Nothing below the mount is touched, and no path is handed to the kernel.
+//! Covers a file of a container that cannot be written: mounts a read-only file over it, in the container's own mount namespace.
+//! Nothing below the mount changes, and no path is passed to the kernel.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -26,19 +26,19 @@ use super::mount_table::{MountId, is_private, mounts_of};
 use super::{ContainerRoot, Kind, Metadata, fd_path, open_file, read_bounded};
 use crate::sys::STACK;
 
-/// The file in the file system that is mounted for it.
+/// The name of the file in the mounted file system.
 const NAME: &str = "file";
 const TMPFS_OPTIONS: [(&str, &str); 2] = [("mode", "0755"), ("size", "64m")];
-/// Where the file system is mounted for a moment on kernels without fsopen(2): a directory that every Linux host has, and that the
-/// container does not see after `pivot_root(2)`.
+/// The temporary mount point on kernels without fsopen(2): a directory that every Linux host has, and that the container does not
+/// see after `pivot_root(2)`.
 const ON_HOST: &str = "/sys";
 
-/// The files that may be covered, whatever is in the image.
+/// The only files that can be covered.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Covered {
     /// `/etc/ld.so.cache`
     LdCache,
-    /// `/proc/driver/nvidia/params`, where that is the kernel's.
+    /// `/proc/driver/nvidia/params`, if it is the kernel's.
     NvidiaParams,
 }
 
@@ -50,7 +50,7 @@ impl Covered {
         }
     }
 
-    /// A handle of the regular file, if it is there. Its path has no link in it: an image's link cannot choose what is covered.
+    /// Returns a handle of the regular file, if it exists. Follows no link, so that an image cannot choose what is covered.
     fn find(self, root: &ContainerRoot) -> io::Result<Option<OwnedFd>> {
         let mut found = root.as_fd().try_clone_to_owned()?;
         for name in self.path() {
@@ -67,7 +67,7 @@ impl Covered {
     }
 }
 
-/// What mounts for a hook that has given up the right to do it: a thread that keeps this right, and does nothing else.
+/// A thread that keeps the right to mount after the hook gave it up, and does nothing but mount.
 pub struct Mounter {
     requests: Sender<Request>,
 }
@@ -108,14 +108,14 @@ impl Mounter {
 }
 
 impl ContainerRoot {
-    /// Whether [`Self::cover`] can be used: only in the container's own mount namespace, where nobody else sees the mount.
+    /// Whether [`Self::cover`] works: only in the container's own mount namespace, where nobody else sees the mount.
     #[must_use]
     pub fn may_mount(&self) -> bool {
         self.gate.namespace() == MountNamespace::Own
     }
 
-    /// Whether the cache may have to be covered: the root is read-only already, or something is mounted at its `/etc` or over
-    /// the cache. No link is followed.
+    /// Whether the cache may have to be covered: the root is read-only already, or its `/etc` or the cache is a mount point. No
+    /// link is followed.
     #[must_use]
     pub fn needs_mount(&self) -> bool {
         let is_read_only = || {
@@ -136,14 +136,14 @@ impl ContainerRoot {
         is_other().unwrap_or(false)
     }
 
-    /// Starts a thread that does what [`Self::cover`] asks for, so that the caller can give up the right to mount. The thread calls
-    /// `prepare` first.
+    /// Starts a thread that serves [`Self::cover`], so that the caller can give up the right to mount. The thread calls `prepare`
+    /// first. Fails if the thread cannot be started.
     pub fn start_mounter(&mut self, prepare: impl FnOnce() + Send + 'static) -> io::Result<()> {
         self.mounter = Some(Mounter::start(prepare)?);
         Ok(())
     }
 
-    /// Whether the container has the file, with other bytes than these.
+    /// Whether the container has the file with other content. Fails if it cannot be read.
     pub fn has_other(&self, file: Covered, bytes: &[u8]) -> io::Result<bool> {
         match file.find(self)? {
             Some(there) => Ok(!holds(&there, bytes)?),
@@ -151,8 +151,8 @@ impl ContainerRoot {
         }
     }
 
-    /// Mounts a read-only file with these bytes over the file; returns whether it did not have them already. Fails where the file
-    /// is not there, and where the mount would be seen outside of the container. Needs `CAP_SYS_ADMIN`.
+    /// Mounts a read-only file with these bytes over the file; returns whether the content changed. Fails if the file does not
+    /// exist, or if the mount would be visible outside the container. Requires `CAP_SYS_ADMIN`.
     pub fn cover(&self, file: Covered, bytes: &[u8], mode: Mode) -> io::Result<bool> {
         let target = file.find(self)?.ok_or(Errno::ENOENT)?;
         if holds(&target, bytes)? {
@@ -181,7 +181,7 @@ fn holds(file: &OwnedFd, bytes: &[u8]) -> io::Result<bool> {
     }
 }
 
-/// Mounts a file with these bytes over `target`. It cannot be written to by anyone, and stays when the runtime makes the root the
+/// Mounts a file with these bytes over `target`. Nobody can write to it, and it stays when the runtime makes the root the
 /// container's `/`.
 fn cover(target: &OwnedFd, bytes: &[u8], mode: Mode) -> io::Result<()> {
     let covered = read_only_tmpfs(bytes, mode)
@@ -193,18 +193,18 @@ fn cover(target: &OwnedFd, bytes: &[u8], mode: Mode) -> io::Result<()> {
     }
 }
 
-/// A mount of the one file, mounted nowhere yet.
+/// Returns a detached mount of the single file.
 fn clone_file(tmpfs: &OwnedFd) -> nix::Result<OwnedFd> {
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
     match open_tree(tmpfs, NAME, flags) {
-        // Up to Linux 6.14 a file is cloned only out of what is mounted.
+        // Up to Linux 6.14 a file can be cloned only from a mounted file system.
         Err(rustix::io::Errno::INVAL) => clone_mounted_file(tmpfs),
         file => file.map_err(errno),
     }
 }
 
-/// The same, where the file system is mounted for it: in a mount namespace that ends with its thread, so that nothing of it is left
-/// wherever this stops.
+/// Clones the file after mounting the file system in a mount namespace that ends with its thread, so that an interruption
+/// leaves nothing behind.
 fn clone_mounted_file(tmpfs: &OwnedFd) -> nix::Result<OwnedFd> {
     let mount_and_clone = || {
         unshare(CloneFlags::CLONE_NEWNS)?;
@@ -228,7 +228,7 @@ fn errno(err: rustix::io::Errno) -> Errno {
     Errno::from_raw(err.raw_os_error())
 }
 
-/// A file system that is mounted nowhere, with one file in it. Linux 5.2 and later.
+/// Creates a detached file system with one file in it. Linux 5.2 and later.
 fn read_only_tmpfs(bytes: &[u8], mode: Mode) -> nix::Result<OwnedFd> {
     let make = || {
         let tmpfs = fsopen("tmpfs", FsOpenFlags::FSOPEN_CLOEXEC)?;
@@ -243,7 +243,7 @@ fn read_only_tmpfs(bytes: &[u8], mode: Mode) -> nix::Result<OwnedFd> {
     };
     let mount = make().map_err(errno)?;
     write_new(&mount, bytes, mode)?;
-    // Read-only for good: the file system itself, not only this mount of it.
+    // Makes the file system itself read-only, not only this mount of it.
     let make_read_only = || {
         let flags = FsPickFlags::FSPICK_EMPTY_PATH | FsPickFlags::FSPICK_CLOEXEC;
         let tmpfs = fspick(&mount, "", flags)?;
@@ -267,13 +267,13 @@ fn attach(mount: &OwnedFd, target: &OwnedFd) -> nix::Result<()> {
     move_mount(mount, "", target, "", by_descriptor).map_err(errno)
 }
 
-/// A remount sets them anew.
+/// The attributes of the mount, which a remount must repeat.
 const ATTRIBUTES: MsFlags = MsFlags::MS_NOSUID
     .union(MsFlags::MS_NODEV)
     .union(MsFlags::MS_NOEXEC);
 
-/// The same with mount(2) alone. The file system is mounted for a moment in the part of the namespace that the container leaves
-/// behind: wherever this stops, the container does not see it.
+/// Covers `target` with mount(2) alone. The temporary mount is in the part of the namespace that the container leaves behind: the
+/// container does not see it even after an interruption.
 fn cover_by_path(target: &OwnedFd, bytes: &[u8], mode: Mode) -> io::Result<()> {
     if !is_private(open_directory(ON_HOST)?, &mounts_of("thread-self")?)? {
         let message = format!("{ON_HOST} lies on a mount that other mount namespaces share");
@@ -321,7 +321,7 @@ fn open_directory(path: &str) -> nix::Result<OwnedFd> {
 mod tests {
     use super::*;
 
-    /// Runs a test in a mount namespace of its own, if this user may make one.
+    /// Runs a test in a mount namespace of its own, if this user can create one.
     fn in_own_namespace(test: impl FnOnce() + Send) {
         thread::scope(|scope| {
             let thread = scope.spawn(|| {
@@ -338,7 +338,7 @@ mod tests {
         });
     }
 
-    /// Each way leaves one mount more, and nothing else.
+    /// Each way leaves one more mount, and nothing else.
     #[test]
     fn every_way_of_covering_comes_to_the_same() {
         type Way = fn(&OwnedFd) -> io::Result<()>;

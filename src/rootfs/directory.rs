@@ -1,4 +1,4 @@
-//! One directory of a root, and single names in it: nothing here follows a link.
+//! A directory of a root, and single names in it: nothing here follows a link.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -22,12 +22,12 @@ use super::metadata::{Entry, FileId, Kind, Metadata};
 use super::{read_bounded, require_kind};
 use crate::watchdog;
 
-/// Bytes of a directory's listing that are read at once.
+/// The number of bytes of a directory's listing to read at once.
 const LISTING: usize = 32 << 10;
-/// Most memory for the names of one directory: 70,000 of usual length.
+/// The maximum memory for the names of one directory: 70,000 of usual length.
 const MAX_LISTING: usize = 4 << 20;
 
-/// One open directory below a [`super::Root`].
+/// An open directory below a [`super::Root`].
 pub struct Directory {
     pub(super) fd: OwnedFd,
     gate: Option<Arc<Gate>>,
@@ -38,7 +38,7 @@ pub struct Directory {
 }
 
 impl Directory {
-    /// An open directory of the host.
+    /// Wraps an open directory of the host.
     pub(crate) fn of_host(fd: OwnedFd) -> Self {
         Self::new(fd, None)
     }
@@ -53,7 +53,7 @@ impl Directory {
         }
     }
 
-    /// The names in the directory, in no order; `.` and `..` are left out. A directory whose names take more than 4 MiB is refused.
+    /// Returns the names in the directory without `.` and `..`, in no order. Fails if the names take more than 4 MiB.
     pub fn entries(&self) -> io::Result<Vec<Entry>> {
         let mut entries = Vec::new();
         self.visit(|name, kind| {
@@ -63,7 +63,7 @@ impl Directory {
         Ok(entries)
     }
 
-    /// The same, one after the other, for what keeps few of them.
+    /// Calls `visit` for each name, for callers that keep few of them. Fails as [`Self::entries`] does.
     pub(crate) fn visit(&self, mut visit: impl FnMut(&OsStr, Kind)) -> io::Result<()> {
         if self.is_listed.swap(true, Ordering::Relaxed) {
             lseek(&self.fd, 0, Whence::SeekSet)?;
@@ -97,19 +97,19 @@ impl Directory {
         Ok(())
     }
 
-    /// What stands under `name`; a link is not followed.
+    /// Returns the metadata of `name`; a link is not followed. Fails as fstatat(2) does.
     pub fn stat(&self, name: &OsStr) -> io::Result<Metadata> {
         let metadata = Metadata::of_name(&self.fd, single_component(name)?);
         watchdog::progress();
         metadata
     }
 
-    /// The identity of the directory itself.
+    /// Returns the identity of the directory itself. Fails as fstat(2) does.
     pub fn id(&self) -> io::Result<FileId> {
         Ok(Metadata::of(&self.fd)?.id)
     }
 
-    /// Opens the regular file `name` for reading; a link or anything else is refused.
+    /// Opens the regular file `name` for reading. Fails for a link and any other file.
     pub fn open_file(&self, name: &OsStr) -> io::Result<(File, Metadata)> {
         if self.is_quiet()
             && let Ok(file) = lookup::open_listed(&self.fd, single_component(name)?)
@@ -119,11 +119,11 @@ impl Directory {
             require_kind(Kind::File, metadata.kind)?;
             return Ok((file, metadata));
         }
-        // Someone may have put a device or a FIFO in its place: it is looked at before it is opened. That takes two calls more.
+        // Another process may have put a device or a FIFO in its place: check it before opening. That takes two more calls.
         super::open_file(&self.open(name, OFlag::O_PATH)?)
     }
 
-    /// Opens the character device `name` for reading and writing; a link or anything else is refused.
+    /// Opens the character device `name` for reading and writing. Fails for a link and any other file.
     pub(crate) fn open_device(&self, name: &OsStr) -> io::Result<File> {
         require_kind(Kind::CharacterDevice, self.stat(name)?.kind)?;
         Ok(self.open(name, OFlag::O_RDWR | OFlag::O_NOCTTY)?.into())
@@ -150,14 +150,14 @@ impl Directory {
         Ok(file?)
     }
 
-    /// Reads the regular file `name`, refusing more than `limit` bytes.
+    /// Reads the regular file `name`. Fails for other files, and for more than `limit` bytes.
     pub fn read(&self, name: &OsStr, limit: u64) -> io::Result<Vec<u8>> {
         require_kind(Kind::File, self.stat(name)?.kind)?;
         let (file, metadata) = self.open_file(name)?;
         read_bounded(file, metadata.size, limit)
     }
 
-    /// The target of the link `name`.
+    /// Returns the target of the link `name`. Fails if it is not a link.
     pub fn read_link(&self, name: &OsStr) -> io::Result<PathBuf> {
         // nix has no call that reads into a buffer: it allocates 4 KiB for each link.
         let mut room = [MaybeUninit::uninit(); libc::PATH_MAX as usize];
@@ -166,7 +166,7 @@ impl Directory {
         Ok(OsStr::from_bytes(target).into())
     }
 
-    /// Refuses a change in the directory, if it is a container's and not on a mount of its own.
+    /// Checks that the directory may be changed. Fails if it is a container's and not on one of its own mounts.
     pub(super) fn permit(&self) -> io::Result<()> {
         self.gate
             .as_ref()
@@ -180,7 +180,7 @@ impl AsFd for Directory {
     }
 }
 
-/// Refuses what is not one name in a directory: from here on the kernel resolves it without a root.
+/// Checks that `name` is a single component, since the kernel resolves it without a root. Fails otherwise.
 pub(super) fn single_component(name: &OsStr) -> io::Result<&OsStr> {
     let bytes = name.as_bytes();
     if bytes.is_empty() || bytes == b"." || bytes == b".." || bytes.contains(&b'/') {
@@ -265,7 +265,7 @@ mod tests {
         }
     }
 
-    /// Guards: the flags of `open_listed`; a FIFO that nobody writes to would be waited for.
+    /// Guards: the flags of `open_listed`; a FIFO without a writer would block.
     #[test]
     fn only_a_regular_file_is_opened() {
         let folder = tempfile::tempdir().unwrap();

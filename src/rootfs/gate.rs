@@ -1,7 +1,7 @@
-//! Where a hook may write: not on what is mounted in the root from elsewhere.
+//! The mounts that a hook may write to: not those from elsewhere.
 //!
-//! Links are not the only way out of a root. What the runtime mounted in it belongs to others: directories of the host, volumes,
-//! procfs, sysfs. Every change below a [`super::ContainerRoot`] asks the gate first, which knows the mount and nothing of the path.
+//! Links are not the only way out of a root: directories of the host, volumes, procfs and sysfs are mounted in it and belong to
+//! others. Every change below a [`super::ContainerRoot`] asks the gate first, which checks the mount and not the path.
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
@@ -13,36 +13,36 @@ use std::sync::{Arc, OnceLock};
 use super::mount_table::{Mount, MountId, is_private, mounts_of};
 use super::{below_root, lookup, path_of};
 
-/// File systems that a runtime makes for one container; their content is gone when the container is.
+/// File systems that a runtime creates for one container; their content disappears with it.
 const OF_ONE_CONTAINER: [&str; 2] = ["tmpfs", "devpts"];
 
-/// Whose mounts this process sees.
+/// The mount namespace of this process.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum MountNamespace {
-    /// The container's, and nobody else does: createContainer.
+    /// The container's, which no process outside it uses: createContainer.
     Own,
-    /// The runtime's; this process is the container's first: prestart, createRuntime.
+    /// The runtime's; the container's first process is in another one: prestart, createRuntime.
     Other {
-        /// Its number in this process' pid namespace.
+        /// The first process' pid in this process' pid namespace.
         pid: i64,
     },
-    /// It cannot be told.
+    /// Unknown.
     Unknown,
 }
 
-/// What the runtime says of a container.
+/// The runtime's information about a container.
 pub struct Surroundings {
-    /// Whose mounts this process sees.
+    /// The mount namespace of this process.
     pub namespace: MountNamespace,
     /// Whether no process of the container runs yet.
     pub is_creating: bool,
-    /// Lists the destinations of config.json's mounts that are binds of the host's files; none where it cannot be read. Called when
-    /// something is to be changed on a mount other than the root's own.
+    /// Returns the destinations of config.json's bind mounts; `None` if it cannot be read. Called before a change on a mount
+    /// other than the root's own.
     pub binds: Box<dyn Fn() -> Option<Vec<PathBuf>> + Send + Sync>,
 }
 
 impl Default for Surroundings {
-    /// Nothing is known, and nothing is bound.
+    /// Assumes an unknown namespace and no bind mounts.
     fn default() -> Self {
         Self {
             namespace: MountNamespace::Unknown,
@@ -52,12 +52,12 @@ impl Default for Surroundings {
     }
 }
 
-/// Knows on which mounts the container's own files lie.
+/// Knows the mounts that have the container's own files.
 pub(super) struct Gate {
     root: Arc<OwnedFd>,
     root_mount: Option<MountId>,
     surroundings: Surroundings,
-    /// The other mounts that are the container's alone; found out when one of them would be written to.
+    /// The other mounts that only the container uses, determined before the first write to another mount.
     own_mounts: OnceLock<Vec<MountId>>,
 }
 
@@ -80,15 +80,15 @@ impl Gate {
         self.surroundings.is_creating
     }
 
-    /// Whether nobody can be changing what lies on the file's mount: no process of the container runs yet, and its root is its
-    /// own. What is mounted in it is not.
+    /// Whether nobody else can change files on the file's mount: no process of the container runs yet, and the mount is the
+    /// root's own. Mounts in the root are not quiet.
     pub(super) fn is_quiet(&self, file: impl AsFd) -> bool {
         let is_roots = || self.root_mount.is_some() && MountId::of(file).ok() == self.root_mount;
         self.surroundings.is_creating && is_roots()
     }
 
-    /// Refuses what lies on a mount that is not the container's own, or of which that cannot be told. The error's kind is
-    /// [`io::ErrorKind::ReadOnlyFilesystem`].
+    /// Checks that a file is on one of the container's own mounts. Fails otherwise, or if the mount is unknown, with an error of
+    /// the kind [`io::ErrorKind::ReadOnlyFilesystem`].
     pub(super) fn permit(&self, file: impl AsFd) -> io::Result<()> {
         let mount = MountId::of(file).ok();
         let Some((mount, root)) = mount.zip(self.root_mount) else {
@@ -102,7 +102,7 @@ impl Gate {
         ))
     }
 
-    /// Whether what is mounted below the file's mount stays in this mount namespace.
+    /// Whether mounts on the file's mount stay in this mount namespace. Fails if the mounts cannot be read.
     pub(super) fn is_private(&self, file: impl AsFd) -> io::Result<bool> {
         is_private(file, &self.table()?)
     }
@@ -143,8 +143,8 @@ impl Gate {
         Ok(own.map(|it| it.id).collect())
     }
 
-    /// The mounts that are mounted on the root's, or on one that is. A mount of the host that the root's mount hides has a path
-    /// below the root's as well.
+    /// Returns the mounts on the root's mount, directly or indirectly. Paths do not suffice: a host mount that the root's mount
+    /// hides has a path below the root's as well.
     fn mounts_below_root(&self, mounts: &[Mount]) -> HashSet<MountId> {
         let mut children: HashMap<MountId, Vec<MountId>> = HashMap::new();
         for mount in mounts {
@@ -160,7 +160,7 @@ impl Gate {
         below
     }
 
-    /// The mounts of the namespace in which the root lies.
+    /// Returns the mounts of the root's namespace.
     fn table(&self) -> io::Result<Vec<Mount>> {
         match self.surroundings.namespace {
             MountNamespace::Other { pid } => mounts_of(&pid.to_string()),

@@ -1,4 +1,4 @@
-//! What a path leads to below a root: found by openat2(2), or where that is missing by [`walk`].
+//! Path lookup below a root: by openat2(2), or without it by [`walk`].
 
 use std::ffi::OsStr;
 use std::io;
@@ -12,16 +12,16 @@ use nix::sys::stat::Mode;
 use super::walk;
 use crate::watchdog;
 
-/// How often a lookup that a rename disturbed is tried again.
+/// The maximum number of attempts for a lookup that a rename disturbed.
 const MAX_RETRIES: usize = 64;
 const IN_ROOT: ResolveFlag = ResolveFlag::RESOLVE_IN_ROOT.union(ResolveFlag::RESOLVE_NO_MAGICLINKS);
 
-/// A handle (`O_PATH`) of what `path` leads to.
+/// Returns a handle (`O_PATH`) of the file that `path` leads to. Fails if it cannot be resolved.
 pub(super) fn find(root: impl AsFd, path: &Path) -> io::Result<OwnedFd> {
     by_kernel(&root, path, OFlag::O_PATH).unwrap_or_else(|| walk::find(root.as_fd(), path))
 }
 
-/// The directory that `path` leads to, open for reading.
+/// Opens the directory that `path` leads to, for reading. Fails if there is none.
 pub(super) fn open_directory(root: impl AsFd, path: &Path) -> io::Result<OwnedFd> {
     if let Some(result) = by_kernel(&root, path, OFlag::O_DIRECTORY) {
         return result;
@@ -31,8 +31,8 @@ pub(super) fn open_directory(root: impl AsFd, path: &Path) -> io::Result<OwnedFd
     Ok(openat(&handle, ".", flags, Mode::empty())?)
 }
 
-/// Opens for reading what the directory's listing showed as a regular file. Where something is mounted over it, that is refused:
-/// the listing shows what is below.
+/// Opens for reading a file that the directory's listing reported as regular. Fails if it is a mount point: the listing reports
+/// the file below.
 pub(super) fn open_listed(directory: impl AsFd, name: &OsStr) -> io::Result<OwnedFd> {
     let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     let resolve = ResolveFlag::RESOLVE_NO_XDEV;
@@ -41,7 +41,7 @@ pub(super) fn open_listed(directory: impl AsFd, name: &OsStr) -> io::Result<Owne
     Ok(file?)
 }
 
-/// Opens for reading what a lookup showed to be a regular file on the root's own mount. On another mount it is refused.
+/// Opens a file for reading that was found to be regular. Fails if it is not on the root's own mount.
 pub(super) fn open_on_root(root: impl AsFd, path: &Path) -> io::Result<OwnedFd> {
     let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
     let resolve = IN_ROOT | ResolveFlag::RESOLVE_NO_XDEV;
@@ -50,7 +50,7 @@ pub(super) fn open_on_root(root: impl AsFd, path: &Path) -> io::Result<OwnedFd> 
     Ok(file?)
 }
 
-/// `None` where there is no openat2(2), or a seccomp filter hides it.
+/// Returns `None` if openat2(2) does not exist or a seccomp filter hides it.
 fn by_kernel(root: impl AsFd, path: &Path, flags: OFlag) -> Option<io::Result<OwnedFd>> {
     let mut result = Err(Errno::EAGAIN);
     for _ in 0..MAX_RETRIES {

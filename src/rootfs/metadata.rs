@@ -1,4 +1,4 @@
-//! What stat(2) and a directory's listing say of a file.
+//! The metadata of a file: from stat(2) and a directory's listing.
 
 use std::ffi::{OsStr, OsString};
 use std::hash::{Hash, Hasher};
@@ -10,49 +10,49 @@ use nix::fcntl::AtFlags;
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat, major, minor, stat};
 use rustc_hash::FxHasher;
 
-/// What the kernel says of a file.
+/// The metadata of a file.
 #[derive(Clone, Copy, Debug)]
 pub struct Metadata {
-    /// What it is.
+    /// The type.
     pub kind: Kind,
-    /// The mode bits 07777. nix's type: std has only one with the file's kind in it.
+    /// The mode bits 07777. nix's type: std has only one that includes the file type.
     pub mode: Mode,
-    /// The user whose file it is.
+    /// The owner.
     pub owner: u32,
-    /// Its group.
+    /// The group.
     pub group: u32,
-    /// Its size in bytes.
+    /// The size in bytes.
     pub size: u64,
-    /// Which file it is.
+    /// The identity.
     pub id: FileId,
     /// The major and the minor number of a character device.
     pub device_number: Option<(u64, u64)>,
-    /// What mknod(1) makes it with: `b`, `c` or `p`, and the major and the minor number. None for what is another kind of file.
+    /// The arguments of mknod(1): `b`, `c` or `p`, and the major and the minor number. `None` for other types.
     pub node: Option<(&'static str, u64, u64)>,
-    /// When its content changed, in seconds and nanoseconds.
+    /// The time of the last change of its content, in seconds and nanoseconds.
     pub modified: (i64, i64),
-    /// When its content or anything else of it changed.
+    /// The time of the last change of its content or metadata.
     changed: (i64, i64),
 }
 
-/// Device and inode: what makes two names the same file.
+/// Device and inode, which identify a file under any name.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct FileId {
     device: u64,
-    /// The inode's number, which the file keeps when its file system is mounted anew.
+    /// The inode number, which stays the same when its file system is remounted.
     pub inode: u64,
 }
 
-/// A file at one time: what changes when its content does.
+/// A version of a file, which changes with its content.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct FileVersion {
-    /// Which file.
+    /// The file.
     pub id: FileId,
-    /// A hash of its size and times: thousands of versions are held at a time.
+    /// A hash of its size and times: thousands of versions are in memory at a time.
     state: u64,
 }
 
-/// What a directory entry is.
+/// The type of a file.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Kind {
     /// A regular file.
@@ -67,28 +67,28 @@ pub enum Kind {
     Other,
 }
 
-/// A name in a directory, and what it is.
+/// A name in a directory, and its type.
 #[derive(Clone, Debug)]
 pub struct Entry {
     /// The name, without a slash.
     pub name: OsString,
-    /// What stands under the name.
+    /// The type of the file.
     pub kind: Kind,
 }
 
 impl Metadata {
-    /// Asks for what is open.
+    /// Reads the metadata of an open file. Fails as fstat(2) does.
     pub(crate) fn of(file: impl AsFd) -> io::Result<Self> {
         Ok(Self::from_stat(&fstat(file)?))
     }
 
-    /// Asks for what `name` is in a directory; a link is not followed.
+    /// Reads the metadata of `name` in a directory; a link is not followed. Fails as fstatat(2) does.
     pub(super) fn of_name(directory: impl AsFd, name: &OsStr) -> io::Result<Self> {
         let stat = fstatat(directory, name, AtFlags::AT_SYMLINK_NOFOLLOW)?;
         Ok(Self::from_stat(&stat))
     }
 
-    /// The file as it is now.
+    /// Returns the version of the file.
     #[must_use]
     pub fn version(&self) -> FileVersion {
         let mut state = FxHasher::default();
@@ -121,20 +121,20 @@ impl Metadata {
 }
 
 impl FileId {
-    /// The identity of what a path of the host leads to.
+    /// Returns the identity of the file that a path on the host leads to. Fails as stat(2) does.
     pub fn of_host(path: &Path) -> io::Result<Self> {
         Ok(Metadata::from_stat(&stat(path)?).id)
     }
 }
 
-/// A hash to keep: without the device, whose number may be another one each time a file system is mounted.
+/// A persistent hash: without the device, whose number may change with each mount of a file system.
 impl Hash for FileVersion {
     fn hash<H: Hasher>(&self, state: &mut H) {
         (self.id.inode, self.state).hash(state);
     }
 }
 
-/// The letter that mknod(1) has for a device or a FIFO.
+/// Returns the letter of mknod(1) for a device or a FIFO.
 fn node_type(mode: u32) -> Option<&'static str> {
     match SFlag::from_bits_truncate(mode & SFlag::S_IFMT.bits()) {
         SFlag::S_IFBLK => Some("b"),

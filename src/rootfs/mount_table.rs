@@ -1,4 +1,4 @@
-//! Which mount a file lies on, and what the kernel says of the mounts of a process: `proc_pid_mountinfo(5)`.
+//! The mounts of a process and of a file: `proc_pid_mountinfo(5)`.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -15,30 +15,31 @@ use rustix::fs::{AtFlags, StatxFlags, statx};
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(super) struct MountId(u64);
 
-/// One line of mountinfo.
+/// A line of mountinfo.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Mount {
     pub(super) id: MountId,
-    /// The mount on which it is mounted.
+    /// The mount that contains the mount point.
     pub(super) parent: MountId,
     /// `major:minor` of the file system.
     pub(super) device: OsString,
-    /// What of the file system is mounted; `/` is all of it.
+    /// The mounted directory of the file system; `/` for all of it.
     pub(super) root: PathBuf,
-    /// Where it is mounted, from the process' root on: the mount point.
+    /// The mount point, relative to the process' root.
     pub(super) target: PathBuf,
-    /// Whether what is mounted below it also appears in other mount namespaces.
+    /// Whether mounts on it propagate to other mount namespaces.
     pub(super) is_shared: bool,
     pub(super) fs_type: OsString,
 }
 
 impl MountId {
-    /// The mount on which the open file lies.
+    /// Returns the mount of an open file. Fails if the kernel does not report it.
     pub(super) fn of(fd: impl AsFd) -> io::Result<Self> {
         by_statx(&fd, OsStr::new(""), AtFlags::EMPTY_PATH).map_or_else(|| by_fdinfo(&fd), Ok)
     }
 
-    /// The mount of `name` in a directory, which is another one where something is mounted over `name`. A link is not followed.
+    /// Returns the mount of `name` in a directory, which differs from the directory's if `name` is a mount point. A link is not
+    /// followed. Fails if the kernel does not report it.
     pub(super) fn of_name(directory: impl AsFd, name: &OsStr) -> io::Result<Self> {
         if let Some(id) = by_statx(&directory, name, AtFlags::SYMLINK_NOFOLLOW) {
             return Ok(id);
@@ -48,7 +49,7 @@ impl MountId {
     }
 }
 
-/// `None` before Linux 5.8 and where statx(2) is hidden.
+/// Returns `None` before Linux 5.8 and if statx(2) is hidden.
 fn by_statx(fd: impl AsFd, name: &OsStr, flags: AtFlags) -> Option<MountId> {
     let flags = flags | AtFlags::NO_AUTOMOUNT;
     let stat = statx(fd, name, flags, StatxFlags::MNT_ID).ok()?;
@@ -66,7 +67,8 @@ fn by_fdinfo(fd: impl AsFd) -> io::Result<MountId> {
         .ok_or_else(|| io::Error::other("the kernel does not say on which mount it lies"))
 }
 
-/// All mounts of the namespace of the process that `process` names in /proc, such as `thread-self`.
+/// Returns all mounts in the namespace of the process that `process` names in /proc, such as `thread-self`. Fails if they cannot
+/// be read.
 #[expect(clippy::disallowed_methods, reason = "the host's own /proc")]
 pub(super) fn mounts_of(process: &str) -> io::Result<Vec<Mount>> {
     let bytes = std::fs::read(Path::new("/proc").join(process).join("mountinfo"))?;
@@ -77,7 +79,7 @@ pub(super) fn mounts_of(process: &str) -> io::Result<Vec<Mount>> {
         .collect()
 }
 
-/// Whether what is mounted below the file's mount stays in the mount namespace whose mounts these are.
+/// Whether mounts on the file's mount stay in the mount namespace with these mounts. Fails if the mount is unknown.
 pub(super) fn is_private(file: impl AsFd, mounts: &[Mount]) -> io::Result<bool> {
     let id = MountId::of(file)?;
     Ok(mounts.iter().any(|it| it.id == id && !it.is_shared))
@@ -104,7 +106,7 @@ fn parse(line: &[u8]) -> Option<Mount> {
     })
 }
 
-/// Space, tab, newline and backslash are written as `\` and three octal digits.
+/// Decodes space, tab, newline and backslash, which are written as `\` and three octal digits.
 fn unescape(field: &[u8]) -> OsString {
     let mut bytes = Vec::with_capacity(field.len());
     let mut left = field;

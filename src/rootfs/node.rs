@@ -1,4 +1,4 @@
-//! Making device nodes.
+//! Creation of device nodes.
 
 use std::ffi::OsStr;
 use std::io;
@@ -10,8 +10,8 @@ use nix::unistd::{Gid, Uid, fchownat, getegid, geteuid};
 use super::directory::{Directory, single_component};
 
 impl Directory {
-    /// Makes `name` a character device with this major and minor number, and with this mode if the process has no umask. The owner
-    /// is a user and a group. What is there is never replaced: the error's kind is [`io::ErrorKind::AlreadyExists`] then.
+    /// Creates the character device `name` with this number and owner, and with this mode if the process has no umask. Fails with
+    /// [`io::ErrorKind::AlreadyExists`] if the name exists.
     pub fn make_device(
         &self,
         name: &OsStr,
@@ -29,7 +29,7 @@ impl Directory {
         }
         let flags = AtFlags::AT_SYMLINK_NOFOLLOW;
         fchownat(self, name, Some(user), Some(group), flags).map_err(|errno| {
-            // Left there, it would count as made.
+            // If it stayed, it would count as complete.
             let _ = self.remove(name);
             errno.into()
         })

@@ -1,4 +1,4 @@
-//! Changing what is in a directory: links and files are made under temporary names and take their places by rename(2).
+//! Changes in a directory: creates links and files under temporary names and renames them.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -18,26 +18,26 @@ use super::metadata::{Entry, Kind, Metadata};
 use super::mount_table::MountId;
 use super::require_kind;
 
-/// How temporary names begin.
+/// The prefix of temporary names.
 const TEMPORARY: &[u8] = b".nvidia-ctk-";
-/// How often a temporary name is made again that another hook swept away.
+/// The maximum number of attempts to recreate a temporary name that another hook removed.
 const MAX_SWEPT: usize = 8;
-/// Extended attribute that holds the mark of a file.
+/// The extended attribute with the mark of a file.
 const MARK: &str = "user.nvidia-ctk";
-/// Extended attribute that holds the SELinux label of a file.
+/// The extended attribute with the SELinux label of a file.
 const LABEL: &str = "security.selinux";
 const MAX_LABEL: usize = 1024;
 const DIRECTORY_MODE: Mode = Mode::from_bits_truncate(0o755);
 
 impl Directory {
-    /// Whether names in it can be changed, as far as its mount goes.
+    /// Whether its mount allows changes.
     #[must_use]
     pub fn is_writable(&self) -> bool {
         let is_read_only = |fs: Statvfs| fs.flags().contains(FsFlags::ST_RDONLY);
         self.permit().is_ok() && !fstatvfs(self).is_ok_and(is_read_only)
     }
 
-    /// Makes the directory `name`, unless something is there.
+    /// Creates the directory `name`, unless the name exists.
     pub(super) fn make_directory(&self, name: &OsStr) -> io::Result<()> {
         if self.stat(name).is_ok() {
             return Ok(());
@@ -49,8 +49,8 @@ impl Directory {
         }
     }
 
-    /// Refuses to change `name` where something is mounted over it: it is not what the directory holds, and rename(2) would take
-    /// the mount away if it is one of another mount namespace.
+    /// Checks that `name` may be replaced. Fails if it is a mount point: that is not the directory's own file, and rename(2)
+    /// would remove the mount if it belongs to another mount namespace.
     fn permit_replacing(&self, name: &OsStr) -> io::Result<()> {
         self.permit()?;
         let name = single_component(name)?;
@@ -60,8 +60,8 @@ impl Directory {
         }
     }
 
-    /// Makes `name` a link to `target`, atomically in the place of a file or link that is there; returns whether it was not
-    /// already.
+    /// Makes `name` a link to `target`, atomically replacing a file or link; returns whether it changed. Fails for a directory
+    /// and where the file system or its mount does not allow it.
     pub fn symlink(&self, target: &OsStr, name: &OsStr) -> io::Result<bool> {
         let is_there = || self.read_link(name).is_ok_and(|there| there == target);
         match self.permit() {
@@ -87,17 +87,17 @@ impl Directory {
         Ok(true)
     }
 
-    /// Makes `name` a file with these bytes and this mode, atomically; returns whether it was not already.
+    /// Makes `name` a file with these bytes and this mode, atomically; returns whether it changed. Fails as rename(2) does.
     pub fn write(&self, name: &OsStr, bytes: &[u8], mode: Mode) -> io::Result<bool> {
         self.replace(name, bytes, mode, |_| Ok(()))
     }
 
-    /// The same, and the bytes are on the disk before the name is: for the host's own files.
+    /// Writes a file as [`Self::write`] does, after its bytes are on the disk: for the host's own files.
     pub fn write_synced(&self, name: &OsStr, bytes: &[u8], mode: Mode) -> io::Result<bool> {
         self.replace(name, bytes, mode, File::sync_all)
     }
 
-    /// The same as [`Self::write`], and the new file gets a mark, where its file system can hold one.
+    /// Writes a file as [`Self::write`] does, and marks it, if its file system supports that.
     pub fn write_marked(
         &self,
         name: &OsStr,
@@ -112,7 +112,7 @@ impl Directory {
         })
     }
 
-    /// The mark of the regular file `name`, and what the kernel says of the file.
+    /// Returns the mark and the metadata of the regular file `name`. Fails if it has none.
     pub fn read_mark(&self, name: &OsStr) -> io::Result<(u64, Metadata)> {
         require_kind(Kind::File, self.stat(name)?.kind)?;
         let (file, metadata) = self.open_file(name)?;
@@ -123,7 +123,7 @@ impl Directory {
         Ok((u64::from_le_bytes(mark), metadata))
     }
 
-    /// The same, with what `finish` still does to the file before it takes the name.
+    /// Writes a file as [`Self::write`] does, and calls `finish` for it before it gets the name. Fails also if `finish` does.
     pub fn replace(
         &self,
         name: &OsStr,
@@ -152,7 +152,7 @@ impl Directory {
             OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let private = Mode::S_IRUSR | Mode::S_IWUSR;
         let mut file = File::from(openat(&self.fd, temporary.as_os_str(), flags, private)?);
-        // Locked as long as it is open: so it is no leftover. nix's Flock would unlock it by a call of its own.
+        // Locked while open, so that it does not count as a leftover. nix's Flock would unlock it with another call.
         let _ = flock(&file, FlockOperation::NonBlockingLockExclusive);
         self.copy_label(name, &file);
         let written = file
@@ -166,11 +166,11 @@ impl Directory {
         self.rename(&temporary, name)
     }
 
-    /// Gives a new file the SELinux label of the one whose place it takes.
+    /// Gives a new file the SELinux label of the file that it replaces.
     fn copy_label(&self, name: &OsStr, new: &File) {
         let mut label = [0; MAX_LABEL];
         let is_file = |there: Metadata| there.kind == Kind::File;
-        // To open a device can have effects.
+        // Opening a device can have side effects.
         if self.stat(name).is_ok_and(is_file)
             && let Ok((old, _)) = self.open_file(name)
             && let Ok(size) = fgetxattr(&old, LABEL, &mut label)
@@ -180,8 +180,8 @@ impl Directory {
         }
     }
 
-    /// Removes temporary names that hooks left which were killed, once for all that is replaced here. A file that is locked belongs
-    /// to a hook at work; a link cannot be locked, so its owner makes it again.
+    /// Removes temporary names that killed hooks left behind, once per directory. A locked file belongs to a running hook; a link
+    /// cannot be locked, so its owner recreates it.
     fn sweep(&self) {
         let is_temporary = |entry: &Entry| entry.name.as_bytes().starts_with(TEMPORARY);
         let entries = self.entries().unwrap_or_default();
@@ -223,20 +223,20 @@ impl Directory {
         })
     }
 
-    /// Removes `name`, which is no directory.
+    /// Removes `name`, which must not be a directory. Fails as unlinkat(2) does.
     pub fn remove(&self, name: &OsStr) -> io::Result<()> {
         self.permit_replacing(name)?;
         Ok(unlinkat(&self.fd, name, UnlinkatFlags::NoRemoveDir)?)
     }
 }
 
-/// A name that nothing in the image can foresee.
+/// Returns an unpredictable name.
 fn temporary_name() -> OsString {
     let random = RandomState::new().build_hasher().finish();
     OsString::from_vec([TEMPORARY, format!("{random:016x}").as_bytes()].concat())
 }
 
-/// Does it again where a hook that runs at the same time took a temporary name for a leftover.
+/// Repeats `put` if a concurrent hook removed the temporary name as a leftover.
 fn retry_swept(put: impl Fn() -> io::Result<()>) -> io::Result<()> {
     let mut result = put();
     for _ in 0..MAX_SWEPT {
@@ -276,13 +276,13 @@ mod tests {
         let write = |bytes: &[u8], mode| directory.write(OsStr::new(NAME), bytes, mode).unwrap();
         assert!(write(b"one", mode));
         assert!(!write(b"one", mode));
-        // Another content of the same size, a longer and a shorter one, and another mode.
+        // Other content of the same size, a longer and a shorter one, and another mode.
         assert!(write(b"two", mode));
         assert!(write(b"three", mode));
         assert!(write(b"four", mode));
         assert!(write(b"four", Mode::S_IRUSR));
         assert!(!write(b"four", Mode::S_IRUSR));
-        // A link to a file that is right.
+        // A link to a correct file.
         std::fs::rename(&path, folder.path().join("other")).unwrap();
         symlink("other", &path).unwrap();
         assert!(write(b"four", Mode::S_IRUSR));
@@ -362,7 +362,7 @@ mod tests {
         let file = File::open(folder.path().join(NAME)).unwrap();
         let set = |mark: &[u8]| fsetxattr(&file, MARK, mark, XattrFlags::empty());
         if set(&7_u64.to_le_bytes()).is_err() {
-            return; // the file system holds none
+            return; // the file system does not support them
         }
         assert_eq!(directory.read_mark(name).unwrap().0, 7);
         set(&[7; 4]).unwrap();

@@ -1,8 +1,9 @@
-//! What openat2(2) does with `RESOLVE_IN_ROOT` and `RESOLVE_NO_MAGICLINKS`, for kernels and seccomp filters without it.
+//! Path lookup as openat2(2) does it with `RESOLVE_IN_ROOT` and `RESOLVE_NO_MAGICLINKS`, for kernels and seccomp filters without
+//! it.
 //!
-//! The path is walked one name at a time, each opened with `O_PATH` and `O_NOFOLLOW` in the directory before it. `..` goes back to
-//! a directory that is still open from the way down, so that the kernel is never asked for the parent of anything: whatever is
-//! moved meanwhile, nothing is reached but what was below the root when the walk came to it.
+//! The walk opens one name at a time with `O_PATH` and `O_NOFOLLOW` in the preceding directory. `..` returns to a directory that
+//! is still open from the way down, so that the kernel is never asked for a parent: whatever is moved meanwhile, the walk reaches
+//! only files that were below the root when it came to them.
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
@@ -19,10 +20,11 @@ use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
 use super::metadata::{Kind, Metadata};
 use crate::watchdog;
 
-/// How many links are followed: the kernel's own limit, `path_resolution(7)`.
+/// The maximum number of links to follow: the kernel's own limit, `path_resolution(7)`.
 const MAX_LINKS: usize = 40;
 
-/// A handle (`O_PATH`) of what `path` leads to, with links followed inside the root.
+/// Returns a handle (`O_PATH`) of the file that `path` leads to, with links followed inside the root. Fails if it cannot be
+/// resolved.
 pub(super) fn find(root: BorrowedFd<'_>, path: &Path) -> io::Result<OwnedFd> {
     let mut walk = Walk {
         root,
@@ -43,11 +45,11 @@ pub(super) fn find(root: BorrowedFd<'_>, path: &Path) -> io::Result<OwnedFd> {
 
 struct Walk<'r> {
     root: BorrowedFd<'r>,
-    /// The directories between the root and where the walk is, which is the last of them.
+    /// The directories from below the root to the current one.
     above: Vec<OwnedFd>,
-    /// What the walk has come to that is no directory: nothing may follow it.
+    /// The current file if it is not a directory: no name may follow it.
     end: Option<OwnedFd>,
-    /// The names that are still to be walked.
+    /// The remaining names.
     left: VecDeque<OsString>,
     links: usize,
 }
@@ -57,7 +59,7 @@ impl Walk<'_> {
         self.above.last().map_or(self.root, AsFd::as_fd)
     }
 
-    /// Puts the names of a path before those that are left. An empty name stands for the directory before it: that of `a/`.
+    /// Inserts the names of a path before the remaining ones. An empty name, as in `a/`, stands for the preceding directory.
     fn insert(&mut self, path: &OsStr) {
         if path.as_bytes().starts_with(b"/") {
             self.above.clear();
@@ -99,10 +101,10 @@ impl Walk<'_> {
     }
 }
 
-/// Where a link points to. Links of procfs whose text is not what they lead to are refused, as `RESOLVE_NO_MAGICLINKS` does it.
+/// Returns the target of a link. Fails for procfs links whose text is not their target, as `RESOLVE_NO_MAGICLINKS` does.
 fn target(link: &OwnedFd) -> io::Result<OsString> {
     let target = readlinkat(link, "")?;
-    // Their text is an absolute path, or a type and what it names, such as "net:[4026531840]".
+    // Their text is an absolute path, or a type and an identifier, such as "net:[4026531840]".
     let is_odd = |text: &[u8]| text.starts_with(b"/") || text.contains(&b':');
     if is_odd(target.as_bytes()) && fstatfs(link)?.filesystem_type() == PROC_SUPER_MAGIC {
         return Err(Errno::ELOOP.into());
@@ -134,14 +136,14 @@ mod tests {
             .resolve(resolve);
         loop {
             match openat2(root, path, how) {
-                // Something was renamed meanwhile, anywhere on the machine.
+                // A concurrent rename, anywhere on the machine.
                 Err(Errno::EAGAIN) => {}
                 found => return Ok(found?),
             }
         }
     }
 
-    /// The kernel is the judge.
+    /// The kernel's result is the reference.
     #[test]
     fn paths_lead_where_openat2_says() {
         const NAMES: [&str; 16] = [
@@ -170,7 +172,7 @@ mod tests {
             }
         }
         let root = File::open(&root).unwrap();
-        // Every number in base 16 is a path.
+        // Every number in base 16 encodes a path.
         for number in 0..16_usize.pow(4) {
             let names = [number >> 12, number >> 8, number >> 4, number].map(|it| NAMES[it % 16]);
             let path = names.join("/");

@@ -1,7 +1,7 @@
-//! The command line of an OCI runtime, as far as it says whether a container is created, and from what.
+//! The command line of an OCI runtime: whether it creates a container, and from which configuration.
 //!
-//! Format: runc(8), crun(1). Options of the runtime come first, then the command, then options of the command. runc, crun and runsc
-//! have different options, and new ones come: what an unknown option's value is, is decided by what comes behind it.
+//! Format: runc(8), crun(1). The runtime's options come first, then the command, then the command's options. runc, crun and runsc
+//! have different options, and releases add more: for an unknown option, the next word decides whether it is a value.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::log::Log;
 
-/// The commands that make a container.
+/// The commands that create a container.
 const CREATING: [&str; 2] = ["create", "run"];
 /// All commands of runc, crun and runsc.
 const COMMANDS: [&str; 27] = [
@@ -41,7 +41,7 @@ const COMMANDS: [&str; 27] = [
     "wait",
     "tar",
 ];
-/// Options of the runtime whose value is the next word.
+/// The runtime's options whose value is the next word.
 const WITH_VALUE: [&str; 11] = [
     "b",
     "bundle",
@@ -55,21 +55,21 @@ const WITH_VALUE: [&str; 11] = [
     "rootless",
     "debug-log",
 ];
-/// Options of `create` and `run` whose value is the next word, but for those that matter.
+/// Options of `create` and `run` whose value is the next word, except those that are evaluated.
 const CREATE_WITH_VALUE: [&str; 4] = ["console-socket", "pid-file", "preserve-fds", "user-log"];
 const CONFIG: &str = "config.json";
 
-/// What is asked of the runtime.
+/// A call of the runtime.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Call {
-    /// The configuration of the container that is made; none for other commands.
+    /// The configuration of the container to create; `None` for other commands.
     pub config: Option<Result<PathBuf, String>>,
-    /// Where errors are written, beside standard error.
+    /// The log for errors besides standard error.
     pub log: Log,
 }
 
 impl Call {
-    /// Reads the words behind `argv[0]`.
+    /// Parses the arguments after `argv[0]`.
     #[must_use]
     pub fn parse(words: &[OsString]) -> Self {
         let mut log = Log::default();
@@ -82,7 +82,7 @@ impl Call {
             };
             let is_known = WITH_VALUE.iter().any(|it| name == *it);
             let next = words.peek().copied();
-            // The word behind an unknown option is its value if it is no command.
+            // The word after an unknown option is its value unless it is a command.
             let is_value = |next: &OsStr| is_known || !is_option(next) && !is_command(next);
             let value = value.or_else(|| {
                 let next = next.filter(|next| is_value(next))?;
@@ -92,7 +92,7 @@ impl Call {
             match (name.to_str(), value) {
                 (Some("log"), Some(value)) => log.path = Some(value.into()),
                 (Some("log-format"), Some(value)) => log.is_json = value == "json",
-                // No runtime takes it there, but the toolkit does.
+                // No runtime accepts it there, but the toolkit does.
                 (Some("b" | "bundle"), Some(value)) => bundle = Some(value),
                 _ => {}
             }
@@ -105,7 +105,7 @@ impl Call {
     }
 }
 
-/// The configuration that the words behind `create` name.
+/// Returns the configuration that the arguments of `create` name. Fails if an option lacks its value.
 fn config<'w>(
     mut words: impl Iterator<Item = &'w OsStr>,
     bundle: Option<&'w OsStr>,
@@ -135,7 +135,7 @@ fn config<'w>(
     Ok(bundle.join(file.unwrap_or(OsStr::new(CONFIG))))
 }
 
-/// crun takes the value of a letter without a blank: `-fother.json`. Words with one dash may be long names as well.
+/// Splits an attached value off a short option, which crun accepts: `-fother.json`. Words with one dash may also be long names.
 fn attached<'w>((name, value): (&'w OsStr, Option<&'w OsStr>)) -> (&'w OsStr, Option<&'w OsStr>) {
     let is_long = ["bundle", "config"].iter().any(|it| name == *it) || value.is_some();
     match name.as_bytes().split_at_checked(1) {
@@ -154,7 +154,7 @@ fn is_command(word: &OsStr) -> bool {
     COMMANDS.iter().any(|it| word == *it)
 }
 
-/// The name and the value of an option.
+/// Returns the name and the value of an option.
 fn option(word: &OsStr) -> Option<(&OsStr, Option<&OsStr>)> {
     let bytes = word.as_bytes();
     let name = bytes
@@ -175,7 +175,7 @@ fn option(word: &OsStr) -> Option<(&OsStr, Option<&OsStr>)> {
 mod tests {
     use super::*;
 
-    /// The configuration that a line with these words is about.
+    /// The configuration that a command line names.
     fn config(line: &str) -> Option<String> {
         let words: Vec<OsString> = line.split_whitespace().map(OsString::from).collect();
         let config = Call::parse(&words).config?;

@@ -1,4 +1,4 @@
-//! A container that is made: what it asks for is put into its configuration.
+//! Container creation: adds the requested devices to the configuration.
 
 use std::path::Path;
 
@@ -14,20 +14,20 @@ use crate::cdi::{apply, remove_nvidia_hook};
 use crate::document::json::scan::Value;
 use crate::rootfs::Root;
 
-/// What the names of NVIDIA's hooks have in common.
+/// The common prefix of NVIDIA's hooks.
 const HOOK_NAMES: &[u8] = b"nvidia-container-";
 
-/// Edits the configuration of the container that the call makes, if it makes one that asks for devices.
+/// Edits the configuration if the call creates a container that requests devices. Fails if the request cannot be read or met.
 pub(super) fn prepare(call: &Call, settings: &Settings) -> Result<()> {
     let Some(path) = &call.config else {
         return Ok(());
     };
     let path = path.as_ref().map_err(|err| anyhow!("{err}"))?;
-    // Nobody can tell what the container asks for, and it is not to start without it.
+    // Without its configuration the container's request is unknown, so it must not start.
     let text = file::read(path, MAX_CONFIG);
     let text = text.with_context(|| format!("cannot read {}", path.display()))?;
     let config = Value::of(&text);
-    let config = config.with_context(|| format!("{} is no JSON", path.display()))?;
+    let config = config.with_context(|| format!("{} is not JSON", path.display()))?;
     let request = Request::of(config, settings).map_err(|err| anyhow!(err))?;
     if !request.ignored.is_empty() {
         call.log.warn(&format!(
@@ -50,14 +50,14 @@ pub(super) fn prepare(call: &Call, settings: &Settings) -> Result<()> {
     edited.map_or(Ok(()), |text| file::replace(path, &text))
 }
 
-/// Takes NVIDIA's hook out of the configuration of a container that asks for nothing; nothing else of it is touched.
+/// Removes NVIDIA's hook from the configuration of a container that requests nothing; all else stays.
 fn remove_hook(path: &Path, text: &[u8]) -> Result<()> {
     if memmem::find(text, HOOK_NAMES).is_none() {
         return Ok(());
     }
     match remove_nvidia_hook(text) {
         Ok(Some(text)) => file::replace(path, &text),
-        // What is wrong with it the low-level runtime says best.
+        // The low-level runtime reports errors in it best.
         Ok(None) | Err(_) => Ok(()),
     }
 }

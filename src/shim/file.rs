@@ -1,4 +1,4 @@
-//! The config.json of a bundle: read once, and replaced where it changes.
+//! The config.json of a bundle: read once, and replaced if it changes.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -11,13 +11,13 @@ use nix::sys::signal::Signal;
 
 use crate::sys;
 
-/// Largest configuration of a container that is read. Kubernetes' are below 1 MiB.
+/// The maximum size of a container's configuration. Kubernetes' are below 1 MiB.
 pub(super) const MAX_CONFIG: u64 = 64 << 20;
-/// Where a file may not be renamed that may be written: it is a mount, or its directory is not the caller's.
+/// The errors of renaming a file that may be writable: it is a mount point, or its directory is not the caller's.
 const IN_PLACE: [Errno; 3] = [Errno::EBUSY, Errno::EACCES, Errno::EPERM];
 
-/// Reads a regular file of the admin or the engine, in few calls. Refuses anything else without waiting for it, and more than
-/// `limit` bytes.
+/// Reads a regular file of the administrator or the engine, in few calls. Fails for other files, without blocking, and for more
+/// than `limit` bytes.
 #[expect(clippy::disallowed_methods, reason = "the runtime's own file")]
 pub(super) fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     let mut options = OpenOptions::new();
@@ -26,12 +26,12 @@ pub(super) fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     let file = options.open(path)?;
     let metadata = file.metadata()?;
     if !metadata.is_file() {
-        return Err(io::Error::other("it is no regular file"));
+        return Err(io::Error::other("it is not a regular file"));
     }
     if metadata.len() > limit {
         return Err(io::Error::other(format!("it has more than {limit} bytes")));
     }
-    // Files of /proc have no size.
+    // Files in /proc have no size.
     let size = if metadata.len() == 0 {
         limit
     } else {
@@ -42,9 +42,10 @@ pub(super) fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Makes `bytes` the content of the file, with its owner and mode. It is never half written, but where only its content may change.
+/// Replaces the file's content; owner and mode stay. The file is never half written, unless only its content can be changed.
+/// Fails if it cannot be written.
 pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
-    // A limit of the size of files is an error like a full disk, and no reason to die.
+    // Exceeding the file size limit is an error like a full disk; its signal would end the process.
     let replaced = sys::without_signal(Signal::SIGXFSZ, || match replace_whole(path, bytes) {
         Err(err) if is_refused(&err) => overwrite(path, bytes),
         replaced => replaced,
@@ -54,7 +55,7 @@ pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
 
 #[expect(clippy::disallowed_methods, reason = "the runtime's own file")]
 fn replace_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    // A link stays one.
+    // Keep a link.
     let path = fs::canonicalize(path)?;
     let new = temporary(&path);
     let made = make(&path, &new, bytes).and_then(|()| fs::rename(&new, &path));
@@ -67,7 +68,7 @@ fn replace_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
 #[expect(clippy::disallowed_methods, reason = "the runtime's own file")]
 fn make(path: &Path, new: &Path, bytes: &[u8]) -> io::Result<()> {
     let old = fs::metadata(path)?;
-    // One of this name is left of a process that was killed.
+    // A killed process may have left one with this name.
     let _ = fs::remove_file(new);
     let mut file = OpenOptions::new()
         .write(true)
@@ -82,7 +83,7 @@ fn make(path: &Path, new: &Path, bytes: &[u8]) -> io::Result<()> {
     file.set_permissions(fs::Permissions::from_mode(old.mode() & 0o7777))
 }
 
-/// Writes what is longer first, so that a full disk leaves the old content.
+/// Overwrites the content, and allocates space first so that a full disk leaves the old content.
 #[expect(clippy::disallowed_methods, reason = "the runtime's own file")]
 fn overwrite(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file: File = OpenOptions::new().read(true).write(true).open(path)?;

@@ -1,6 +1,7 @@
-//! `nvidia-container-runtime-hook`: Docker before 29.2 takes `--gpus` only where a program of this name is there.
+//! `nvidia-container-runtime-hook`: Docker before 29.2 accepts `--gpus` only if a program of this name exists.
 //!
-//! The work is the runtime's. A container that asks for GPUs and was started without it is refused, since it would have none.
+//! The runtime does the work. The hook rejects a container that requests GPUs but was not created by it, since that container
+//! would have none.
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -15,10 +16,10 @@ use crate::oci::State;
 
 const STAGE: &str = "prestart";
 const CONFIG: &str = "config.json";
-/// A node that every container with GPUs has.
+/// A node of every container with GPUs.
 const CONTROL: &str = "/dev/nvidiactl";
 
-/// Runs the hook; other stages than prestart have nothing to do.
+/// Runs the hook, which does nothing at stages other than prestart.
 pub(super) fn run(words: &[OsString]) -> ExitCode {
     if words.iter().all(|it| it != STAGE) {
         return ExitCode::SUCCESS;
@@ -42,7 +43,7 @@ fn check() -> Result<()> {
     let text = file::read(&path, MAX_CONFIG);
     let text = text.with_context(|| format!("cannot read {}", path.display()))?;
     let config = Value::of(&text);
-    let config = config.with_context(|| format!("{} is no JSON", path.display()))?;
+    let config = config.with_context(|| format!("{} is not JSON", path.display()))?;
     let devices = config
         .at(&["linux", "devices"])
         .into_iter()
@@ -54,7 +55,7 @@ fn check() -> Result<()> {
         return Ok(());
     }
     bail!(
-        "this container asks for GPUs, and is not started by nvidia-container-runtime: use --device nvidia.com/gpu=all, or --runtime \
-         nvidia ('nvidia-ctk runtime configure --runtime docker --set-as-default')"
+        "this container requests GPUs, but was not created by nvidia-container-runtime: use --device nvidia.com/gpu=all, or \
+         --runtime nvidia ('nvidia-ctk runtime configure --runtime docker --set-as-default')"
     )
 }

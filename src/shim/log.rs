@@ -1,4 +1,4 @@
-//! The file in which engines look for a runtime's errors. Formats: those of logrus, JSON and text, one line each.
+//! The log file that engines read for a runtime's errors. Formats: logrus' JSON and text, one line each.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
@@ -10,20 +10,20 @@ use serde_json::Value;
 
 use crate::printable::{escape, shorten};
 
-/// Longest message, in bytes, before it is escaped.
+/// The maximum length of a message, in bytes, before escaping.
 const MAX_MESSAGE: usize = 4 << 10;
 
-/// Where errors are written, beside standard error.
+/// The log for errors besides standard error.
 #[derive(Default, Debug, PartialEq, Eq)]
 pub struct Log {
     /// The file of `--log`.
     pub path: Option<PathBuf>,
-    /// Whether it has JSON in it.
+    /// Whether the format is JSON.
     pub is_json: bool,
 }
 
 impl Log {
-    /// Writes an error to standard error, to the file, and to another one of the admin's.
+    /// Logs an error to standard error, to the engine's file, and to the administrator's debug file.
     pub(super) fn error(&self, err: &anyhow::Error, debug: Option<&Path>) {
         log::error!("{err:#}");
         self.write("error", &format!("{err:#}"));
@@ -34,12 +34,13 @@ impl Log {
         debug.write("error", &format!("{err:#}"));
     }
 
-    /// Writes a warning to the file: standard error may be mixed with what the low-level runtime prints.
+    /// Logs a warning to the file only: engines may mix standard error with the low-level runtime's output.
     pub(super) fn warn(&self, message: &str) {
         self.write("warning", message);
     }
 
-    /// Engines show the message on terminals. A log that cannot be written keeps nothing from being done.
+    /// Writes an escaped line, since engines show messages on terminals. Failures are ignored: a missing log must not stop the
+    /// container.
     #[expect(clippy::disallowed_methods, reason = "the file that the engine named")]
     fn write(&self, level: &str, message: &str) {
         let Some(path) = &self.path else { return };
@@ -67,12 +68,12 @@ impl Log {
     }
 }
 
-/// RFC 3339, in UTC: `2026-11-23T14:22:46Z`.
+/// Formats a time as RFC 3339 in UTC: `2026-11-23T14:22:46Z`.
 fn time(now: SystemTime) -> String {
     const DAY: u64 = 24 * 60 * 60;
     let seconds = now.duration_since(UNIX_EPOCH).map_or(0, |it| it.as_secs());
     let (days, second) = (seconds / DAY, seconds % DAY);
-    // The civil calendar from the first of March of the year 0 on: there the day that may be missing is the last of a year.
+    // Years begin on 1 March, so that the leap day is the last day of a year.
     let days = days + 719_468;
     let (era, day_of_era) = (days / 146_097, days % 146_097);
     let year_of_era =

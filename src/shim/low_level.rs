@@ -1,4 +1,4 @@
-//! The low-level runtime, which takes this program's place.
+//! The low-level runtime, which replaces this process.
 
 use std::convert::Infallible;
 use std::ffi::{CString, OsStr, OsString};
@@ -15,7 +15,7 @@ use super::settings::Settings;
 use crate::host::program::is_program;
 use crate::rootfs::Root;
 
-/// Where a runtime is that PATH does not have.
+/// The directories to search after PATH.
 const DIRECTORIES: [&str; 6] = [
     "/usr/local/sbin",
     "/usr/local/bin",
@@ -26,14 +26,14 @@ const DIRECTORIES: [&str; 6] = [
 ];
 const OWN_PROGRAM: &str = "/proc/self/exe";
 const EXECUTABLE: u32 = 0o111;
-/// Why a runtime is refused that would call itself without an end.
+/// The reason for rejecting a runtime that would call itself endlessly.
 const IS_SELF: &str = "it is this program itself";
 
-/// A program that can be run.
+/// An executable low-level runtime.
 pub(super) struct LowLevel(PathBuf);
 
 impl LowLevel {
-    /// Finds the first of the configured ones that is there. Refuses this program itself, and names that are relative paths.
+    /// Finds the first configured runtime that exists. Fails if there is none; skips this program itself and relative paths.
     pub(super) fn find(settings: &Settings) -> Result<Self> {
         let own = metadata(OWN_PROGRAM).context("/proc is missing")?;
         let path = std::env::var_os("PATH").unwrap_or_default();
@@ -46,7 +46,7 @@ impl LowLevel {
         }
     }
 
-    /// Runs it with these words, in the place of this process.
+    /// Executes the runtime with these arguments in place of this process. Returns only on failure.
     pub(super) fn exec(&self, words: &[OsString]) -> Result<Infallible> {
         let text = |word: &OsStr| CString::new(word.as_bytes());
         let program = text(self.0.as_os_str())?;
@@ -58,8 +58,8 @@ impl LowLevel {
     }
 }
 
-/// Whether there is one on the host below `root`, whose engine has its programs, beside the usual directories, in `beside`, and calls
-/// the runtime by the path `own`. Says why not, and what helps.
+/// Checks that the host below `root` has a low-level runtime. The engine finds programs in the usual directories and in `beside`,
+/// and calls this program by the path `own`. Fails with the reason and the remedy.
 pub(crate) fn is_below(
     root: &Root,
     settings: &Settings,
@@ -84,7 +84,8 @@ fn advice(settings: &Settings) -> String {
     )
 }
 
-/// The first of these that `check` takes, whoever calls: different programs of an engine make a container and start it.
+/// Returns the first program that `check` accepts. It does not depend on the caller: different programs of an engine create and
+/// start a container.
 fn first(
     names: &[String],
     directories: &[PathBuf],
@@ -101,7 +102,7 @@ fn first(
         refused.push("the list is empty".to_owned());
     }
     Err(format!(
-        "no low-level runtime can be run ({})",
+        "no usable low-level runtime ({})",
         refused.join("; ")
     ))
 }
@@ -115,7 +116,7 @@ fn find(
         return check(name).map(|()| name.to_owned());
     }
     if name.components().count() != 1 {
-        return Err("a relative path leads somewhere else from each directory".to_owned());
+        return Err("a relative path depends on the working directory".to_owned());
     }
     let mut why = "not found".to_owned();
     for path in directories.iter().map(|it| it.join(name)) {
@@ -131,7 +132,7 @@ fn find(
 fn check(path: &Path, own: &Metadata) -> Result<(), String> {
     let found = metadata(path).map_err(|err| err.to_string())?;
     if !found.is_file() || found.mode() & EXECUTABLE == 0 {
-        return Err("it is no program".to_owned());
+        return Err("it is not an executable file".to_owned());
     }
     refuse_self((found.dev(), found.ino()) == (own.dev(), own.ino()))
 }
@@ -143,7 +144,7 @@ fn refuse_self(is_self: bool) -> Result<(), String> {
     Ok(())
 }
 
-/// One call, where a walk below an open root takes several.
+/// Calls stat(2) once; a walk below an open root takes several calls.
 #[expect(clippy::disallowed_methods, reason = "programs of the host")]
 fn metadata(path: impl AsRef<Path>) -> io::Result<Metadata> {
     std::fs::metadata(path)

@@ -1,7 +1,7 @@
-//! Which devices a container asks for.
+//! The devices that a container requests.
 //!
-//! Who asks louder counts: annotations, then mounts, then the variables that a swarm uses, then `NVIDIA_VISIBLE_DEVICES`. The
-//! toolkit's documentation of its runtime says what values mean.
+//! In descending order of precedence: annotations, mounts, swarm variables, `NVIDIA_VISIBLE_DEVICES`. The documentation of the
+//! toolkit's runtime defines the values.
 
 use std::borrow::Cow;
 use std::path::{Component, Path, PathBuf};
@@ -12,7 +12,7 @@ use crate::document::json::scan::Value;
 
 const VISIBLE: &str = "NVIDIA_VISIBLE_DEVICES";
 const CHANNELS: &str = "NVIDIA_IMEX_CHANNELS";
-/// Variables that ask for nodes beside GPUs with the value `enabled`, and the generator's modes for them.
+/// Variables that request other nodes with the value `enabled`, and the generator's modes for them.
 const BESIDE: [(&str, &str); 4] = [
     ("NVIDIA_GDS", "gds"),
     ("NVIDIA_MOFED", "mofed"),
@@ -20,9 +20,9 @@ const BESIDE: [(&str, &str); 4] = [
     ("NVIDIA_NVSWITCH", "nvswitch"),
 ];
 const ENABLED: &str = "enabled";
-/// The destinations of mounts that name devices.
+/// The prefix of mount destinations that name devices.
 const MOUNTS: &str = "/var/run/nvidia-container-devices";
-/// The directory below it whose mounts name channels.
+/// The subdirectory for mounts that name IMEX channels.
 const IMEX: &str = "imex";
 const NULL: &str = "/dev/null";
 const ALL: &str = "all";
@@ -30,20 +30,20 @@ const NONE: &str = "none";
 const VOID: &str = "void";
 const PRIVILEGE: &str = "CAP_SYS_ADMIN";
 
-/// What a container asks for.
+/// The request of a container.
 #[derive(Default, Debug, PartialEq, Eq)]
 pub struct Request {
     /// The devices, each of them once.
     pub devices: Vec<Device>,
-    /// Channels of IMEX.
+    /// IMEX channels.
     pub channels: Vec<String>,
-    /// Modes of the generator for nodes beside GPUs.
+    /// Generator modes for nodes other than GPUs.
     pub beside: Vec<&'static str>,
-    /// Variables that ask for devices, and do not count in an unprivileged container.
+    /// Variables that request devices but are ignored in an unprivileged container.
     pub ignored: Vec<String>,
 }
 
-/// A device by its name.
+/// The name of a device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Device {
     /// `vendor/class=name`
@@ -52,7 +52,7 @@ pub enum Device {
     Plain(String),
 }
 
-/// The parts of a config.json that say it.
+/// The parts of a config.json that can contain a request.
 struct Container<'t> {
     variables: Vec<(Cow<'t, str>, Cow<'t, str>)>,
     is_privileged: bool,
@@ -61,7 +61,7 @@ struct Container<'t> {
 }
 
 impl Request {
-    /// Reads it from a config.json. A name that can be none is an error.
+    /// Reads the request from a config.json. Fails for an invalid device name.
     pub fn of(config: Value<'_>, settings: &Settings) -> Result<Self, String> {
         let container = Container::of(config);
         let mut request = Self::default();
@@ -86,7 +86,7 @@ impl Request {
         if settings.gives_channels {
             request.channels = container.channels(settings);
         }
-        // Variables may be the image's, whoever has asked for the devices.
+        // Variables may come from the image, whatever requested the devices.
         if container.variables_count(settings) {
             let is_enabled = |name| container.variable(name) == Some(ENABLED);
             let beside = BESIDE.iter().filter(|(name, _)| is_enabled(name));
@@ -121,7 +121,7 @@ impl<'t> Container<'t> {
         }
     }
 
-    /// The value of a variable: that of the last one of the name.
+    /// Returns the last value of a variable.
     fn variable(&self, name: &str) -> Option<&str> {
         let mut variables = self.variables.iter().rev();
         variables
@@ -156,7 +156,7 @@ impl<'t> Container<'t> {
         names.collect()
     }
 
-    /// What mounts name, if they count.
+    /// Returns the names in mounts, if the settings accept them.
     fn mounted(&self, settings: &Settings) -> impl Iterator<Item = String> {
         let mounts = self.mounts.iter().filter(|_| settings.accepts_mounts);
         let mounts = mounts.filter(|(source, _)| clean(source) == Path::new(NULL));
@@ -167,7 +167,7 @@ impl<'t> Container<'t> {
         names.filter(|it| !it.is_empty())
     }
 
-    /// The channels of IMEX, of which mounts count before the variable.
+    /// Returns the IMEX channels: those of mounts, else those of the variable.
     fn channels(&self, settings: &Settings) -> Vec<String> {
         let names = self.mounted(settings);
         let channels = names.filter_map(|name| match name.split_once('/') {
@@ -209,7 +209,7 @@ impl<'t> Container<'t> {
         self.is_privileged || settings.accepts_variables
     }
 
-    /// Images of CUDA before 9.1 ask for all GPUs by being such an image.
+    /// Whether the image is one of CUDA before 9.1, which requests all GPUs implicitly.
     fn is_legacy(&self) -> bool {
         let has = |name| self.variable(name).is_some_and(|value| !value.is_empty());
         has("CUDA_VERSION") && !has("NVIDIA_REQUIRE_CUDA")
@@ -227,7 +227,7 @@ impl Device {
             (is_kind_part(vendor) && is_kind_part(class) && is_device_name(device)).then_some(())
         };
         parts().ok_or_else(|| {
-            format!("the container asks for the device \"{name}\", which is no name of one")
+            format!("the container requests \"{name}\", which is not a valid device name")
         })?;
         Ok(Self::Qualified(name.to_owned()))
     }
@@ -252,7 +252,7 @@ fn values(text: &str) -> Vec<String> {
     counted(split_list(text).map(str::to_owned).collect())
 }
 
-/// The items of a list that count: `all` or `none`, whichever comes first, stands for the whole list, and `void` cancels the request.
+/// Evaluates the special items of a list: the first `all` or `none` replaces the list, and `void` empties it.
 fn counted(items: Vec<String>) -> Vec<String> {
     if items.iter().any(|it| it == VOID) {
         return Vec::new();
@@ -265,14 +265,14 @@ fn counted(items: Vec<String>) -> Vec<String> {
     }
 }
 
-/// `V/C=N` of `V/C/N`, or of itself.
+/// Converts `V/C/N` to `V/C=N`, which it accepts as well.
 fn qualified(name: &str) -> Option<String> {
     let (vendor, rest) = name.split_once('/')?;
     let (class, device) = rest.split_once(['/', '='])?;
     Some(format!("{vendor}/{class}={device}"))
 }
 
-/// The path without empty parts, `.` and `..`.
+/// Removes empty components, `.` and `..` from a path.
 fn clean(path: &str) -> PathBuf {
     let mut clean = PathBuf::new();
     for part in Path::new(path).components() {

@@ -1,4 +1,4 @@
-//! From the names of devices to what a container gets: by the specs that are there, or by one that is built for it.
+//! Resolves device names to container edits: from existing specs, or from one that is generated for the container.
 
 use std::cell::Cell;
 use std::fmt::{Display, Write};
@@ -26,10 +26,10 @@ use crate::rootfs::Root;
 const OWN_PROGRAM: &str = "/proc/self/exe";
 const ALL: &str = "all";
 const LIBCUDA: &str = "libcuda.so.";
-/// Most names, devices and files that an error has in it.
+/// The maximum number of names, devices and files in an error message.
 const MAX_NAMED: usize = 8;
 
-/// The edits for what is requested, in the order in which they are applied. Fails if a device is not found.
+/// Returns the edits for a request in the order of application. Fails if a device is not found or a spec cannot be generated.
 pub(super) fn edits(
     request: &Request,
     settings: &Settings,
@@ -80,8 +80,8 @@ impl<'s> Specs<'s> {
         devices.find(|(it, _)| *it == name).map(|(_, file)| file)
     }
 
-    /// The file that has a device that is named without a kind; none if there is none, or none that is for the driver that is
-    /// loaded. Fails for a device without a node: the container would have no GPU.
+    /// Returns the file with a device that is requested without a kind; `None` if there is none, or none for the loaded driver.
+    /// Fails for a device without a node: the container would have no GPU.
     fn find_plain(&self, name: &str, call: &Call) -> Result<Option<(String, &'s SpecFile)>> {
         let name = format!("{}={name}", self.settings.default_kind);
         let Some(file) = self.find(&name) else {
@@ -100,7 +100,7 @@ impl<'s> Specs<'s> {
         Ok(Some((name, file)))
     }
 
-    /// Whether the file has libraries of another driver than the one that is loaded. A warning says so once.
+    /// Whether the file has libraries of a driver other than the loaded one. Logs one warning.
     fn is_stale(&self, file: &SpecFile, call: &Call) -> bool {
         let Some(loaded) = kernel::version(self.host) else {
             return false;
@@ -111,14 +111,14 @@ impl<'s> Specs<'s> {
         };
         if !self.warned.replace(true) {
             call.log.warn(&format!(
-                "{} is not used: it is for the driver {other}, and {loaded} is loaded; 'nvidia-ctk cdi generate' writes it anew",
+                "{} is ignored: it is for driver {other}, but {loaded} is loaded; 'nvidia-ctk cdi generate' regenerates it",
                 file.path.display()
             ));
         }
         true
     }
 
-    /// What a spec for these devices would have in it, built from the host as it is.
+    /// Generates a spec for these devices from the host and returns its edits. Fails if that is impossible.
     fn build(
         &self,
         names: &[String],
@@ -142,7 +142,7 @@ impl<'s> Specs<'s> {
                 &options,
                 &mut notes,
             );
-            // What is left out of "all" is said, since the container starts without it.
+            // The container starts without the devices that "all" leaves out, so their notes become warnings.
             for (_, note) in &notes.0 {
                 call.log.warn(note);
             }
@@ -193,7 +193,7 @@ impl<'s> Specs<'s> {
             hooks: Hooks {
                 style: Style::Apply,
                 program,
-                // The runtime's own name would make it a runtime again.
+                // Under the runtime's own name the program would be a runtime again.
                 name: CDI_HOOK.to_owned(),
                 ldconfig: None,
                 disabled: Vec::new(),
@@ -213,7 +213,7 @@ impl<'s> Specs<'s> {
         })
     }
 
-    /// What an engine shows: names, places, what is wrong there, and what there is.
+    /// Formats the error that an engine shows: names, directories, faults, and the available devices.
     fn unresolvable(&self, names: &[&str]) -> String {
         let directories = self
             .settings
@@ -222,7 +222,7 @@ impl<'s> Specs<'s> {
             .map(|it| it.display().to_string());
         let directories: Vec<_> = directories.collect();
         let mut text = format!(
-            "unresolvable CDI devices {}: no spec in {} has them",
+            "unresolvable CDI devices {}: no spec in {} defines them",
             few(names.iter()),
             directories.join(", ")
         );
@@ -231,7 +231,7 @@ impl<'s> Specs<'s> {
                 let files = shared.files.iter().map(|it| it.path.display());
                 let _ = write!(
                     text,
-                    "; these have the same device, so that none counts: {}",
+                    "; these files conflict, since they define the same device: {}",
                     few(files)
                 );
             }
@@ -241,17 +241,17 @@ impl<'s> Specs<'s> {
             .iter()
             .filter_map(|file| Some((file, file.spec.as_ref().err()?)));
         for (file, err) in broken.take(MAX_NAMED) {
-            let _ = write!(text, "; {} is of no use: {err}", file.path.display());
+            let _ = write!(text, "; {} is unusable: {err}", file.path.display());
         }
         let there = few(self.registry.devices().map(|(name, _)| name));
         if !there.is_empty() {
-            let _ = write!(text, "; there are {there}");
+            let _ = write!(text, "; available: {there}");
         }
         text
     }
 }
 
-/// The first of them, and that there are more.
+/// Joins the first texts, and indicates whether there are more.
 fn few(texts: impl Iterator<Item = impl Display>) -> String {
     let texts: Vec<_> = texts.take(MAX_NAMED + 1).map(|it| it.to_string()).collect();
     match texts.get(..MAX_NAMED) {
@@ -266,7 +266,7 @@ fn device<'s>(name: &str, file: &'s SpecFile) -> Option<&'s cdi::Device> {
     spec.devices.iter().find(|it| it.name == name)
 }
 
-/// The common edits of each spec once, where its first device is, and the devices' own.
+/// Collects edits: the common ones of each spec once, at its first device, and those of the devices.
 fn of_files(found: &[(String, &SpecFile)]) -> Vec<ContainerEdits> {
     let mut seen: Vec<&Path> = Vec::new();
     let mut edits = Vec::new();
@@ -281,7 +281,7 @@ fn of_files(found: &[(String, &SpecFile)]) -> Vec<ContainerEdits> {
     edits
 }
 
-/// The version of the driver whose libcuda a spec mounts.
+/// Returns the version of the driver whose libcuda a spec mounts.
 fn version(spec: &Spec) -> Option<String> {
     let mut mounts = spec.edits().flat_map(|it| &it.mounts);
     mounts.find_map(|mount| {

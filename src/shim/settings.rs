@@ -1,4 +1,4 @@
-//! What the toolkit's config.toml says of the runtime.
+//! The settings of the runtime in the toolkit's config.toml.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,59 +9,59 @@ use super::file;
 use crate::document::toml::Document;
 use crate::rootfs::{Root, is_not_there};
 
-/// Largest file that is read.
+/// The maximum size of the file.
 const MAX_SETTINGS: u64 = 1 << 20;
 const VARIABLE: &str = "NVIDIA_CTK_CONFIG_FILE_PATH";
 const XDG: &str = "XDG_CONFIG_HOME";
 const USUAL: &str = "/etc";
-/// All but the one for Jetson come to the same here.
+/// All modes but csv, the one for Jetson, are equivalent here.
 const MODES: [&str; 5] = ["auto", "cdi", "csv", "jit-cdi", "legacy"];
 /// The table of the runtime's keys.
 const RUNTIME: &str = "nvidia-container-runtime";
 const FILE: &str = "nvidia-container-runtime/config.toml";
 
-/// The settings. What a broken file does not say is as by default, and `broken` says what is wrong.
+/// The settings. Values that a broken file does not contain are the defaults, and `broken` has the error.
 #[expect(clippy::struct_excessive_bools, reason = "each is a key of the file")]
 pub struct Settings {
     /// The file.
     pub path: PathBuf,
-    /// What is wrong with it.
+    /// The error in it.
     pub broken: Option<Error>,
-    /// A file for errors, beside the engine's.
+    /// An additional file for errors.
     pub debug: Option<PathBuf>,
-    /// Whether specs are built from Jetson's lists.
+    /// Whether specs are generated from Jetson's CSV files.
     pub uses_lists: bool,
-    /// Low-level runtimes, the best first.
+    /// Low-level runtimes, in order of preference.
     pub runtimes: Vec<String>,
-    /// Whether the variables of an unprivileged container count.
+    /// Whether variables are accepted from unprivileged containers.
     pub accepts_variables: bool,
-    /// Whether mounts name devices.
+    /// Whether mounts can request devices.
     pub accepts_mounts: bool,
-    /// Variables that count before the usual one.
+    /// Variables that precede the usual one.
     pub swarm: Vec<String>,
-    /// How the keys of annotations begin that name devices.
+    /// The prefixes of annotations that request devices.
     pub annotation_prefixes: Vec<String>,
-    /// The kind of devices that are named without one.
+    /// The kind of devices that are requested without one.
     pub default_kind: String,
-    /// Where specs are, lowest precedence first.
+    /// The directories of specs, lowest precedence first.
     pub spec_dirs: Vec<PathBuf>,
-    /// The driver's root.
+    /// The driver root.
     pub driver_root: Option<PathBuf>,
-    /// Whether channels of IMEX are given to containers.
+    /// Whether containers get IMEX channels.
     pub gives_channels: bool,
     /// Whether a container's process gets the groups of nodes.
     pub adds_groups: bool,
 }
 
 impl Settings {
-    /// Reads the file; without it the defaults count.
+    /// Reads the file, or returns the defaults without one.
     pub(super) fn read() -> Self {
         let path = path();
         let bytes = file::read(&path, MAX_SETTINGS);
         Self::of(path, bytes)
     }
 
-    /// The same for the host below `root`, with the file in its usual place.
+    /// Reads the settings of the host below `root`, from the file's usual path.
     pub(crate) fn read_below(root: &Root) -> Self {
         let path = Path::new(USUAL).join(FILE);
         let bytes = root.read(&path, MAX_SETTINGS);
@@ -75,12 +75,12 @@ impl Settings {
             Err(err) if is_not_there(&err) => Ok(()),
             Err(err) => Err(err.into()),
         };
-        // What was read before the fault counts.
+        // Values before the error are in effect.
         settings.broken = read.err();
         settings
     }
 
-    /// The defaults.
+    /// Returns the defaults.
     #[must_use]
     pub fn new(path: PathBuf) -> Self {
         Self {
@@ -101,7 +101,7 @@ impl Settings {
         }
     }
 
-    /// Fails if the file is broken: what a container with GPUs is to get is not known then.
+    /// Returns the settings. Fails if the file is broken: a container with GPUs must not start with guessed settings.
     pub(super) fn whole(&self) -> Result<&Self> {
         match &self.broken {
             None => Ok(self),
@@ -133,7 +133,7 @@ impl Settings {
                     .collect::<Option<Vec<_>>>()
             };
             let texts =
-                texts().with_context(|| format!("{} is no list of texts", path.join(".")))?;
+                texts().with_context(|| format!("{} is not a list of strings", path.join(".")))?;
             Ok(Some(texts))
         };
         let text = |path: &[&str]| -> Result<Option<String>> {
@@ -141,7 +141,7 @@ impl Settings {
                 return Ok(None);
             };
             let text = item.as_str();
-            let text = text.with_context(|| format!("{} is no text", path.join(".")))?;
+            let text = text.with_context(|| format!("{} is not a string", path.join(".")))?;
             Ok(Some(text.to_owned()).filter(|it| !it.is_empty()))
         };
         let cdi = |key| [RUNTIME, "modes", "cdi", key];
@@ -175,7 +175,7 @@ impl Settings {
             let is_known = MODES.contains(&mode.as_str());
             ensure!(
                 is_known,
-                "{RUNTIME}.mode is \"{mode}\", and none of {}",
+                "{RUNTIME}.mode is \"{mode}\", which is not one of {}",
                 MODES.join(", ")
             );
             self.uses_lists = mode == "csv";

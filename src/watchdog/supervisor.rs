@@ -1,5 +1,5 @@
-//! A second process for roots on a file system with a server: the hook's work is done in the new one, which may come to wait where
-//! nothing can end it; the one that the runtime waits for does nothing but watch.
+//! A second process for roots on a file system with a server: the child does the hook's work and may get stuck where nothing can
+//! end it; the parent, which the runtime waits for, only watches.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -17,16 +17,16 @@ use rustix::fs::{AtFlags, StatxAttributes, StatxFlags, statx};
 use super::{GIVE_UP, gives_up, is_started};
 use crate::{diagnostics, sys};
 
-/// Among the lines of the log, where it cannot come up: a note that calls return.
+/// A note that calls return, sent among log lines, which never contain this byte.
 const NOTE: u8 = 0;
 const FAILURE: u8 = 1;
 
 static IS_SUPERVISED: AtomicBool = AtomicBool::new(false);
 
-/// Goes on in a process that is watched, if the root's file system has a server. Must be called before there are threads, and
-/// before the root is asked anything. Does nothing unless [`super::start`] was called.
+/// Continues in a watched child process if the root's file system has a server. Call it before the process has threads and before
+/// the first access to the root. Does nothing unless [`super::start`] was called.
 ///
-/// A file system below the root's own, or below an overlay, is not seen: for those there are the timers.
+/// It does not detect a server below the root's own file system or below an overlay: there, only the timers help.
 pub fn supervise(root: impl AsFd) {
     if is_started()
         && has_server(root)
@@ -36,8 +36,8 @@ pub fn supervise(root: impl AsFd) {
     }
 }
 
-/// Local file systems say whether a file is immutable, and overlays do; FUSE, NFS, SMB and 9P do not. Other than statfs(2), this
-/// does not ask the server. Where statx(2) is hidden there are the timers.
+/// Local file systems and overlays report whether a file is immutable; FUSE, NFS, SMB and 9P do not. Unlike statfs(2), this call
+/// does not ask the server. Without statx(2) only the timers help.
 fn has_server(root: impl AsFd) -> bool {
     let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
     let stat = statx(root, "", flags, StatxFlags::INO);
@@ -48,17 +48,17 @@ fn has_server(root: impl AsFd) -> bool {
     })
 }
 
-/// Returns in the new process. What that one prints goes through this one: a runtime waits until nobody holds its pipe any more.
+/// Forks, and returns in the child, whose output the parent relays: a runtime waits until its pipe has no writer left.
 fn start() -> nix::Result<()> {
-    let (heard, told) = pipe2(OFlag::O_CLOEXEC)?;
+    let (reader, writer) = pipe2(OFlag::O_CLOEXEC)?;
     if let Some(child) = sys::fork()? {
-        drop(told);
+        drop(writer);
         sys::set_timers(0, 0);
-        sys::exit(watch(child, &heard));
+        sys::exit(watch(child, &reader));
     }
     set_pdeathsig(Signal::SIGKILL)?;
-    dup2_stdout(&told)?;
-    dup2_stderr(&told)?;
+    dup2_stdout(&writer)?;
+    dup2_stderr(&writer)?;
     IS_SUPERVISED.store(true, Ordering::Relaxed);
     Ok(())
 }
@@ -72,11 +72,11 @@ pub(super) fn pass_on_progress() -> bool {
     is_supervised
 }
 
-/// Passes on what the child says, until it ends or is silent for too long; returns the exit code.
-fn watch(child: Pid, heard: &OwnedFd) -> u8 {
+/// Relays the child's output until it ends or is silent for too long; returns the exit code.
+fn watch(child: Pid, reader: &OwnedFd) -> u8 {
     let mut buffer = [0; libc::PIPE_BUF];
     loop {
-        let mut descriptors = [PollFd::new(heard.as_fd(), PollFlags::POLLIN)];
+        let mut descriptors = [PollFd::new(reader.as_fd(), PollFlags::POLLIN)];
         match poll(&mut descriptors, PollTimeout::from(GIVE_UP * 1000)) {
             Ok(0) => {
                 log::error!("{}", gives_up());
@@ -86,7 +86,7 @@ fn watch(child: Pid, heard: &OwnedFd) -> u8 {
             Ok(_) | Err(Errno::EINTR) => {}
             Err(_) => break,
         }
-        match read(heard, &mut buffer) {
+        match read(reader, &mut buffer) {
             Ok(0) | Err(_) => break,
             Ok(length) => {
                 let said = buffer.iter().take(length);
@@ -98,7 +98,7 @@ fn watch(child: Pid, heard: &OwnedFd) -> u8 {
     match waitpid(child, None) {
         Ok(WaitStatus::Exited(_, code)) => u8::try_from(code).unwrap_or(FAILURE),
         Ok(WaitStatus::Signaled(_, signal, _)) => {
-            log::error!("the hook was ended by {signal}");
+            log::error!("the hook was killed by {signal}");
             FAILURE
         }
         _ => FAILURE,

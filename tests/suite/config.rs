@@ -128,10 +128,13 @@ fn nothing_is_written_if_an_option_is_wrong() {
     let document = "swarm-resource = \"x\"\nnvidia-ctk = 5\n[features]\n[disable-require]\n";
     let (_folder, path) = folder(document);
     for (setting, message) in [
-        ("undefined=new-value", "undefined is no key of the toolkit"),
+        (
+            "undefined=new-value",
+            "undefined is not a key of the toolkit",
+        ),
         (
             "nvidia-container-cli.debg=/x",
-            "near to it are: nvidia-container-cli.debug",
+            "similar keys: nvidia-container-cli.debug",
         ),
         ("debug=/x", "nvidia-container-runtime.debug"),
         (
@@ -200,15 +203,15 @@ fn values_that_consumers_refuse_are_warned_about() {
         ),
         (
             "nvidia-container-runtime.mode=cid",
-            "'cid' is no nvidia-container-runtime.mode; known are: auto",
+            "'cid' is not a valid nvidia-container-runtime.mode; valid values: auto",
         ),
         (
             "nvidia-container-runtime.log-level=loud",
-            "known are: trace",
+            "valid values: trace",
         ),
         (
             "nvidia-container-runtime.modes.legacy.cuda-compat-mode=x",
-            "known are: disabled",
+            "valid values: disabled",
         ),
     ] {
         let outcome = Outcome::of(config(&["--set", setting]).arg("-c").arg(&path));

@@ -367,7 +367,7 @@ fn what_cannot_be_done_changes_nothing() {
         ("runtime configure --config @ROOT@", "cannot read @ROOT@: "),
         (
             "runtime configure --runtime invalid",
-            "unrecognized runtime 'invalid'; known are docker, containerd, crio, podman",
+            "unrecognized runtime 'invalid'; valid values: docker, containerd, crio, podman",
         ),
         (
             &format!("{docker} --drop-in-config /x"),
@@ -403,7 +403,7 @@ fn what_cannot_be_done_changes_nothing() {
         ),
         (
             &format!("{containerd}/off.toml"),
-            "@ROOT@/off.toml:2:20: the CRI plugin is off",
+            "@ROOT@/off.toml:2:20: the CRI plugin is disabled",
         ),
         (
             &format!("{containerd}/v9.toml"),

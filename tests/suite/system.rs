@@ -187,9 +187,9 @@ fn what_is_another_device_is_named_and_kept() {
         let ran = run(&host, &line);
         assert_eq!(ran.code, 1, "{ran:?}");
         for part in [
-            "/dev/nvidia-uvm: not made: it is the character device 509:0, and has to be 508:0; remove it",
-            "/dev/nvidiactl: not made: it is no character device, and has to be 195:255; remove it",
-            "/dev/nvidia-modeset: not made: it is no character device",
+            "/dev/nvidia-uvm: not made: it is the character device 509:0, but must be 508:0; remove it",
+            "/dev/nvidiactl: not made: it is not a character device, but must be 195:255; remove it",
+            "/dev/nvidia-modeset: not made: it is not a character device",
         ] {
             assert!(ran.stderr.contains(part), "{part}: {ran:?}");
         }

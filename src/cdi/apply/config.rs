@@ -1,4 +1,4 @@
-//! A `config.json` that is being changed.
+//! A `config.json` with pending changes.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -10,7 +10,7 @@ use super::same::same;
 use crate::document::json::edit::{Change, Edits, Entry, List};
 use crate::document::json::scan::Value;
 
-/// A text, what is there, and what shall be.
+/// A text, its parsed members, and the pending changes.
 pub(super) struct Config<'t, 'p> {
     text: &'t [u8],
     object: Value<'t>,
@@ -19,7 +19,7 @@ pub(super) struct Config<'t, 'p> {
 }
 
 impl<'t, 'p> Config<'t, 'p> {
-    /// Refuses what is not a JSON object.
+    /// Parses `text`. Fails if it is not a JSON object.
     pub(super) fn read(text: &'t [u8]) -> Result<Self> {
         let object = Value::of(text).filter(|it| it.is_object());
         let object = object.context("config.json is not a JSON object")?;
@@ -31,7 +31,7 @@ impl<'t, 'p> Config<'t, 'p> {
         })
     }
 
-    /// What lies at `path`.
+    /// Returns the value at `path`.
     pub(super) fn at(&self, path: &[&str]) -> Option<Value<'t>> {
         let (first, rest) = path.split_first()?;
         let mut members = self.members.iter().rev();
@@ -39,25 +39,25 @@ impl<'t, 'p> Config<'t, 'p> {
         value.at(rest)
     }
 
-    /// The array at `path`, which may be missing. Refuses what is not one.
+    /// Returns the array at `path`, which may be missing. Fails for any other value.
     pub(super) fn list(&self, path: &[&str]) -> Result<List<'t>> {
         List::of(self.at(path))
             .with_context(|| format!("config.json: {} is not an array", path.join(".")))
     }
 
-    /// Makes `text` the value at `path`, if there is one.
+    /// Records a change of the value at `path`, if `text` is one.
     pub(super) fn change(&mut self, path: &'p [&'p str], text: Option<Vec<u8>>) {
         self.changes.extend(text.map(|text| Change { path, text }));
     }
 
-    /// Makes `value` what stands at `path`, if it is not already.
+    /// Sets the value at `path` unless it is equal already.
     pub(super) fn set(&mut self, path: &'p [&'p str], value: &Tree) {
         if !same(self.at(path), Some(value)) {
             self.change(path, Some(value.to_string().into_bytes()));
         }
     }
 
-    /// Keeps of the array at `path` what `stays`, and appends each wanted item that is not there, as `serves` has it.
+    /// Keeps those items of the array at `path` for which `stays` holds, and appends each wanted item that no kept item `serves`.
     pub(super) fn append(
         &mut self,
         path: &'p [&'p str],
@@ -80,8 +80,8 @@ impl<'t, 'p> Config<'t, 'p> {
         Ok(())
     }
 
-    /// Puts each wanted item in the place of the first of its name in the array at `path`, or at the end. Of each name one is left,
-    /// as it is written if it serves.
+    /// Replaces the first item with the name of a wanted one in the array at `path`, or appends the wanted one. Removes other
+    /// items of that name, and keeps the first as written if it serves.
     pub(super) fn merge<T>(
         &mut self,
         path: &'p [&'p str],
@@ -110,7 +110,7 @@ impl<'t, 'p> Config<'t, 'p> {
         Ok(())
     }
 
-    /// The text with the changes; none if there are none.
+    /// Returns the text with the changes; `None` if there are none.
     pub(super) fn finish(self) -> Result<Option<Vec<u8>>> {
         if self.changes.is_empty() {
             return Ok(None);
@@ -123,7 +123,7 @@ impl<'t, 'p> Config<'t, 'p> {
     }
 }
 
-/// Of the items with one key the last, where the first was.
+/// Keeps the last item of each key, in the place of the first.
 pub(super) fn last_of_each<T, K: Ord>(
     items: impl IntoIterator<Item = T>,
     key: impl Fn(&T) -> K,

@@ -1,4 +1,4 @@
-//! Device nodes, and the rules that let the container use them.
+//! Device nodes and the cgroup rules that allow access to them.
 
 use std::path::Path;
 
@@ -13,10 +13,10 @@ use crate::rootfs::Root;
 
 const DEVICES: &[&str] = &["linux", "devices"];
 const RULES: &[&str] = &["linux", "resources", "devices"];
-/// What helps against a spec that does not fit the host.
-const ANEW: &str = "'nvidia-ctk cdi generate' writes NVIDIA's specs anew";
+/// The remedy for a spec that does not match the host.
+const REMEDY: &str = "'nvidia-ctk cdi generate' regenerates NVIDIA's specs";
 
-/// A device node with all that the container needs to know.
+/// A device node with all properties that the container needs.
 struct Node<'e> {
     edit: &'e DeviceNode,
     /// `b`, `c` or `p`.
@@ -26,7 +26,7 @@ struct Node<'e> {
     mode: Option<u32>,
 }
 
-/// Adds the nodes and their rules. Refuses nodes that the host has not, and what is another kind of file there.
+/// Adds nodes and their rules. Fails for a node that the host lacks, or that is another type of file there.
 pub(super) fn add(
     config: &mut Config<'_, '_>,
     edits: &[&ContainerEdits],
@@ -41,7 +41,7 @@ pub(super) fn add(
     add_rules(config, &nodes)
 }
 
-/// A node takes the place of the one with its path.
+/// Adds nodes; each replaces the one with its path.
 fn add_nodes(config: &mut Config<'_, '_>, nodes: &[Node<'_>]) -> Result<()> {
     let user = |name| {
         let id = config.at(&["process", "user", name]);
@@ -62,7 +62,7 @@ fn add_nodes(config: &mut Config<'_, '_>, nodes: &[Node<'_>]) -> Result<()> {
     )
 }
 
-/// A rule that a later one forbids again does not count as there.
+/// Adds rules; an existing one does not count if a later rule denies it.
 fn add_rules(config: &mut Config<'_, '_>, nodes: &[Node<'_>]) -> Result<()> {
     let list = config.list(RULES)?;
     let is_denial = |it: &Value<'_>| it.member("allow").is_none_or(|it| it.raw() != b"true");
@@ -88,14 +88,14 @@ fn add_rules(config: &mut Config<'_, '_>, nodes: &[Node<'_>]) -> Result<()> {
 }
 
 impl<'e> Node<'e> {
-    /// The host is right about the number, which changes when a module is loaded anew.
+    /// Looks up a node on the host, whose number takes precedence: it may change when a module is reloaded.
     fn find(edit: &'e DeviceNode, host: &Root, warnings: &mut Vec<String>) -> Result<Self> {
         let path = edit.on_host();
         let of_spec = match edit.kind.as_str() {
             "" => None,
             "b" => Some("b"),
             "p" => Some("p"),
-            _ => Some("c"), // `u` is one without a buffer
+            _ => Some("c"), // `u` is an unbuffered character device
         };
         let found = match host.stat(Path::new(path)) {
             Ok(found) => found,
@@ -110,23 +110,23 @@ impl<'e> Node<'e> {
                     }),
                     _ => Err(err).with_context(|| {
                         format!(
-                            "cannot find the device node {path} of the CDI spec on the host; {ANEW}"
+                            "cannot find the device node {path} of the CDI spec on the host; {REMEDY}"
                         )
                     }),
                 };
             }
         };
         let Some((kind, major, minor)) = found.node else {
-            bail!("{path} of the CDI spec is not a device node on the host; {ANEW}");
+            bail!("{path} of the CDI spec is not a device node on the host; {REMEDY}");
         };
         ensure!(
             of_spec.is_none_or(|it| it == kind),
-            "{path} is a device of type {kind} on the host, and of type {} in the CDI spec; {ANEW}",
+            "{path} is a device of type {kind} on the host, and of type {} in the CDI spec; {REMEDY}",
             edit.kind
         );
         if edit.major != 0 && (edit.major, edit.minor) != (major, minor) {
             warnings.push(format!(
-                "{path} is {major}:{minor} on the host, and {}:{} in the CDI spec: the container gets the host's; {ANEW}",
+                "{path} is {major}:{minor} on the host, and {}:{} in the CDI spec: the container gets the host's; {REMEDY}",
                 edit.major, edit.minor
             ));
         }
@@ -139,14 +139,14 @@ impl<'e> Node<'e> {
         })
     }
 
-    /// Whether a device of the container is this one, and nothing about it contradicts the spec.
+    /// Whether an existing device is this one and does not contradict the spec.
     fn is(&self, there: Value<'_>) -> bool {
         let wanted = self.with(self.edit.file_mode, (self.edit.uid, self.edit.gid));
         let mut members = wanted.as_object().into_iter().flatten();
         members.all(|(name, value)| same(there.member(name), Some(value)))
     }
 
-    /// The device for a container whose process has these IDs.
+    /// Returns the device for a container whose process has these IDs.
     fn tree(&self, (uid, gid): (Option<u32>, Option<u32>)) -> Tree {
         self.with(self.mode, (self.edit.uid.or(uid), self.edit.gid.or(gid)))
     }
@@ -165,7 +165,7 @@ impl<'e> Node<'e> {
         without(Tree::is_null, tree)
     }
 
-    /// What the container may do with it. FIFOs need no rule.
+    /// Returns the rule that allows access to the node. FIFOs need none.
     fn rule(&self) -> Option<Tree> {
         let access = match self.edit.permissions.as_str() {
             "" => "rwm",

@@ -1,4 +1,4 @@
-//! Mounts. A runtime makes them in the order of the list: one below another has to come later.
+//! Mounts. A runtime mounts in the order of the list, so that a mount must come after the one it is below.
 
 use std::path::{Path, PathBuf};
 
@@ -13,13 +13,13 @@ use crate::document::json::scan::Value;
 
 const MOUNTS: &[&str] = &["mounts"];
 
-/// A mount that is to be there.
+/// A mount to add.
 struct Wanted {
     place: PathBuf,
     tree: Tree,
 }
 
-/// Adds the mounts, parents first, in the place of those with their destinations. The engine's own stay in their order.
+/// Adds mounts, parents first, in place of those with the same destination. The engine's other mounts keep their order.
 pub(super) fn add(config: &mut Config<'_, '_>, edits: &[&ContainerEdits]) -> Result<()> {
     let mounts = edits.iter().flat_map(|it| &it.mounts).map(|it| Wanted {
         place: place(&it.container_path),
@@ -29,7 +29,7 @@ pub(super) fn add(config: &mut Config<'_, '_>, edits: &[&ContainerEdits]) -> Res
     wanted.sort_by_key(|it| it.place.components().count());
 
     let list = config.list(MOUNTS)?;
-    // From the end: of two mounts at one place, the container sees the later one.
+    // In reverse: of two mounts at one place, the container sees the later one.
     let mut kept: Vec<(usize, PathBuf)> = Vec::new();
     for (index, item) in list.items().iter().enumerate().rev() {
         let place = place(
@@ -57,7 +57,7 @@ pub(super) fn add(config: &mut Config<'_, '_>, edits: &[&ContainerEdits]) -> Res
     Ok(())
 }
 
-/// The mounts that stay, by index and place, and between them the new ones.
+/// Merges the kept mounts, given by index and place, with the new ones.
 fn merged(kept: &[(usize, PathBuf)], wanted: &[Wanted]) -> Vec<Entry> {
     let positions: Vec<_> = wanted.iter().map(|it| position(kept, &it.place)).collect();
     let new_at = |position: usize| {
@@ -76,7 +76,8 @@ fn merged(kept: &[(usize, PathBuf)], wanted: &[Wanted]) -> Vec<Entry> {
     entries
 }
 
-/// Before which of the mounts that stay a new one comes: the first below it that is not hidden anyway, else at the end.
+/// Returns the position of a new mount among the kept ones: before the first one below it that is not hidden already, else the
+/// end.
 fn position(kept: &[(usize, PathBuf)], place: &Path) -> usize {
     let hides = |(_, it): &(usize, PathBuf)| place.starts_with(it);
     let start = kept.iter().rposition(hides).map_or(0, |it| it + 1);
@@ -85,7 +86,7 @@ fn position(kept: &[(usize, PathBuf)], place: &Path) -> usize {
     below.map_or(kept.len(), |it| start + it)
 }
 
-/// Where a mount lies, seen from the container's root.
+/// Returns the absolute path of a mount in the container.
 fn place(destination: &str) -> PathBuf {
     Path::new("/").join(destination).components().collect()
 }

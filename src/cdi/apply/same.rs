@@ -1,11 +1,11 @@
-//! Whether a value of a document is the one that is wanted.
+//! Comparison of a value in a document with a wanted one.
 
 use serde_json::Value as Tree;
 
 use crate::document::json::scan::Value;
 
-/// Whether a value that is there, or is not, says the same as one that is wanted, or is not. Programs leave out what is empty, 0 or
-/// false, or write it: it counts as not there. Goes as deep as what is wanted does.
+/// Whether an existing value equals a wanted one; either may be missing. Empty values, 0 and false count as missing, since
+/// programs write or omit them. Objects and arrays are compared recursively.
 pub(super) fn same(there: Option<Value<'_>>, wanted: Option<&Tree>) -> bool {
     let wanted = wanted.filter(|it| !is_blank(it));
     let there = there.filter(|it| !is_blank_text(*it));
@@ -42,7 +42,7 @@ fn same_value(there: Value<'_>, wanted: &Tree) -> bool {
     }
 }
 
-/// The object without the members whose values nobody needs.
+/// Removes the members whose values `is_spare` accepts.
 pub(super) fn without(is_spare: fn(&Tree) -> bool, mut object: Tree) -> Tree {
     if let Some(members) = object.as_object_mut() {
         members.retain(|_, value| !is_spare(value));
@@ -50,7 +50,7 @@ pub(super) fn without(is_spare: fn(&Tree) -> bool, mut object: Tree) -> Tree {
     object
 }
 
-/// Whether it is empty, 0, false or null.
+/// Whether the value is empty, 0, false or null.
 pub(super) fn is_blank(value: &Tree) -> bool {
     match value {
         Tree::Null => true,

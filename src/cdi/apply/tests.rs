@@ -1,4 +1,4 @@
-//! Container edits in texts of all kinds.
+//! Container edits in config.json texts of all styles.
 
 mod random;
 
@@ -9,7 +9,7 @@ use serde_json::{Value as Tree, json};
 use super::*;
 use crate::cdi::read;
 
-/// The edits of a spec that is one device with these.
+/// The edits of a spec with a single device that has them.
 fn edits(edits: &Tree) -> ContainerEdits {
     let spec = json!({
         "cdiVersion": "1.1.0",
@@ -24,7 +24,7 @@ fn host() -> Root {
     Root::host().unwrap()
 }
 
-/// The text after the edits, which stays what it is after them again.
+/// The text after the edits; applying them again changes nothing.
 fn text(config: &str, wanted: &Tree) -> String {
     let edits = edits(wanted);
     let apply = |text: &str| {
@@ -269,7 +269,7 @@ fn a_missing_device_is_an_error_unless_the_spec_has_its_number() {
     );
 }
 
-/// The destinations of mounts after edits with others.
+/// The destinations of mounts after merging the engine's with ours.
 fn destinations(engine: &[&str], ours: &[&str]) -> Vec<String> {
     let engine: Vec<_> = engine
         .iter()

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::Node;
 
-/// The text of the document.
+/// Returns the text of the document.
 pub(super) fn print(tree: &Node<'_>) -> String {
     let mut text = String::new();
     push(&mut text, tree);
@@ -40,7 +40,7 @@ fn push_all<T>(
     out.push(close);
 }
 
-/// Go escapes as well what HTML and JavaScript would take for their own.
+/// Escapes a string as Go does, including characters that are special in HTML and JavaScript.
 fn push_text(out: &mut String, text: &str) {
     for c in Value::from(text).to_string().chars() {
         match c {

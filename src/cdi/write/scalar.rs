@@ -1,18 +1,18 @@
-//! The quotes of a YAML text: those that go-yaml would give it, so that every reader of YAML 1.1 and 1.2 takes it for a text.
+//! YAML scalars, quoted as go-yaml does, so that parsers of YAML 1.1 and 1.2 both read a string.
 
 use std::borrow::Cow;
 
-/// What readers take for a truth value, for nothing, for a number or for a merge, in small and in capital letters.
+/// Plain scalars that parsers read as a bool, null, number or merge key, in any case.
 const WORDS: [&str; 17] = [
     "", "~", "null", "true", "false", "y", "n", "yes", "no", "on", "off", ".nan", ".inf", "+.inf",
     "-.inf", "<<", "=",
 ];
-/// What has a meaning at the start of a scalar.
+/// Characters with a meaning at the start of a scalar.
 const INDICATORS: [char; 17] = [
     ' ', '#', ',', '[', ']', '{', '}', '&', '*', '!', '|', '>', '\'', '"', '%', '@', '`',
 ];
 
-/// The text as a scalar on one line.
+/// Returns the text as a scalar on one line.
 pub(super) fn scalar(text: &str) -> Cow<'_, str> {
     if !text.chars().all(is_plain_character) || is_other_type(text) {
         Cow::Owned(double_quoted(text))
@@ -23,7 +23,7 @@ pub(super) fn scalar(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// Whether the character stands for itself everywhere: it is printable, and ends no line.
+/// Whether the character is plain everywhere: printable, and not a line break.
 fn is_plain_character(c: char) -> bool {
     match c {
         '\u{2028}' | '\u{2029}' | '\u{feff}' => false,
@@ -45,7 +45,7 @@ fn double_quoted(text: &str) -> String {
     quoted
 }
 
-/// Format: section 5.7 of YAML 1.2.2.
+/// Escapes a character. Format: section 5.7 of YAML 1.2.2.
 fn escape(c: char) -> String {
     let short = match c {
         '\0' => '0',
@@ -72,7 +72,7 @@ fn escape(c: char) -> String {
     format!("\\{short}")
 }
 
-/// Whether the text without quotes would not be a scalar, or not this one.
+/// Whether the unquoted text would not be a scalar, or another one.
 fn is_syntax(text: &str) -> bool {
     let has_mark = |pair: &[u8]| matches!(pair, b": " | b" #");
     text.starts_with(INDICATORS)
@@ -84,14 +84,14 @@ fn is_syntax(text: &str) -> bool {
         || text.as_bytes().windows(2).any(has_mark)
 }
 
-/// Whether a reader of YAML 1.1 or 1.2 would take the text without quotes for something else than a text.
+/// Whether a parser of YAML 1.1 or 1.2 would not read the unquoted text as a string.
 fn is_other_type(text: &str) -> bool {
     WORDS.iter().any(|word| word.eq_ignore_ascii_case(text))
         || text.starts_with(|c: char| c.is_ascii_digit() || "+-.".contains(c))
             && (is_number(text) || is_base_60(text) || is_date(text))
 }
 
-/// An integer of any base, or a fraction; underscores may part digits.
+/// Whether the text is an integer of any base or a fraction; underscores may separate digits.
 fn is_number(text: &str) -> bool {
     let text = without_sign(text).replace('_', "").to_ascii_lowercase();
     for (prefix, radix) in [("0x", 16), ("0o", 8), ("0b", 2)] {
@@ -108,7 +108,7 @@ fn is_number(text: &str) -> bool {
     }
 }
 
-/// Hours, minutes and seconds are a number in YAML 1.1.
+/// Whether the text is a base 60 number, such as a time of day in YAML 1.1.
 fn is_base_60(text: &str) -> bool {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     let mut places = without_sign(whole).split(':');
@@ -121,7 +121,7 @@ fn is_base_60(text: &str) -> bool {
         && places.all(is_place)
 }
 
-/// `YYYY-MM-DD`, and what may be a time behind it.
+/// Whether the text begins with `YYYY-MM-DD`, perhaps followed by a time.
 fn is_date(text: &str) -> bool {
     let mut parts = text.splitn(3, '-');
     let mut next = || parts.next().unwrap_or_default();

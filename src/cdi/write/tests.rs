@@ -97,7 +97,7 @@ fn json_is_that_of_go() {
     );
 }
 
-/// Random specs of odd texts, the same each time: xorshift64.
+/// A generator of random specs with unusual strings, the same in each run: xorshift64.
 struct Random(u64);
 
 impl Random {

@@ -1,22 +1,22 @@
-//! YAML in blocks, indented as go-yaml does.
+//! YAML in block style, indented as go-yaml does.
 
 use super::Node;
 use super::scalar::scalar;
 
 const INDENT: usize = 4;
-/// The dash and the blank before an item.
+/// The width of the dash and the blank before an item.
 const DASH: usize = 2;
-/// Longest key that stands on one line with its value.
+/// The maximum length of a key on one line with its value.
 const MAX_KEY: usize = 128;
 
-/// The text of the document.
+/// Returns the text of the document.
 pub(super) fn print(tree: &Node<'_>) -> String {
     let mut text = "---\n".to_owned();
     push(&mut text, tree, 0);
     text
 }
 
-/// Writes a value whose first line is indented already.
+/// Writes a value at a position that is indented already.
 fn push(out: &mut String, node: &Node<'_>, indent: usize) {
     match node {
         Node::Text(text) => push_line(out, &scalar(text)),
@@ -51,7 +51,7 @@ fn push_key(out: &mut String, key: &str, indent: usize) {
     out.push(':');
 }
 
-/// What is behind a key: on its line, or below and indented to the next column of the raster.
+/// Writes a value after its key: on the same line, or below at the next multiple of the indent.
 fn push_value(out: &mut String, value: &Node<'_>, indent: usize) {
     if matches!(value, Node::List(_) | Node::Members(_)) && !value.is_empty() {
         let indent = (indent / INDENT + 1) * INDENT;

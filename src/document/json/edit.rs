@@ -1,19 +1,19 @@
-//! Many changes of a JSON text in one pass. What is added has the blanks of its neighbours; all else stays byte for byte.
+//! Several edits of a JSON text in one pass. Additions copy the blanks of their neighbours; all other bytes stay.
 
 use std::ops::Range;
 
 use super::scan::Value;
 
-/// Longest text between two elements that is repeated before a new one; a document with stranger blanks gets none.
+/// The maximum length of a separator between elements to repeat before a new one; a longer one is not repeated.
 const MAX_SEPARATOR: usize = 256;
 
-/// Parts of a text, and what is to stand in their place.
+/// Parts of a text and their replacements.
 #[derive(Default)]
 pub struct Edits {
     places: Vec<(Range<usize>, Vec<u8>)>,
 }
 
-/// A value that is to stand at a path of names below an object.
+/// A new value at a path of names below an object.
 pub struct Change<'p> {
     /// The names, at least one.
     pub path: &'p [&'p str],
@@ -21,31 +21,31 @@ pub struct Change<'p> {
     pub text: Vec<u8>,
 }
 
-/// An item of an array that is to be written.
+/// An item of the array to write.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Entry {
-    /// The item that the array has at this index.
+    /// The existing item at this index.
     Kept(usize),
-    /// Another text in the place of the item at this index.
+    /// A new text in place of the item at this index.
     Changed(usize, String),
-    /// A new one, as text.
+    /// A new item, as text.
     New(String),
 }
 
-/// An array that is there, or one that may come to be.
+/// An array that exists or that an edit creates.
 pub struct List<'t> {
     place: Option<Value<'t>>,
     items: Vec<Value<'t>>,
 }
 
 impl Edits {
-    /// Puts `text` in the place of this part.
+    /// Replaces a part of the text with `text`.
     pub fn replace(&mut self, part: Range<usize>, text: Vec<u8>) {
         self.places.push((part, text));
     }
 
-    /// Makes each value what stands at its path below `object`, with the objects on the way; the last member of a name counts, and
-    /// `null` is as good as nothing. Refuses, with its name, what is in the way and is not an object.
+    /// Sets the value of each path below `object` and creates missing parents. Of several members with one name the last counts,
+    /// and `null` counts as missing. Fails with the name of a parent that is not an object.
     pub fn set<'p>(&mut self, object: Value<'_>, changes: Vec<Change<'p>>) -> Result<(), &'p str> {
         let members: Vec<_> = object.members().collect();
         let mut added = Vec::new();
@@ -71,7 +71,7 @@ impl Edits {
         Ok(())
     }
 
-    /// Adds members to an object.
+    /// Appends members to an object.
     fn append(&mut self, object: Value<'_>, members: &[(&str, Vec<u8>)]) {
         let there: Vec<_> = object.named().collect();
         let places: Vec<_> = there
@@ -95,7 +95,8 @@ impl Edits {
         self.replace(place..place, text);
     }
 
-    /// The text with all changes. Parts may come in any order, and must not overlap; at one place, those that came first stand first.
+    /// Returns the text with all edits. Parts must not overlap and may come in any order; insertions at one place keep their
+    /// order.
     #[must_use]
     pub fn apply(mut self, text: &[u8]) -> Vec<u8> {
         self.places.sort_by_key(|(part, _)| part.start);
@@ -111,7 +112,7 @@ impl Edits {
     }
 }
 
-/// Changes below each name that paths begin with, in the order in which they come.
+/// Groups changes by the first name of their paths, in order of appearance.
 fn by_first_name(changes: Vec<Change<'_>>) -> Vec<(&str, Vec<Change<'_>>)> {
     let mut names: Vec<(&str, Vec<Change<'_>>)> = Vec::new();
     for Change { path, text } in changes {
@@ -137,7 +138,7 @@ fn new_object(changes: Vec<Change<'_>>) -> Result<Vec<u8>, &str> {
 }
 
 impl<'t> List<'t> {
-    /// The array that `place` holds; an empty one if nothing or `null` is there. None if it is something else.
+    /// Returns the array at `place`, an empty one for nothing or `null`, or `None` for any other value.
     #[must_use]
     pub fn of(place: Option<Value<'t>>) -> Option<Self> {
         let place = place.filter(|it| !it.is_null());
@@ -148,13 +149,13 @@ impl<'t> List<'t> {
         })
     }
 
-    /// The items that are there.
+    /// Returns the existing items.
     #[must_use]
     pub fn items(&self) -> &[Value<'t>] {
         &self.items
     }
 
-    /// The text of the array with these entries; none if they are what is there.
+    /// Returns the text of the array with these entries, or `None` if they are the existing items.
     #[must_use]
     pub fn with(&self, entries: &[Entry]) -> Option<Vec<u8>> {
         let there = (0..self.items.len()).map(Entry::Kept);
@@ -188,7 +189,7 @@ impl<'t> List<'t> {
     }
 }
 
-/// The text of a new array.
+/// Returns the text of a new array.
 fn compact(entries: &[Entry]) -> Vec<u8> {
     let items = entries.iter().filter_map(|entry| match entry {
         Entry::Kept(_) => None,
@@ -197,7 +198,7 @@ fn compact(entries: &[Entry]) -> Vec<u8> {
     format!("[{}]", items.collect::<Vec<_>>().join(",")).into_bytes()
 }
 
-/// What stands between an element and the one before it, or the bracket.
+/// Returns the text between an element and its predecessor, or the opening bracket.
 fn before<'t>(value: Value<'t>, places: &[Range<usize>], index: usize) -> &'t [u8] {
     let previous = index.checked_sub(1).and_then(|it| places.get(it));
     let start = previous.map_or(value.range().start + 1, |it| it.end);
@@ -205,7 +206,7 @@ fn before<'t>(value: Value<'t>, places: &[Range<usize>], index: usize) -> &'t [u
     value.around(start..end)
 }
 
-/// What stands before a new element that is not the first: what stands before the last one.
+/// Returns the text to insert before a new element that is not the first: a copy of the text before the last one.
 fn separator(value: Value<'_>, places: &[Range<usize>]) -> Vec<u8> {
     match places.len() {
         0 => b",".to_vec(),
@@ -214,7 +215,7 @@ fn separator(value: Value<'_>, places: &[Range<usize>]) -> Vec<u8> {
     }
 }
 
-/// The blanks, if they are few; else what stands for them.
+/// Returns the blanks, or `other` if they are too long.
 fn short<'t>(blanks: &'t [u8], other: &'t [u8]) -> &'t [u8] {
     if blanks.len() > MAX_SEPARATOR {
         other

@@ -1,7 +1,7 @@
-//! JSON as places in a text: what a document says, and where, without a copy of it.
+//! A JSON scanner that locates values in a text without copying it.
 //!
-//! Whoever edits a document needs to know where each value lies, and what nobody asks about may be as deep as it likes: one loop
-//! goes over the text, with a byte for each bracket that is open. Format: RFC 8259. Strings may have bytes that are not UTF-8.
+//! Whoever edits a document needs the place of each value. A loop with one byte for each open bracket scans the text, so that
+//! nesting costs no stack. Format: RFC 8259. Strings may contain bytes that are not UTF-8.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -15,7 +15,7 @@ pub struct Value<'t> {
 }
 
 impl<'t> Value<'t> {
-    /// The value that the whole text holds; none if it is not JSON, begins with a byte order mark, or goes on behind the value.
+    /// Parses a text that holds one value. `None` if it is not JSON, begins with a byte order mark, or continues after the value.
     #[must_use]
     pub fn of(text: &'t [u8]) -> Option<Self> {
         let mut scanner = Scanner { text, at: 0 };
@@ -24,13 +24,13 @@ impl<'t> Value<'t> {
         (scanner.at == text.len()).then_some(value)
     }
 
-    /// The members of an object, in order, with names that are there twice; nothing for what is not an object.
+    /// Iterates over the members of an object in order, including repeated names; empty for any other value.
     pub fn members(self) -> impl Iterator<Item = (Cow<'t, str>, Self)> {
         self.named()
             .map(|(name, value)| (name.text().unwrap_or_default(), value))
     }
 
-    /// The same, with the names as they are written.
+    /// Iterates over the members with their names as written; empty for any other value.
     pub(super) fn named(self) -> impl Iterator<Item = (Self, Self)> {
         let mut scanner = self.inside(b'{');
         std::iter::from_fn(move || {
@@ -41,7 +41,7 @@ impl<'t> Value<'t> {
         })
     }
 
-    /// The items of an array, in order; nothing for what is not an array.
+    /// Iterates over the items of an array in order; empty for any other value.
     pub fn items(self) -> impl Iterator<Item = Self> {
         let mut scanner = self.inside(b'[');
         std::iter::from_fn(move || {
@@ -50,21 +50,21 @@ impl<'t> Value<'t> {
         })
     }
 
-    /// The member of this name; the last one, as most readers have it, if there are more.
+    /// Returns the member of this name: the last one if there are several, as most parsers do.
     #[must_use]
     pub fn member(self, name: &str) -> Option<Self> {
         let members = self.members().filter(|(it, _)| it == name);
         members.last().map(|(_, value)| value)
     }
 
-    /// What lies below these names, one in the other.
+    /// Returns the value at a path of nested names.
     #[must_use]
     pub fn at(self, path: &[&str]) -> Option<Self> {
         path.iter()
             .try_fold(self, |object, name| object.member(name))
     }
 
-    /// The string, if it is one. Lone surrogates and what is not UTF-8 become U+FFFD.
+    /// Returns the string if the value is one. Lone surrogates and invalid UTF-8 become U+FFFD.
     #[must_use]
     pub fn text(self) -> Option<Cow<'t, str>> {
         let inner = self.raw().strip_prefix(b"\"")?.strip_suffix(b"\"")?;
@@ -75,48 +75,48 @@ impl<'t> Value<'t> {
         })
     }
 
-    /// The number, if it is a whole one, written without fraction and exponent, and neither too large nor too small.
+    /// Returns the number if the value is an integer without fraction and exponent that fits into an `i64`.
     #[must_use]
     pub fn number(self) -> Option<i64> {
         str::from_utf8(self.raw()).ok()?.parse().ok()
     }
 
-    /// Where in the text it lies.
+    /// Returns the place in the text.
     #[must_use]
     pub fn range(self) -> Range<usize> {
         self.start..self.end
     }
 
-    /// How it is written.
+    /// Returns the value's text.
     #[must_use]
     pub fn raw(self) -> &'t [u8] {
         self.text.get(self.range()).unwrap_or_default()
     }
 
-    /// The text between two places of the document that it is part of.
+    /// Returns the text between two places of the document that contains this value.
     pub(super) fn around(self, range: Range<usize>) -> &'t [u8] {
         self.text.get(range).unwrap_or_default()
     }
 
-    /// Whether it is `null`.
+    /// Whether the value is `null`.
     #[must_use]
     pub fn is_null(self) -> bool {
         self.raw() == b"null"
     }
 
-    /// Whether it is an object.
+    /// Whether the value is an object.
     #[must_use]
     pub fn is_object(self) -> bool {
         self.raw().starts_with(b"{")
     }
 
-    /// Whether it is an array.
+    /// Whether the value is an array.
     #[must_use]
     pub fn is_array(self) -> bool {
         self.raw().starts_with(b"[")
     }
 
-    /// Behind the bracket with which the value begins; at the end of the text if it begins with another byte.
+    /// Starts after the value's opening bracket, or at the end of the text if it begins with another byte.
     fn inside(self, bracket: u8) -> Scanner<'t> {
         Scanner {
             text: self.text,
@@ -128,7 +128,7 @@ impl<'t> Value<'t> {
     }
 }
 
-/// Goes over a text. What ends too early, or is not JSON, is none.
+/// A position in a text. Methods return `None` where the text ends too early or is not JSON.
 struct Scanner<'t> {
     text: &'t [u8],
     at: usize,
@@ -139,7 +139,7 @@ impl<'t> Scanner<'t> {
         self.text.get(self.at).copied()
     }
 
-    /// Whether this byte was next, and is passed now.
+    /// Skips the given byte if it is next; returns whether it was.
     fn eat(&mut self, byte: u8) -> bool {
         let found = self.peek() == Some(byte);
         self.at += usize::from(found);
@@ -150,7 +150,7 @@ impl<'t> Scanner<'t> {
         self.skip(|byte| matches!(byte, b' ' | b'\t' | b'\n' | b'\r'));
     }
 
-    /// Passes the bytes of a kind; returns how many.
+    /// Skips bytes that `is_one` accepts; returns how many.
     fn skip(&mut self, is_one: impl Fn(u8) -> bool) -> usize {
         let start = self.at;
         while self.peek().is_some_and(&is_one) {
@@ -159,7 +159,7 @@ impl<'t> Scanner<'t> {
         self.at - start
     }
 
-    /// What stands between two elements, or before the first.
+    /// Skips what precedes an element: blanks and, except before the first one, a comma.
     fn pass_comma(&mut self) {
         self.skip_blanks();
         self.eat(b',');
@@ -171,7 +171,7 @@ impl<'t> Scanner<'t> {
         self.eat(b':').then_some(())
     }
 
-    /// Any value, with the blanks before it.
+    /// Reads any value and the blanks before it.
     fn value(&mut self) -> Option<Value<'t>> {
         self.skip_blanks();
         let start = self.at;
@@ -187,7 +187,7 @@ impl<'t> Scanner<'t> {
         }
     }
 
-    /// The value that begins here: all of a plain one, of another one its bracket, which is put on the list of the open ones.
+    /// Reads the start of a value: all of a scalar; of an object or array the bracket, whose counterpart is pushed to `open`.
     fn begin(&mut self, open: &mut Vec<u8>) -> Option<Next> {
         self.skip_blanks();
         let close = match self.peek()? {
@@ -209,7 +209,7 @@ impl<'t> Scanner<'t> {
         Some(Next::Value)
     }
 
-    /// What follows a value: a comma, or brackets up to the end of the outermost value.
+    /// Reads what follows a value: a comma, or closing brackets up to the end of the outermost value.
     fn go_on(&mut self, open: &mut Vec<u8>) -> Option<Next> {
         while let Some(&close) = open.last() {
             self.skip_blanks();
@@ -223,7 +223,7 @@ impl<'t> Scanner<'t> {
         Some(Next::End)
     }
 
-    /// The name before a value and its colon, if what is open is an object.
+    /// Reads the name and the colon before a value if the innermost open bracket is an object's.
     fn name(&mut self, close: u8) -> Option<()> {
         if close == b'}' {
             self.skip_blanks();
@@ -292,13 +292,13 @@ impl<'t> Scanner<'t> {
 
 /// What comes next in a text.
 enum Next {
-    /// A value inside of the one that is open.
+    /// A value inside the innermost open object or array.
     Value,
-    /// Nothing, or what follows a value.
+    /// The end of the current value.
     End,
 }
 
-/// The text between the quotes of a string, with its escapes resolved.
+/// Returns the text between the quotes of a string, with its escapes resolved.
 fn unescape(inner: &[u8]) -> String {
     let mut bytes = Vec::with_capacity(inner.len());
     let mut left = inner;
@@ -326,7 +326,7 @@ fn unescape(inner: &[u8]) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// The character behind `\u`, with the second half of a pair; what is read is taken off.
+/// Decodes the character after `\u`, including the second half of a surrogate pair, and consumes its digits.
 fn unescape_unit(left: &mut &[u8]) -> char {
     let Some(first) = take_unit(left) else {
         return char::REPLACEMENT_CHARACTER;
@@ -342,7 +342,7 @@ fn unescape_unit(left: &mut &[u8]) -> char {
     char::from_u32(u32::from(first)).unwrap_or(char::REPLACEMENT_CHARACTER)
 }
 
-/// Takes the four digits of a UTF-16 unit off.
+/// Consumes the four digits of a UTF-16 unit.
 fn take_unit(left: &mut &[u8]) -> Option<u16> {
     let (digits, rest) = left.split_at_checked(4)?;
     *left = rest;

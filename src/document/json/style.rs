@@ -1,4 +1,4 @@
-//! How JSON is written: line ends, indents and blanks, as the lines around have them.
+//! The style of JSON text: line ends, indents and blanks, copied from neighbouring lines.
 
 use std::io;
 
@@ -8,23 +8,23 @@ use serde_json::ser::{Formatter, PrettyFormatter, Serializer};
 
 use crate::document::split_mark;
 
-/// The indent of a document that shows none.
+/// The indent of a document without an indented line.
 const INDENT: &str = "    ";
 
-/// How a part of a document is written.
+/// The style of a part of a document.
 pub(super) struct Style {
-    /// The line end; none if all is on one line.
+    /// The line end; `None` if all is on one line.
     newline: Option<&'static str>,
-    /// The blanks before the line.
+    /// The indent of the line.
     indent: String,
-    /// The blanks by which the next level is indented.
+    /// The indent of one level.
     unit: String,
-    /// What follows a colon.
+    /// The text after a colon.
     pub(super) blank: &'static str,
 }
 
 impl Style {
-    /// How the line of a document is written on which `start` lies.
+    /// Returns the style of the line that contains `start`.
     pub(super) fn of_line(document: &str, start: usize) -> Self {
         let (mark, text) = split_mark(document);
         let is_empty = !text.contains('"');
@@ -51,19 +51,19 @@ impl Style {
         }
     }
 
-    /// The same with the line ends of a part of the document.
+    /// Takes the line end from a part of the document.
     pub(super) fn with_lines_of(mut self, part: &str) -> Self {
         self.newline = newline(part);
         self
     }
 
-    /// The style of what is inside of the line's object.
+    /// Returns the style one level deeper.
     pub(super) fn deeper(mut self) -> Self {
         self.indent.push_str(&self.unit);
         self
     }
 
-    /// What stands between a comma and the next member.
+    /// Returns the text between a comma and the next member.
     pub(super) fn separator(&self) -> String {
         match self.newline {
             Some(newline) => format!("{newline}{}", self.indent),
@@ -71,7 +71,7 @@ impl Style {
         }
     }
 
-    /// An object with one member.
+    /// Formats an object with one member.
     pub(super) fn enclose(&self, member: &str) -> String {
         let Some(newline) = self.newline else {
             return format!("{{{member}}}");
@@ -80,7 +80,7 @@ impl Style {
         format!("{{{newline}{}{member}{newline}{outer}}}", self.indent)
     }
 
-    /// A value, as it follows a colon.
+    /// Formats a value that follows a colon.
     pub(super) fn render(&self, value: &Value) -> String {
         match self.newline {
             Some(newline) => print(value, PrettyFormatter::with_indent(self.unit.as_bytes()))
@@ -98,7 +98,7 @@ fn print(value: &Value, formatter: impl Formatter) -> String {
     }
 }
 
-/// Prints on one line, with or without blanks behind colons and commas.
+/// Prints on one line, with or without blanks after colons and commas.
 struct OneLine {
     blank: &'static str,
 }
@@ -128,7 +128,7 @@ impl Formatter for OneLine {
     }
 }
 
-/// The line end between the lines of a part of a document; none if it is one line.
+/// Returns the line end of a part of a document; `None` if it is a single line.
 fn newline(part: &str) -> Option<&'static str> {
     match (part.contains("\r\n"), part.contains('\n')) {
         (true, _) => Some("\r\n"),

@@ -113,7 +113,7 @@ fn errors_have_a_place() {
     for (text, error) in [
         ("{\n  \"a\": null}", "2:8: a is not an object"),
         ("{\"a\": []}", "1:7: a is not an object"),
-        ("{\"a\": 1, \"a\": 2}", "1:10: \"a\" is there twice"),
+        ("{\"a\": 1, \"a\": 2}", "1:10: \"a\" occurs twice"),
         ("{\"a\": {\"b\": 1}}", "1:13: a.b is not an object"),
     ] {
         let mut document = Document::parse(text).unwrap();

@@ -1,8 +1,8 @@
-//! How TOML is written: comments, indents and line ends of tables, keys and arrays.
+//! The style of TOML text: comments, indents and line ends of tables, keys and arrays.
 
 use toml_edit::{Array, Decor, Item, RawString, Table, TableLike, Value};
 
-/// A copy of a table without its comments, as a table with a header, indented as the original.
+/// Copies a table without its comments, as a table with a header and the original's indent.
 #[must_use]
 pub fn copy(table: &dyn TableLike, decor: Option<&Decor>) -> Table {
     let mut copy = Table::new();
@@ -34,7 +34,7 @@ pub fn copy(table: &dyn TableLike, decor: Option<&Decor>) -> Table {
     copy
 }
 
-/// Takes the indents out of a copy, for a document of its own.
+/// Removes the indents of a copied table that goes to a document of its own.
 pub fn unindent(table: &mut Table) {
     table.decor_mut().set_prefix("\n");
     for (mut key, item) in table.iter_mut() {
@@ -45,20 +45,20 @@ pub fn unindent(table: &mut Table) {
     }
 }
 
-/// Whether a table holds nothing but tables without content.
+/// Whether a table contains nothing but empty tables.
 pub(super) fn is_void(table: &Table) -> bool {
     let mut items = table.iter();
     items.all(|(_, item)| item.as_table().is_some_and(is_void))
 }
 
-/// Whether there is a comment before or behind it.
+/// Whether there is a comment before or after the item.
 pub(super) fn has_comment(decor: &Decor) -> bool {
     let sides = [decor.prefix(), decor.suffix()];
     let mut sides = sides.into_iter().flatten().filter_map(RawString::as_str);
     sides.any(|side| side.contains('#'))
 }
 
-/// The blanks before the last of a table's keys.
+/// Returns the indent of the last key of a table.
 pub(super) fn indent_of_keys(table: &dyn TableLike) -> String {
     let keys = table.iter().filter(|(_, item)| item.is_value());
     let key = keys.last().and_then(|(name, _)| table.key(name));
@@ -66,7 +66,7 @@ pub(super) fn indent_of_keys(table: &dyn TableLike) -> String {
     last_line(prefix).to_owned()
 }
 
-/// The blanks before a key or header; its comments stand on the lines above.
+/// Returns the indent of a key or header, whose comments are on the lines above.
 fn last_line(prefix: Option<&RawString>) -> &str {
     side(prefix).rsplit('\n').next().unwrap_or_default()
 }
@@ -97,7 +97,7 @@ pub(super) fn push(array: &mut Array, text: &str) {
     }
 }
 
-/// Takes elements out; the blanks before the bracket stay.
+/// Removes elements; the blanks before the bracket stay.
 pub(super) fn take_out(array: &mut Array, text: &str) {
     let end = array.iter().last().map(|last| last.decor().clone());
     array.retain(|value| value.as_str() != Some(text));

@@ -1,4 +1,4 @@
-//! Files for graphics: libraries with versions of their own, modules of the X server, configurations.
+//! Graphics files: libraries with versions of their own, modules of the X server, configurations.
 
 use std::path::{Path, PathBuf};
 
@@ -7,7 +7,7 @@ use super::{DriverFile, Places};
 use crate::driver::place::USUAL_LIBRARY_DIRECTORIES;
 use crate::rootfs::Kind;
 
-/// Platform libraries of EGL: each has a version of its own.
+/// EGL platform libraries, each of which has a version of its own.
 const LIBRARIES: [&str; 5] = [
     "libnvidia-egl-gbm.so.",
     "libnvidia-egl-wayland.so.",
@@ -15,7 +15,7 @@ const LIBRARIES: [&str; 5] = [
     "libnvidia-egl-xcb.so.",
     "libnvidia-egl-xlib.so.",
 ];
-/// Where the modules of the X server are, below a library directory and of themselves.
+/// The directories of X server modules below a library directory; then the directories that contain them elsewhere.
 const XORG_BELOW: [&str; 5] = [
     "nvidia/xorg",
     "xorg/modules/drivers",
@@ -31,7 +31,7 @@ const XORG: [&str; 6] = [
     "/usr/lib/nvidia",
     "/usr/lib64/nvidia",
 ];
-/// Below those: Debian's `nvidia/current` has both modules in it.
+/// Subdirectories of those: Debian's `nvidia/current` contains both modules.
 const XORG_MODULES: [&str; 6] = [
     "modules/drivers",
     "modules/extensions",
@@ -40,7 +40,7 @@ const XORG_MODULES: [&str; 6] = [
     "current",
     "xorg",
 ];
-/// Configurations, and the directory in which containers have them.
+/// Configurations, and their parent directory in containers.
 const CONFIGS: [(&str, &str); 17] = [
     ("glvnd/egl_vendor.d/10_nvidia.json", "/usr/share"),
     (
@@ -76,7 +76,7 @@ const CONFIGS: [(&str, &str); 17] = [
     ("vulkansc/icd.d/nvidia_icd.json", "/etc"),
 ];
 
-/// The libraries of the first directory that has them.
+/// Returns each library from the first directory that has it.
 pub(super) fn libraries(places: &Places<'_>) -> Vec<Library> {
     let usual = USUAL_LIBRARY_DIRECTORIES.map(PathBuf::from);
     let mut found = Vec::new();
@@ -96,7 +96,7 @@ pub(super) fn libraries(places: &Places<'_>) -> Vec<Library> {
     found
 }
 
-/// The driver of the X server and its module for GLX.
+/// Returns the X server's driver and its GLX module.
 pub(super) fn xorg(places: &Places<'_>) -> Vec<DriverFile> {
     let below = places.directories.iter();
     let below = below.flat_map(|it| XORG_BELOW.map(|below| it.join(below)));
@@ -118,13 +118,13 @@ pub(super) fn xorg(places: &Places<'_>) -> Vec<DriverFile> {
         .collect()
 }
 
-/// The configurations.
+/// Returns the configurations.
 pub(super) fn configs(places: &Places<'_>) -> Vec<DriverFile> {
     let mut directories = places.config_paths.clone();
     if directories.is_empty() {
         for prefix in places.prefixes() {
             directories.extend(["etc", "share", "usr/share"].map(|it| prefix.join(it)));
-            // Google's installer has vulkan/icd.d there.
+            // Google's installer puts vulkan/icd.d there.
             directories.push(prefix);
         }
         directories.extend(["/etc", "/usr/local/share", "/usr/share"].map(PathBuf::from));
@@ -133,7 +133,7 @@ pub(super) fn configs(places: &Places<'_>) -> Vec<DriverFile> {
         let mut paths = directories.iter().map(|it| it.join(name));
         paths.find_map(|path| places.file(&path, Path::new(inside).join(name)))
     };
-    // Debian has it beside the libraries.
+    // Debian keeps the data of OptiX beside the libraries.
     CONFIGS
         .iter()
         .filter_map(config)
@@ -141,7 +141,7 @@ pub(super) fn configs(places: &Places<'_>) -> Vec<DriverFile> {
         .collect()
 }
 
-/// The data of `OptiX` beside the libraries, where Debian has them.
+/// Returns the data of `OptiX` in a library directory, unless it is at the usual path.
 fn optix(places: &Places<'_>) -> Option<DriverFile> {
     let inside = Path::new("/usr/share/nvidia/nvoptix.bin");
     if places.tree.find(inside).is_ok() {

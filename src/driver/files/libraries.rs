@@ -1,4 +1,4 @@
-//! The driver's libraries, and the links that belong to them.
+//! The driver's libraries and their links.
 
 use std::ffi::OsStr;
 use std::io;
@@ -10,11 +10,11 @@ use crate::driver::place::USUAL_LIBRARY_DIRECTORIES;
 use crate::elf::Class;
 use crate::rootfs::{Directory, Kind};
 
-/// The sub-directory of a library directory that has the driver's libraries for VDPAU.
+/// The subdirectory of a library directory with the driver's VDPAU libraries.
 const VDPAU: &str = "vdpau";
-/// A part of the compiler that has a version of its own.
+/// A part of the compiler with a version of its own.
 const NVVM70: &str = "libnvidia-nvvm70.so.";
-/// Libraries that a container may want from the host, though they are no part of the driver.
+/// Libraries that a container may want from the host, although they are not part of the driver.
 const EXPLICIT: [&str; 11] = [
     "libEGL.so",
     "libGL.so",
@@ -28,25 +28,25 @@ const EXPLICIT: [&str; 11] = [
     "libnvidia-egl-xcb.so",
     "libnvidia-egl-xlib.so",
 ];
-/// Most libraries: a driver has 60.
+/// The maximum number of libraries; a driver has 60.
 const MAX_LIBRARIES: usize = 1024;
-/// A library of the toolkit, which has the driver's prefix.
+/// A library of the toolkit that has the driver's prefix.
 const TOOLKIT: &str = "libnvidia-container";
 
 /// A library that containers get.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Library {
-    /// The file; the container has it at its path in the driver's root.
+    /// The file, whose path in the container is the one in the driver's root.
     pub file: DriverFile,
-    /// The name that programs ask for.
+    /// The SONAME.
     pub soname: Option<String>,
-    /// The name for the linker, `libcuda.so`, if the host has such a link.
+    /// The linker name, such as `libcuda.so`, if the host has such a link.
     pub development_link: Option<String>,
 }
 
 impl Library {
-    /// The library in this directory of the driver's root, which is at `root_path` of the host: the path is that in the driver's
-    /// root, without links. None if it is not a regular file, or if it is a 32-bit library.
+    /// Reads the library at `path`, a path without links in the driver's root, which is at `root_path` on the host. `None` if it
+    /// is not a regular file, or if it is a 32-bit library.
     #[must_use]
     pub fn read(directory: &Directory, root_path: &Path, path: &Path) -> Option<Self> {
         path.to_str()?;
@@ -71,21 +71,21 @@ impl Library {
         })
     }
 
-    /// Its name.
+    /// Returns the file name.
     #[must_use]
     pub fn name(&self) -> &str {
         let name = self.file.inside.file_name().and_then(OsStr::to_str);
         name.unwrap_or_default()
     }
 
-    /// The directory in which the container has it.
+    /// Returns the directory in the container.
     #[must_use]
     pub fn directory(&self) -> &Path {
         self.file.inside.parent().unwrap_or(Path::new("/"))
     }
 }
 
-/// The libraries of the driver's version, those without one, and with `explicit` some of others.
+/// Returns the libraries of the driver's version, those without a version, and with `explicit` some of other packages.
 pub(super) fn of_driver(places: &Places<'_>, explicit: bool) -> Vec<Library> {
     let of_version = format!(".so.{}", places.version);
     let is_ours = |name: &str| name.ends_with(&of_version) || name.starts_with(NVVM70);
@@ -96,7 +96,7 @@ pub(super) fn of_driver(places: &Places<'_>, explicit: bool) -> Vec<Library> {
         let vdpau = directory.join(VDPAU);
         add(places, &vdpau, is_of_version, |_| true, &mut found);
     }
-    // `libnvidia-api.so.1` and the like: the file has the name that programs ask for.
+    // `libnvidia-api.so.1` and the like, whose file name is the SONAME.
     let has_soname = |it: &Library| it.soname.as_deref() == Some(it.name());
     for directory in &places.directories {
         add(places, directory, is_unversioned, has_soname, &mut found);
@@ -112,7 +112,7 @@ pub(super) fn of_driver(places: &Places<'_>, explicit: bool) -> Vec<Library> {
     found
 }
 
-/// Adds the libraries in a directory whose names are meant, and themselves, sorted by name, up to [`MAX_LIBRARIES`].
+/// Adds the libraries in a directory that `is_name` and `is_meant` accept, sorted by name, up to [`MAX_LIBRARIES`].
 pub(super) fn add(
     places: &Places<'_>,
     directory: &Path,
@@ -122,7 +122,7 @@ pub(super) fn add(
 ) {
     for name in places.tree.names(directory, is_name) {
         if found.len() == MAX_LIBRARIES {
-            let reason = format!("only {MAX_LIBRARIES} libraries are taken");
+            let reason = format!("more than {MAX_LIBRARIES} libraries: the others are left out");
             places.tree.note(directory, io::Error::other(reason));
             return;
         }
@@ -141,7 +141,7 @@ fn is_unversioned(name: &str) -> bool {
     name.starts_with("libnvidia-") && !name.starts_with(TOOLKIT) && major.is_some_and(is_major)
 }
 
-/// `libcuda.so` of `libcuda.so.1`.
+/// Returns the linker name: `libcuda.so` for `libcuda.so.1`.
 fn link_name(soname: &str) -> &str {
     let end = soname.find(".so.").map(|at| at + ".so".len());
     end.and_then(|end| soname.get(..end)).unwrap_or(soname)

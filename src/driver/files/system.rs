@@ -1,4 +1,4 @@
-//! Files that are neither libraries nor for graphics: programs, firmware, what daemons listen at.
+//! Files other than libraries and graphics: programs, firmware, sockets of daemons.
 
 use std::path::{Path, PathBuf};
 
@@ -18,7 +18,7 @@ const PROGRAMS: [&str; 8] = [
     "nvidia-imex-ctl",
     "nvidia-xconfig",
 ];
-/// Where programs are on distributions, on NixOS last.
+/// The directories of programs on distributions; the last one is that of NixOS.
 const PROGRAM_DIRECTORIES: [&str; 8] = [
     "/usr/local/sbin",
     "/usr/local/bin",
@@ -29,11 +29,11 @@ const PROGRAM_DIRECTORIES: [&str; 8] = [
     "/opt/bin",
     "/run/current-system/sw/bin",
 ];
-/// Where containers have them: the directories that every image has in PATH.
+/// The directories of programs in containers: every image has them in PATH.
 const STANDARD: [&str; 2] = ["/usr/bin", "/usr/sbin"];
 const EXECUTABLE: Mode = Mode::from_bits_truncate(0o111);
 
-/// Where the kernel is told to look for firmware before the usual directories.
+/// The kernel parameter for a firmware directory that precedes the usual ones.
 const FIRMWARE_PATH: &str = "/sys/module/firmware_class/parameters/path";
 const KERNEL_RELEASE: &str = "/proc/sys/kernel/osrelease";
 const FIRMWARE: &str = "/lib/firmware";
@@ -43,11 +43,11 @@ pub(in crate::driver) const SOCKETS: [&str; 2] = [
     "/run/nvidia-persistenced/socket",
     "/run/nvidia-fabricmanager/socket",
 ];
-/// The directory of pipes of the Multi-Process Service.
+/// The directory of the Multi-Process Service's pipes.
 pub(in crate::driver) const MPS: &str = "/tmp/nvidia-mps";
 const ROOT: u32 = 0;
 
-/// The programs, each of them once.
+/// Returns the programs, each of them once.
 pub(super) fn programs(places: &Places<'_>) -> Vec<DriverFile> {
     let mut directories = Vec::new();
     for prefix in places.prefixes() {
@@ -71,7 +71,7 @@ fn program(places: &Places<'_>, directory: &Path, name: &str) -> Option<DriverFi
     places.existing(&found, inside, Kind::File)
 }
 
-/// The firmware for the processor on the GPU that manages it.
+/// Returns the firmware of the GPU System Processor.
 pub(super) fn firmware(places: &Places<'_>) -> Vec<DriverFile> {
     let text = |path| places.host.text(path).map(|text| text.trim().to_owned());
     let mut directories = Vec::new();
@@ -88,7 +88,7 @@ pub(super) fn firmware(places: &Places<'_>) -> Vec<DriverFile> {
         let is_meant = |name: &str| glob::matches(GSP.as_ref(), name.as_ref());
         for name in places.tree.names(&directory, is_meant) {
             let inside = Path::new(FIRMWARE).join(&below).join(&name);
-            // The kernel takes the first.
+            // The kernel uses the first one.
             if !found.iter().any(|it| it.inside == inside) {
                 found.extend(places.file(&directory.join(name), inside));
             }
@@ -97,14 +97,14 @@ pub(super) fn firmware(places: &Places<'_>) -> Vec<DriverFile> {
     found
 }
 
-/// What daemons listen at.
+/// Returns the sockets and directories of daemons.
 pub(super) fn ipc(places: &Places<'_>) -> Vec<DriverFile> {
     let sockets = SOCKETS.iter().filter_map(|path| {
         let path = Path::new(path);
         let in_root = places.find(path);
         let in_root = in_root.and_then(|found| places.existing(&found, path, Kind::Other));
         in_root.or_else(|| {
-            // A daemon of the host, for a driver whose root is elsewhere.
+            // The host's daemon, for a driver with another root.
             let found = places.host.noted(path, places.host.find(path))?;
             (found.metadata.kind == Kind::Other).then(|| DriverFile {
                 on_host: found.path,
@@ -115,7 +115,7 @@ pub(super) fn ipc(places: &Places<'_>) -> Vec<DriverFile> {
     sockets.chain(mps(places)).collect()
 }
 
-/// The directory of the Multi-Process Service, unless another user than root has put something in its place.
+/// Returns the directory of the Multi-Process Service, unless a user other than root owns it.
 fn mps(places: &Places<'_>) -> Option<DriverFile> {
     let path = Path::new(MPS);
     let folder = places.host.folder(path.parent()?).ok()?;

@@ -1,5 +1,5 @@
-//! What holds for every engine and every document: a second run changes nothing, undoing gives the same bytes, and what the
-//! admin wrote outlives both. Documents are made up by a generator with a seed.
+//! Properties of every engine and document: a second run changes nothing, undoing restores the same bytes, and the
+//! administrator's text survives both. A seeded generator creates the documents.
 
 mod random;
 
@@ -167,7 +167,7 @@ fn containerd_document(random: &mut Random, version: usize) -> String {
     format!("{mark}{head}{number}\n{rest}")
 }
 
-/// A drop-in and a document that the admin may have made of it, or none.
+/// A drop-in, and the document that the administrator may have made of it, or none.
 fn drop_in(random: &mut Random) -> Box<dyn Configuration> {
     let version = random.below(4);
     if version == 0 {
@@ -191,10 +191,10 @@ fn drop_in(random: &mut Random) -> Box<dyn Configuration> {
     })
 }
 
-/// What can be drawn: each engine, and containerd in each version, once for the runtime and once for the import.
+/// The number of kinds: each engine, and containerd in each version, once for the runtime and once for the import.
 const KINDS: usize = 11;
 
-/// A document that its engine takes, and that engine.
+/// A document that an engine accepts, and that engine.
 fn case(kind: usize, random: &mut Random) -> (Box<dyn Configuration>, String) {
     match kind {
         0 => (Box::new(DaemonJson), json_document(random)),
@@ -235,7 +235,7 @@ fn case(kind: usize, random: &mut Random) -> (Box<dyn Configuration>, String) {
     }
 }
 
-/// The data of a document, to compare what is spelled in different ways.
+/// The data of a document, to compare different spellings.
 pub(in crate::engine) fn data(text: &str) -> Value {
     fn value(item: &Item) -> Value {
         if let Some(table) = item.as_table_like() {
@@ -257,7 +257,7 @@ pub(in crate::engine) fn data(text: &str) -> Value {
     }
 }
 
-/// Whether all of `part` is in `whole`, apart from tables that hold nothing.
+/// Whether `whole` contains all of `part` except empty tables.
 fn holds(whole: &Value, part: &Value) -> bool {
     match (whole, part) {
         (Value::Object(whole), Value::Object(part)) => part.iter().all(|(key, part)| {
@@ -296,7 +296,7 @@ fn configure_and_unconfigure_are_inverse_and_idempotent() {
             show()
         );
 
-        // At most the lines of the default runtime, CDI, our own path, and those that get a comma are written anew.
+        // At most the lines of the default runtime, CDI, the path, and those that get a comma are new.
         let diff = unified_diff(&text, &added, "", "");
         let gone = diff
             .lines()
@@ -305,7 +305,7 @@ fn configure_and_unconfigure_are_inverse_and_idempotent() {
             .count();
         assert!(gone <= 5, "{gone} {}", show());
 
-        // Entry by entry, too, all goes that came, and all stays that was there.
+        // Removing entry by entry also removes all that was added and keeps all that existed.
         let had_one = engine.find(&text, "nvidia").unwrap().is_some();
         let removed = engine.remove(&added, Some(&text), "nvidia").unwrap();
         if !had_one {
@@ -352,7 +352,7 @@ fn a_drop_in_comes_follows_and_goes() {
         let found = engine.find(&added, "nvidia").unwrap().unwrap();
         assert_eq!(found.is_default, handler.is_default, "{}", show());
 
-        // After an edit of the main file it may be another's, but ours is in it once, and goes.
+        // After an edit of the main file the result may differ, but it contains our runtime once and loses it on removal.
         if let Ok(followed) = later.add(&added, &handler) {
             assert_eq!(later.add(&followed, &handler).unwrap(), followed);
             let removed = later.remove(&followed, Some(""), "nvidia").unwrap();

@@ -1,21 +1,21 @@
-//! Distributions of Kubernetes that bring a containerd of their own along.
+//! Distributions of Kubernetes that include their own containerd.
 
 /// A distribution.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Distribution {
-    /// The name under which people know it.
+    /// The display name.
     pub name: &'static str,
-    /// Its containerd.
+    /// The path of its containerd.
     pub program: &'static str,
-    /// The configuration files that its containerd is started with, or that these are made of.
+    /// The configuration files of its containerd, or their templates.
     pub(super) configs: &'static [&'static str],
-    /// The files that it adds to containerd's configuration as long as it writes that itself.
+    /// The pattern of the files that it adds to containerd's configuration as long as it generates that itself.
     pub(super) drop_ins: Option<&'static str>,
-    /// The runtime that its own file names on every host, whether it is there or not.
+    /// The runtime that its generated file names on every host, even if it is not installed.
     pub(super) usual_runtime: Option<&'static str>,
 }
 
-/// All that are known.
+/// All known distributions.
 pub(super) static ALL: [Distribution; 4] = [
     Distribution {
         name: "k3s",

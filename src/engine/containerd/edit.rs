@@ -13,24 +13,24 @@ use crate::engine::configuration::{
 const DISABLED: &[&str] = &["disabled_plugins"];
 const RUNC: &str = "io.containerd.runc.v2";
 const RUNTIME_TYPE: &str = "runtime_type";
-/// Where version 1 of the file has the program besides.
+/// The additional path of the program in version 1.
 const RUNTIME: [&str; 2] = ["options", "Runtime"];
-/// Below the CRI plugin's section.
+/// A setting below the CRI plugin's section.
 const DEPRECATED_DEFAULT: [&str; 2] = ["containerd", "default_runtime"];
-/// The runtime that containerd has built in, until a file of version 1.x names any.
+/// The runtime that is built into containerd 1.x unless a file names any runtime.
 const BUILT_IN: &str = "runc";
 
-/// What a file begins with that holds a copy of the main file's section.
+/// The header of a file that copies the main file's section.
 const COPY: &str = "# Written by nvidia-ctk. containerd 1.x takes the CRI settings from here and not from the main file, so this is a
 # copy of them: after an edit of the main file run `nvidia-ctk runtime configure` again.
 ";
 
-/// What there is to know of the main file, or of what containerd says that its settings are.
+/// The relevant parts of the main file, or of containerd's effective settings.
 #[derive(Debug)]
 pub struct MainFile {
-    /// The version of its form.
+    /// The version of its format.
     pub version: ConfigVersion,
-    /// The settings that a new runtime takes over.
+    /// The settings that a new runtime inherits.
     pub base: Option<Table>,
     /// The section of the CRI plugin.
     pub cri: Option<Table>,
@@ -39,7 +39,8 @@ pub struct MainFile {
 }
 
 impl MainFile {
-    /// Reads it; a blank one has the version `new`. Refuses one in which the CRI plugin is off: nothing would read the runtime.
+    /// Reads the main file; a blank one has the version `new`. Fails if it is invalid, or if the CRI plugin is disabled, since
+    /// nothing would use the runtime.
     pub fn read(text: &str, new: ConfigVersion) -> Result<Self, EditError> {
         let document = Document::parse(text)?;
         let version = ConfigVersion::of(&document, new)?;
@@ -62,7 +63,8 @@ fn own(texts: Option<Vec<&str>>) -> Vec<String> {
         .collect()
 }
 
-/// Since version 3 the runtimes are settings of another plugin than the one that Kubernetes talks to: it takes both.
+/// Checks that no needed plugin is disabled. Since version 3 runtimes belong to another plugin than Kubernetes' interface: both
+/// are needed.
 fn check_enabled(document: &Document, version: ConfigVersion) -> Result<(), EditError> {
     let disabled = document.strings(DISABLED)?.unwrap_or_default();
     let plugins = ["cri", ConfigVersion::V2.cri()[1], version.cri()[1]];
@@ -70,13 +72,13 @@ fn check_enabled(document: &Document, version: ConfigVersion) -> Result<(), Edit
         None => Ok(()),
         Some(name) => Err(document.error(
             DISABLED,
-            format!("the CRI plugin is off, so no runtime would be used; take \"{name}\" out of disabled_plugins"),
+            format!("the CRI plugin is disabled, so no runtime would be used; remove \"{name}\" from disabled_plugins"),
         )),
     }
 }
 
-/// The path of a table that containerd 1.x takes for the default runtime, whatever `default_runtime_name` says; none if there is no
-/// such table.
+/// Returns the path of the table that containerd 1.x uses as the default runtime regardless of `default_runtime_name`; `None` if
+/// there is none.
 fn deprecated_default(
     document: &Document,
     version: ConfigVersion,
@@ -112,7 +114,7 @@ fn base_in(document: &Document, version: ConfigVersion) -> Result<Option<Table>,
     }))
 }
 
-/// Whether its settings suit a program that takes runc's place.
+/// Whether the settings suit a program that replaces runc.
 fn is_of_runc(table: &Table) -> bool {
     let kind = field(table, RUNTIME_TYPE).and_then(Item::as_str);
     matches!(
@@ -121,24 +123,24 @@ fn is_of_runc(table: &Table) -> bool {
     )
 }
 
-/// A file with our runtime in it: the main file, or one that it imports.
+/// A file with this program's runtime: the main file, or one that it imports.
 #[derive(Debug)]
 pub struct ConfigToml {
     /// The version of a new file.
     pub new: ConfigVersion,
-    /// Where the settings of the runtime come from.
+    /// The origin of the runtime's settings.
     pub base: Base,
-    /// The section of the CRI plugin that the file has to repeat.
+    /// The section of the CRI plugin that the file must repeat.
     pub copied: Option<Table>,
 }
 
 impl ConfigToml {
-    /// Whether the file adds to the settings of the main file, and does not take their place.
+    /// Whether containerd merges the file with the main file instead of replacing sections.
     fn is_merged(&self) -> bool {
         matches!(self.base, Base::Followed(_)) && self.copied.is_none()
     }
 
-    /// The document to edit, and its version.
+    /// Returns the document to edit, and its version.
     fn open(&self, text: &str) -> Result<(Document, ConfigVersion), EditError> {
         let mut document = match &self.copied {
             Some(section) if text.is_empty() || text.starts_with(COPY) => {
@@ -150,7 +152,8 @@ impl ConfigToml {
             Some(_) => {
                 let document = Document::parse(text)?;
                 if document.table(&self.new.cri())?.is_none() {
-                    let message = "the file is not ours, and containerd 1.x would take the CRI settings from it; name another one";
+                    let message = "nvidia-ctk did not write the file, and containerd 1.x would read the CRI settings from it; \
+                                   choose another";
                     return Err(document.error(&[], message));
                 }
                 document
@@ -165,7 +168,8 @@ impl ConfigToml {
     }
 }
 
-/// containerd 1.x drops its built-in runtime when a file names any other one, and it is the default: the CRI plugin would not load.
+/// Adds containerd 1.x' built-in runtime, which it drops when a file names another one. Without its default runtime the CRI
+/// plugin does not load.
 fn keep_built_in(
     document: &mut Document,
     version: ConfigVersion,
@@ -180,7 +184,7 @@ fn keep_built_in(
     document.set_table(&[&runtimes[..], &[BUILT_IN]].concat(), built_in())
 }
 
-/// Takes back what [`keep_built_in`] did, if nobody edited it since, and no other runtime needs it.
+/// Reverts [`keep_built_in`], if nobody edited its entry since and no other runtime needs it.
 fn drop_built_in(
     document: &mut Document,
     backup: Option<&str>,
@@ -227,8 +231,8 @@ impl Configuration for ConfigToml {
         let default = version.default();
         if handler.is_default {
             if let Some(path) = deprecated_default(&document, version)? {
-                let message = "this table is deprecated, and in containerd 1.x it is the default runtime whatever \
-                               default_runtime_name says; make it one of the runtimes, and name that";
+                let message = "this table is deprecated, and containerd 1.x uses it as the default runtime regardless of \
+                               default_runtime_name; move it to the runtimes, and name it there";
                 return Err(document.error(&path, message));
             }
             set_field(&mut document, &default, &handler.name)?;
@@ -316,7 +320,7 @@ impl Configuration for ImportingMain {
         }))
     }
 
-    /// Without a backup nobody knows who asked for the import: it stays, and harms nobody.
+    /// Removes the import. Without a backup it stays, since somebody else may have added it and it does no harm.
     fn remove(&self, text: &str, backup: Option<&str>, _: &str) -> Result<String, EditError> {
         let mut document = Document::parse(text)?;
         if let Some(backup) = backup.map(Document::parse).transpose()? {

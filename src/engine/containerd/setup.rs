@@ -1,4 +1,4 @@
-//! containerd's `config.toml` and what it imports.
+//! containerd's `config.toml` and its imports, as installed.
 
 use std::collections::VecDeque;
 use std::io;
@@ -17,13 +17,13 @@ use crate::host::allowance::Allowance;
 use crate::host::program;
 use crate::rootfs::Root;
 
-/// The first line of k0s' file as long as k0s writes it.
+/// The first line of k0s' file as long as k0s generates it.
 const K0S: &str = "# k0s_managed=true";
 const SYSTEMD_CGROUP: [&str; 2] = ["options", "SystemdCgroup"];
-/// Most patterns and files that are imported in all.
+/// The maximum number of imported patterns and files.
 const MAX_IMPORTS: usize = 256;
 
-/// The host's own containerd, and those of distributions of Kubernetes.
+/// Reads the host's own containerd, and those of Kubernetes distributions.
 pub(in crate::engine) fn read_all(root: &Root) -> Vec<Setup> {
     let own = read(root, None, &[Engine::Containerd.default_config()]);
     let others = distribution::ALL
@@ -100,7 +100,7 @@ fn too_many() -> io::Error {
     io::Error::new(io::ErrorKind::FileTooLarge, message)
 }
 
-/// The files that a pattern stands for, in their order; only the last part of the path may be one.
+/// Expands a pattern to files in sorted order; only the last component of the path may be a pattern.
 #[must_use]
 pub fn expand(root: &Root, pattern: &Path) -> Vec<PathBuf> {
     let (Some(folder), Some(name)) = (pattern.parent(), pattern.file_name()) else {

@@ -1,4 +1,4 @@
-//! CRI-O's `crio.conf` and its drop-ins.
+//! CRI-O's `crio.conf` and its drop-ins, as installed.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! The flags with which dockerd is started.
+//! The flags of a dockerd command line.
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,7 @@ use crate::host::{process, service};
 use crate::rootfs::Root;
 
 const SERVICE: &str = "docker.service";
-/// Flags of one letter that have a long name.
+/// Short flags and their long names.
 const SHORT: [(char, &str); 7] = [
     ('b', "bridge"),
     ('D', "debug"),
@@ -19,8 +19,8 @@ const SHORT: [(char, &str); 7] = [
     ('p', "pidfile"),
     ('s', "storage-driver"),
 ];
-/// Flags that `daemon.json` has under another name. Those that are not here have the same, but for `add-runtime`, which dockerd
-/// merges with what the file says.
+/// Flags that have another name in `daemon.json`. All others have the same name, except `add-runtime`, which dockerd merges with
+/// the file.
 const NAMES: [(&str, &str); 15] = [
     ("authorization-plugin", "authorization-plugins"),
     ("cdi-spec-dir", "cdi-spec-dirs"),
@@ -41,13 +41,13 @@ const NAMES: [(&str, &str); 15] = [
 
 /// The flags of a command line.
 pub(super) struct Flags {
-    /// The files that say so.
+    /// The files that contain the command line.
     pub(super) files: Vec<PathBuf>,
-    /// Long names and values, in their order.
+    /// Long names and values, in order.
     flags: Vec<(String, String)>,
 }
 
-/// What systemd starts dockerd with, and what those were started with that run.
+/// Reads the flags of systemd's unit for dockerd, and those of running dockerd processes.
 pub(super) fn read(root: &Root) -> Vec<Flags> {
     let started = service::start(root, SERVICE).map(|it| Flags::new(it.files, &it.words));
     let running = process::find(root, Engine::Docker.program());
@@ -58,7 +58,7 @@ pub(super) fn read(root: &Root) -> Vec<Flags> {
 }
 
 impl Flags {
-    /// dockerd takes no words that belong to no flag: one that begins without a dash is the value of the flag before.
+    /// Parses a command line. dockerd has no positional arguments: a word without a dash is the value of the preceding flag.
     fn new(files: Vec<PathBuf>, words: &[String]) -> Self {
         let program = Some(Engine::Docker.program().as_ref());
         let words = words.iter();
@@ -77,13 +77,13 @@ impl Flags {
         Self { files, flags }
     }
 
-    /// The values of a flag.
+    /// Returns the values of a flag.
     pub(super) fn values(&self, name: &str) -> impl Iterator<Item = &str> {
         let flags = self.flags.iter().filter(move |(flag, _)| flag == name);
         flags.map(|(_, value)| value.as_str())
     }
 
-    /// The flags that keep dockerd from starting beside this `daemon.json`, each with the name that it has there.
+    /// Returns the flags with which dockerd does not start beside this `daemon.json`, each with its name in the file.
     pub(super) fn conflicts<'f>(&'f self, config: &Map<String, Value>) -> Vec<(&'f str, &'f str)> {
         let names = self.flags.iter().map(|(flag, _)| {
             let other = NAMES.iter().find(|(name, _)| name == flag);

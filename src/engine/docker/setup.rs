@@ -1,4 +1,4 @@
-//! Docker's `daemon.json`.
+//! Docker's `daemon.json` and flags, as installed.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -45,7 +45,7 @@ fn config_path(flags: &Flags) -> PathBuf {
     path.map_or_else(default_config, PathBuf::from)
 }
 
-/// One line for each flag, whichever command line has it.
+/// Notes each conflicting flag once, even if several command lines contain it.
 fn note_conflicts(setup: &mut Setup, flags: &Flags, config: &Map<String, Value>, path: &Path) {
     for (flag, key) in flags.conflicts(config) {
         let start = format!("--{flag} ");
@@ -60,7 +60,7 @@ fn note_conflicts(setup: &mut Setup, flags: &Flags, config: &Map<String, Value>,
     }
 }
 
-/// What flags set beside the file, or in its place.
+/// Reads the flags that add to the file or replace its settings.
 fn read_flags(setup: &mut Setup, flags: &Flags) {
     let mut takes_any = false;
     for runtime in flags.values("add-runtime") {
@@ -82,7 +82,7 @@ fn read_flags(setup: &mut Setup, flags: &Flags) {
     }
 }
 
-/// The types of what is read here.
+/// The types of the settings that are read.
 #[derive(Deserialize)]
 struct Types {
     #[serde(rename = "runtimes")]
@@ -95,8 +95,8 @@ struct Types {
     _exec_opts: Option<Vec<Option<String>>>,
 }
 
-/// As dockerd of this version does it: 20.10 and before read one value, later ones the whole file, which may be empty or begin with
-/// a byte order mark. `null` is an empty object for all.
+/// Parses the file as this version of dockerd does: up to 20.10 the first value, later the whole file, which may be empty or
+/// begin with a byte order mark. `null` counts as an empty object in all versions.
 fn parse(text: &str, version: Option<&str>) -> Result<Map<String, Value>> {
     let is_old = version.and_then(numbers).is_some_and(|it| it < [23, 0]);
     let value = if is_old {

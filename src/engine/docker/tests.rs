@@ -124,7 +124,7 @@ fn bad_documents_are_refused_with_their_place() {
         ),
         (
             "{\"runtimes\": {},\n \"runtimes\": {}}",
-            "2:2: \"runtimes\" is there twice",
+            "2:2: \"runtimes\" occurs twice",
         ),
         (
             "{\"runtimes\": {\"nvidia\": {\"runtimeType\": \"x\"}}}",

@@ -1,4 +1,4 @@
-//! Bytes to entries: total, any bytes give a cache or an error.
+//! The parser, which is total: any bytes give a cache or an error.
 
 use memchr::memchr;
 
@@ -14,16 +14,16 @@ use crate::ldcache::profile::Format;
 const MAX_SECTIONS: usize = 64;
 /// More glibc-hwcaps names than any processor family has.
 const MAX_HWCAPS: usize = 1024;
-/// Longest SONAME or path that is read: `PATH_MAX`.
+/// The maximum length of a SONAME or path: `PATH_MAX`.
 const MAX_STRING: usize = 4096;
 
 impl<'a> LdCache<'a> {
-    /// Reads a cache file of any format and byte order.
+    /// Parses a cache file of any format and byte order. Fails if the bytes are not a cache.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, FormatError> {
         Ok(Self::split(bytes)?.0)
     }
 
-    /// The same, and what stands behind the cache in the file.
+    /// Parses a cache file as [`Self::parse`] does, and also returns the bytes after the cache.
     pub fn split(bytes: &'a [u8]) -> Result<(Self, &'a [u8]), FormatError> {
         let (cache, end) = if bytes.starts_with(NEW_MAGIC) {
             Self::parse_new(bytes, 0)?
@@ -35,7 +35,7 @@ impl<'a> LdCache<'a> {
         Ok((cache, bytes.get(end..).unwrap_or_default()))
     }
 
-    /// Returns the offset of the end, too, as does [`Self::parse_new`].
+    /// Parses the old format; also returns the offset of the end, as does [`Self::parse_new`].
     fn parse_old(bytes: &'a [u8]) -> Result<(Self, usize), FormatError> {
         let file = Reader::guess(bytes, 12, OLD_HEADER, OLD_ENTRY)?;
         let count = file.size(12)?;
@@ -83,7 +83,7 @@ impl<'a> LdCache<'a> {
         Ok((cache, end))
     }
 
-    /// Reads the new part, which begins at `start` and reaches to the file's end.
+    /// Parses the new part, which begins at `start` and extends to the end of the file.
     fn parse_new(bytes: &'a [u8], start: usize) -> Result<(Self, usize), FormatError> {
         let new = bytes.get(start..).unwrap_or_default();
         let flag = *new.get(28).ok_or(FormatError::Truncated)? & 3;
@@ -157,16 +157,16 @@ struct Reader<'a> {
     endian: Endian,
 }
 
-/// What the extensions of a cache tell.
+/// The extensions of a cache.
 struct Extensions<'a> {
     generator: &'a [u8],
     hwcaps: Vec<&'a [u8]>,
-    /// Where they end in the file.
+    /// The offset of their end in the file.
     end: usize,
 }
 
 impl<'a> Reader<'a> {
-    /// Finds the byte order of a file that does not tell it: the one in which its entries fit in.
+    /// Guesses the byte order of a file without a flag: the one in which its entries fit.
     fn guess(
         bytes: &'a [u8],
         count_at: usize,
@@ -215,8 +215,8 @@ impl<'a> Reader<'a> {
         rest.get(..end).ok_or(FormatError::Truncated)
     }
 
-    /// Reads the extensions at `at` of the file that this is the new part of. Offsets of sections count from the file's start,
-    /// those of names from the new part's, like all strings.
+    /// Parses the extensions at `at` of the file whose new part this is. Offsets of sections are relative to the start of the
+    /// file; those of names are relative to the new part, as for all strings.
     fn extensions(self, file: &'a [u8], at: usize) -> Result<Extensions<'a>, FormatError> {
         let endian = self.endian;
         let table = Reader {
@@ -247,7 +247,7 @@ impl<'a> Reader<'a> {
         Ok(extensions)
     }
 
-    /// The strings whose offsets a section lists.
+    /// Returns the strings at the offsets in a section.
     fn names(self, section: Self) -> Result<Vec<&'a [u8]>, FormatError> {
         let count = section.bytes.len() / 4;
         if count > MAX_HWCAPS {

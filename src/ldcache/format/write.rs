@@ -1,4 +1,4 @@
-//! Entries to bytes, as each version of ldconfig arranges them.
+//! The writer, with the layout of each version of ldconfig.
 
 use super::{
     EXTENSION_HEADER, EXTENSION_MAGIC, FormatError, HWCAP_EXTENSION, Hwcap, ISA_LEVEL_MASK,
@@ -8,7 +8,7 @@ use crate::elf::Endian;
 use crate::ldcache::profile::Format;
 
 impl LdCache<'_> {
-    /// The bytes of the cache file.
+    /// Returns the bytes of the cache file. Fails if they exceed the format's offsets.
     pub fn write(&self) -> Result<Vec<u8>, FormatError> {
         let strings = Strings::new(self)?;
         let mut out = Writer {
@@ -25,8 +25,8 @@ impl LdCache<'_> {
         Ok(out.bytes)
     }
 
-    /// The part for loaders before glibc 2.2: libraries for all processors, an even number of them. Its offsets are the same
-    /// numbers as in the new part.
+    /// Writes the part for loaders before glibc 2.2: libraries for all processors, an even number of them. Its offsets equal
+    /// those of the new part.
     fn write_old(&self, out: &mut Writer, strings: &Strings<'_>) -> Result<(), FormatError> {
         let plain: Vec<_> = self
             .entries
@@ -94,10 +94,10 @@ impl LdCache<'_> {
     }
 }
 
-/// The string table, and where in it the strings are, counted from the start of the new part.
+/// The string table, and the offsets in it relative to the start of the new part.
 struct Strings<'a> {
     bytes: Vec<u8>,
-    /// SONAME and path of each entry.
+    /// The SONAME and the path of each entry.
     of_entries: Vec<(u32, u32)>,
     /// The glibc-hwcaps names that entries use, in the order of their indices.
     hwcaps: Vec<(&'a [u8], u32)>,
@@ -113,7 +113,7 @@ impl<'a> Strings<'a> {
         }
     }
 
-    /// Before glibc 2.33: one string behind the other, as the entries come.
+    /// Lays out the strings as before glibc 2.33: in the order of the entries.
     fn sequential(cache: &LdCache<'a>, base: usize) -> Result<Self, FormatError> {
         let mut bytes = Vec::new();
         let mut append = |string: &[u8]| {
@@ -134,8 +134,8 @@ impl<'a> Strings<'a> {
         })
     }
 
-    /// Since glibc 2.33: sorted from the end, in descending order, so that a string which ends another one follows it and shares
-    /// its bytes.
+    /// Lays out the strings as since glibc 2.33: sorted by their reverse in descending order, so that a suffix of another string
+    /// follows it and shares its bytes.
     fn shared(cache: &LdCache<'a>, base: usize) -> Result<Self, FormatError> {
         let of_entries = cache.entries.iter().flat_map(|it| [it.soname, it.path]);
         let used = cache.entries.iter().filter_map(|entry| match entry.hwcap {
@@ -189,7 +189,7 @@ impl<'a> Strings<'a> {
     }
 }
 
-/// The last eight bytes as a number that sorts as the reversed strings do; it spares most comparisons of whole strings.
+/// Returns the last eight bytes as a number that sorts as the reversed strings do; it saves most comparisons of whole strings.
 fn last_bytes(string: &[u8]) -> u64 {
     let last = string.last_chunk::<8>().map_or_else(
         || {

@@ -1,5 +1,5 @@
-//! The root's C library and its dynamic loader: the first tells its version in a banner, the second the built-in directories in a
-//! row of strings.
+//! The root's C library, which contains its version in a banner, and its dynamic loader, which contains the built-in directories
+//! as a sequence of strings.
 
 use std::ffi::OsStr;
 use std::io;
@@ -14,26 +14,26 @@ use crate::ldcache::arch::Abi;
 use crate::ldcache::is_failure;
 use crate::rootfs::{Entry, FileId, Root};
 
-/// Where a `libc.so.6` is looked for, together with the multiarch directories in the last two.
+/// The directories to search for `libc.so.6`; the last two include their multiarch subdirectories.
 const LIBC_DIRECTORIES: [&str; 4] = ["/usr/lib64", "/lib64", "/usr/lib", "/lib"];
 const LIBC: &str = "libc.so.6";
-/// Most multiarch directories in one of them; Debian has a dozen architectures.
+/// The maximum number of multiarch directories in one of them; Debian has a dozen architectures.
 const MAX_MULTIARCH: usize = 16;
-/// Longest banner.
+/// The maximum length of the banner.
 const MAX_BANNER: usize = 256;
 
 /// A `libc.so.6` of the root.
 pub(super) struct Libc {
     pub(super) abi: Abi,
     pub(super) endian: Endian,
-    /// Directory in which it was found.
+    /// The directory where it was found.
     directory: PathBuf,
     /// From `(` to the version number: `(Debian GLIBC 2.36-9) stable release version 2.36`.
     pub(super) banner: Vec<u8>,
     interpreter: PathBuf,
 }
 
-/// What the dynamic loader tells.
+/// The properties of the dynamic loader.
 #[derive(Default)]
 pub(super) struct Loader {
     /// The built-in library directories.
@@ -42,14 +42,14 @@ pub(super) struct Loader {
 }
 
 impl Loader {
-    /// Looks for what is known of a loader in a piece of it; returns something when nothing is left to look for.
+    /// Searches a piece of the loader for its properties; returns `Some` once all are found.
     fn learn(&mut self, bytes: &[u8], firsts: usize) -> Option<()> {
         let holds = |needle| find_iter(bytes, needle).next().is_some();
         self.knows_hwcaps |= holds(b"--glibc-hwcaps-mask") || holds(b"ld.so (");
         let is_row = |row: &Vec<PathBuf>| row.len() > 1;
         if !self.directories.as_ref().is_some_and(is_row) {
             let row = directory_row(bytes, firsts, 2);
-            // One directory alone counts where there is no row at all.
+            // A single directory counts only if there is no sequence at all.
             self.directories = row.or_else(|| {
                 self.directories
                     .take()
@@ -61,7 +61,7 @@ impl Loader {
 }
 
 impl Libc {
-    /// Reads a C library; `None` where it is no glibc.
+    /// Reads a C library; `None` if it is not glibc. Fails if it cannot be read.
     fn read(root: &Root, directory: PathBuf) -> Result<Option<Self>, ElfError> {
         let (file, metadata) = root
             .open_file(&directory.join(LIBC))
@@ -85,7 +85,7 @@ impl Libc {
         }))
     }
 
-    /// Reads the loader that libc names, if that one is of libc's own kind.
+    /// Reads the loader that libc names, if it has libc's architecture.
     pub(super) fn read_loader(&self, root: &Root, problems: &mut Problems) -> Loader {
         let mut loader = Loader::default();
         let path = &self.interpreter;
@@ -106,7 +106,7 @@ impl Libc {
         Ok(())
     }
 
-    /// The built-in directories of a loader that does not tell them.
+    /// Returns the usual built-in directories, for a loader in which none were found.
     pub(super) fn usual_directories(&self) -> Vec<PathBuf> {
         let multiarch = self
             .directory
@@ -119,14 +119,14 @@ impl Libc {
     }
 }
 
-/// Whether all could be read of what tells the root's ways.
+/// Whether all sources of the profile could be read.
 #[derive(Default)]
 pub(super) struct Problems {
     pub(super) are_there: bool,
 }
 
 impl Problems {
-    /// What a file or directory tells, if it is one that tells anything. A warning says that it cannot be read.
+    /// Returns the value of a file or directory, if it has one. Logs a warning if the file cannot be read.
     pub(super) fn note<T>(&mut self, path: &Path, result: Result<T, ElfError>) -> Option<T> {
         match result {
             Ok(value) => return Some(value),
@@ -143,7 +143,7 @@ impl Problems {
     }
 }
 
-/// All of the root's C libraries, in the order of the directories in which they are looked for.
+/// Returns all C libraries of the root, in search order.
 pub(super) fn find_libcs(root: &Root, problems: &mut Problems) -> Vec<Libc> {
     let mut seen = Vec::new();
     let mut libcs = Vec::new();
@@ -175,7 +175,7 @@ pub(super) fn find_libcs(root: &Root, problems: &mut Problems) -> Vec<Libc> {
     libcs
 }
 
-/// The names in a directory, unless it was seen before: with a merged /usr, /lib is /usr/lib.
+/// Returns the names in a directory, unless it was seen before: with a merged /usr, /lib is /usr/lib.
 fn list(root: &Root, path: &Path, seen: &mut Vec<FileId>) -> io::Result<Vec<Entry>> {
     let directory = root.directory(path)?;
     let id = directory.id()?;
@@ -186,8 +186,8 @@ fn list(root: &Root, path: &Path, seen: &mut Vec<FileId>) -> io::Result<Vec<Entr
     directory.entries()
 }
 
-/// Where the needle stands. memmem would first ask the processor what it can do, and that takes longer than all of the search
-/// where a hypervisor answers.
+/// Returns the positions of the needle. memmem would first query the processor's features, which takes longer than the whole
+/// search if a hypervisor intercepts the query.
 fn find_iter(bytes: &[u8], needle: &'static [u8]) -> impl Iterator<Item = usize> {
     let first = needle.first().copied().unwrap_or_default();
     let is_there = move |&at: &usize| {
@@ -223,7 +223,7 @@ fn find_banner(bytes: &[u8], firsts: usize) -> Option<Vec<u8>> {
     })
 }
 
-/// The first run of at least `least` strings with a NUL behind each that name library directories with a slash at the end.
+/// Returns the first sequence of at least `least` NUL-terminated strings that name library directories with a trailing slash.
 fn directory_row(bytes: &[u8], firsts: usize, least: usize) -> Option<Vec<PathBuf>> {
     let mut starts = find_iter(bytes, b"/lib").take_while(|&start| start < firsts);
     starts.find_map(|found| {
@@ -242,7 +242,7 @@ fn directory_row(bytes: &[u8], firsts: usize, least: usize) -> Option<Vec<PathBu
     })
 }
 
-/// Splits off a string like `/usr/lib64/` or `/lib/x86_64-linux-gnu/` and its NUL; returns it without the last slash.
+/// Splits off a string like `/usr/lib64/` or `/lib/x86_64-linux-gnu/` and its NUL; returns it without the trailing slash.
 fn split_directory(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     const LONGEST: usize = 64;
     let end = bytes.iter().take(LONGEST).position(|&byte| byte == 0)?;
@@ -271,7 +271,7 @@ fn is_triplet(name: &OsStr) -> bool {
     find_iter(name.as_bytes(), b"-linux-gnu").next().is_some()
 }
 
-/// `N` of the version `2.N` at the end of the banner.
+/// Returns `N` of the version `2.N` at the end of the banner.
 pub(super) fn minor_version(banner: &[u8]) -> u32 {
     let version = banner.rsplit(|&byte| byte == b' ').next();
     version

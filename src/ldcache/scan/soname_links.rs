@@ -1,4 +1,4 @@
-//! The links in a library directory: those that are missing are made, and stale ones removed.
+//! The links in a library directory: creates missing ones and removes stale ones.
 
 use std::ffi::OsStr;
 use std::io;
@@ -12,7 +12,7 @@ use crate::ldcache::listing::{Listing, too_many_libraries};
 use crate::ldcache::search_path::LibraryDirectory;
 use crate::rootfs::{Kind, is_not_there, is_obstacle, is_read_only};
 
-/// The dynamic loaders whose links Debian's ldconfig leaves as they are.
+/// The dynamic loaders whose links Debian's ldconfig does not change.
 const LOADERS: [&[u8]; 9] = [
     b"ld-linux.so.2",
     b"ld-linux.so.3",
@@ -26,8 +26,8 @@ const LOADERS: [&[u8]; 9] = [
 ];
 
 impl Scan<'_> {
-    /// Makes the SONAME links that are missing or wrong; there are none in glibc-hwcaps directories. Where they cannot be made, the
-    /// libraries count as not linked. Returns how many more names there may be.
+    /// Creates the missing and wrong SONAME links, except in glibc-hwcaps directories. If that is impossible, the libraries count
+    /// as not linked. Returns the number of names that are left.
     pub(super) fn make_links(
         &self,
         directory: &LibraryDirectory,
@@ -64,7 +64,7 @@ impl Scan<'_> {
         names_left
     }
 
-    /// Makes SONAME a link to the library. The error is one that keeps all other links from being made as well.
+    /// Makes SONAME a link to the library. Fails only with an error that prevents all other links as well.
     fn make_link(
         &self,
         directory: &LibraryDirectory,
@@ -79,7 +79,7 @@ impl Scan<'_> {
             return Err(too_many_libraries());
         }
         match directory.directory.symlink(target, soname) {
-            // Another hook may have been faster.
+            // Another hook may have created it first.
             Ok(_) => {
                 log::debug!("{} -> {}", path.display(), target.display());
                 library.is_made = true;
@@ -98,7 +98,8 @@ impl Scan<'_> {
         Ok(())
     }
 
-    /// Where links are never made the cache replaces them, and nobody need know but who asked for these links.
+    /// Logs why links are missing: at debug level where links can never be created, since the cache replaces them, unless these
+    /// links were requested.
     fn log_obstacle(&self, directory: &LibraryDirectory, err: &io::Error) {
         let level = if is_read_only(err) && self.wanted.is_all() {
             log::Level::Debug
@@ -113,7 +114,7 @@ impl Scan<'_> {
         );
     }
 
-    /// Whether SONAME does not lead to the library, and nothing is there that must stay.
+    /// Whether SONAME does not lead to the library, and no existing file must stay.
     fn is_link_missing(
         &self,
         directory: &LibraryDirectory,
@@ -145,14 +146,14 @@ impl Scan<'_> {
             return Ok(false);
         }
         match self.root.stat(&path) {
-            // What could not be read may be better than the library.
+            // An unreadable file may be better than the library.
             Ok(there) => Ok(listing.is_complete && there.id != library.file.id),
             Err(err) if is_not_there(&err) => Ok(true),
             Err(err) => Err(err),
         }
     }
 
-    /// Removes a link that leads nowhere if it has a version in its name. Returns whether it is gone.
+    /// Removes a dangling link with a version in its name. Returns whether it no longer exists.
     pub(super) fn remove_stale(&self, directory: &LibraryDirectory, name: &OsStr) -> bool {
         if memmem::find(name.as_bytes(), b".so.").is_none() {
             return false;
@@ -163,7 +164,7 @@ impl Scan<'_> {
                 log::debug!("{}: a stale link, removed", path.display());
                 true
             }
-            // Another hook was faster.
+            // Another hook removed it first.
             Err(err) if err.kind() == io::ErrorKind::NotFound => true,
             // It does no harm.
             Err(err) if is_read_only(&err) => false,

@@ -1,4 +1,4 @@
-//! Reading ld.so.conf and what it includes.
+//! Reads ld.so.conf and its includes.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt::Arguments;
@@ -12,26 +12,26 @@ use crate::glob;
 use crate::ldcache::conf::{self, Line};
 use crate::ldcache::is_failure;
 
-/// Most configuration, in bytes, of all files together.
+/// The maximum size of the configuration, in bytes, of all files together.
 const MAX_CONF: u64 = 1 << 20;
-/// Most configuration files; one that includes itself would otherwise be read for ever.
+/// The maximum number of configuration files; a file may include itself.
 const MAX_CONFS: usize = 1024;
-/// Most lines, patterns, and names that are compared with a pattern.
+/// The maximum number of lines, patterns, and names to compare with a pattern.
 const MAX_STEPS: usize = 1 << 14;
-/// Longest component of a pattern, which is compared with many names.
+/// The maximum length of a pattern's component, which is compared with many names.
 const MAX_PATTERN: usize = 255;
-/// Most bytes of the paths that one pattern stands for.
+/// The maximum number of bytes in the paths that match one pattern.
 const MAX_PATHS: usize = 1 << 18;
-/// Deepest nesting of `include`.
+/// The maximum depth of `include`.
 const MAX_DEPTH: usize = 16;
 
-/// How much more of the configuration is read.
+/// The remaining bounds.
 #[derive(Clone)]
 pub(super) struct Bounds {
     confs: usize,
     bytes_left: u64,
     pub(super) steps_left: usize,
-    /// Whether a warning told that files include each other.
+    /// Whether a warning about nested includes was logged.
     is_nested: bool,
 }
 
@@ -89,7 +89,7 @@ impl SearchPath<'_> {
         }
     }
 
-    /// Whether so many steps are left; says once that they are not.
+    /// Uses up steps and returns whether any are left; logs the end once.
     fn spend(&mut self, steps: usize, file: &Path) -> bool {
         if self.conf.steps_left == 0 {
             return false;
@@ -109,7 +109,7 @@ impl SearchPath<'_> {
         self.conf.steps_left > 0
     }
 
-    /// Reads no more of the configuration. What it names there is not known.
+    /// Stops reading the configuration, whose remaining directories are unknown.
     fn stop(&mut self, why: Arguments<'_>) {
         log::warn!("{why}");
         self.conf.steps_left = 0;
@@ -145,7 +145,7 @@ impl SearchPath<'_> {
         }
     }
 
-    /// The files that a pattern stands for, in the order of their names, as glob(3) gives them.
+    /// Returns the files that match a pattern, in the order of glob(3).
     fn glob(&mut self, pattern: &Path) -> Vec<PathBuf> {
         let mut found = vec![PathBuf::new()];
         for component in pattern {
@@ -171,7 +171,7 @@ impl SearchPath<'_> {
         found
     }
 
-    /// What matches in all of the directories, as far as the bounds let it.
+    /// Returns the matching paths in all of the directories, within the bounds.
     fn list_all(&mut self, parents: &[PathBuf], pattern: &OsStr) -> Vec<PathBuf> {
         let mut found = Vec::new();
         let mut bytes = 0;
@@ -188,7 +188,7 @@ impl SearchPath<'_> {
         found
     }
 
-    /// The names in one directory that match.
+    /// Returns the matching names in a directory.
     fn list(&mut self, parent: &Path, pattern: &OsStr) -> Vec<OsString> {
         let directory = match self.root.directory(parent) {
             Ok(directory) => directory,

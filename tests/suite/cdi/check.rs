@@ -88,7 +88,7 @@ const FAULTS: [Fault; 17] = [
             host.file("/etc/cdi/a.yaml", spec("nvidia.com/gpu", "all"));
         },
     ),
-    ("cdi-spec-invalid", 2, "'0' is there twice", |host| {
+    ("cdi-spec-invalid", 2, "'0' occurs twice", |host| {
         host.file(FILE, SPEC.replace("name: all", "name: '0'"));
     }),
     ("cdi-spec-invalid", 2, "needs 0.5.0", |host| {

@@ -269,7 +269,7 @@ fn lists_without_an_end() {
         refuses(
             &host,
             "--mode csv --csv.file @ROOT@/list.csv",
-            &["csv", "4096"],
+            &["CSV files", "4096"],
         );
     }
     let chain = "/opt/a:b/libodd.so.1";

@@ -37,7 +37,7 @@ fn settings_of_the_runtime_that_it_refuses() {
         ("a = ", "config.toml: 1:5: "),
         (
             "swarm-resource = 1",
-            "config.toml: swarm-resource is no text",
+            "config.toml: swarm-resource is not a string",
         ),
         (
             "accept-nvidia-visible-devices-as-volume-mounts = \"no\"",
@@ -45,7 +45,7 @@ fn settings_of_the_runtime_that_it_refuses() {
         ),
         (
             "[nvidia-container-runtime]\nruntimes = \"runc\"",
-            "nvidia-container-runtime.runtimes is no list of texts",
+            "nvidia-container-runtime.runtimes is not a list of strings",
         ),
         (
             "[nvidia-container-runtime]\nmode = \"legcay\"",
@@ -103,10 +103,10 @@ fn a_list_of_low_level_runtimes_of_which_none_is_there() {
     for (runtimes, parts) in [
         ("", &["(the list is empty)"][..]),
         ("\"youki\"", &["(youki: not found)"]),
-        ("\"./runc\"", &["(./runc: a relative path leads"]),
+        ("\"./runc\"", &["(./runc: a relative path depends"]),
         (
             "\"/opt/plain\", \"/usr\", \"/gone\"",
-            &["/opt/plain: nobody may", "/usr: it is no", "/gone: "],
+            &["/opt/plain: it is not exec", "/usr: it is not a", "/gone: "],
         ),
         ("\"/opt/self\"", &["/opt/self: it is this program itself"]),
     ] {

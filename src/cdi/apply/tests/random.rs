@@ -1,4 +1,4 @@
-//! Random edits in random documents do what a simple program does to a tree.
+//! Random edits of random documents match a simple implementation on trees.
 
 use std::path::Path;
 
@@ -20,7 +20,7 @@ impl Random {
         usize::try_from((x ^ (x >> 31)) % limit as u64).unwrap()
     }
 
-    /// Some of the values, perhaps more than once, in any order.
+    /// Some of the values, in any order, with repetitions.
     fn some(&mut self, from: &Tree) -> Vec<Tree> {
         let from = from.as_array().unwrap();
         let count = self.below(6);
@@ -29,7 +29,7 @@ impl Random {
             .collect()
     }
 
-    /// Members of which some are missing.
+    /// Some of the members.
     fn members<const N: usize>(&mut self, members: [(&str, Tree); N]) -> Tree {
         let there = members.into_iter().filter(|_| self.below(5) > 0);
         let there: Map<_, _> = there
@@ -144,7 +144,7 @@ fn list(tree: &Tree) -> Vec<Tree> {
     tree.as_array().cloned().unwrap_or_default()
 }
 
-/// What is empty is not made.
+/// Empty lists are not created.
 fn made(list: Vec<Tree>, before: &Tree) -> Tree {
     if list.is_empty() && before.is_null() {
         Tree::Null
@@ -278,7 +278,7 @@ fn assert_mounts(config: &Tree, found: &Tree, wanted: &Tree, context: &str) {
     }
 }
 
-/// What is in the result is written as it was before, or as a tree is.
+/// Each value in the result is written as it was before, or as the tree prints it.
 fn assert_untouched(before: &str, after: &[u8], context: &str) {
     let (before, after) = (
         Value::of(before.as_bytes()).unwrap(),

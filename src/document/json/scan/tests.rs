@@ -2,7 +2,7 @@ use serde_json::{Value as Tree, json};
 
 use super::*;
 
-/// What a reader with a tree would make of the value.
+/// Builds the tree that a DOM parser would return.
 fn tree(value: Value<'_>) -> Tree {
     if value.is_object() {
         return value
@@ -19,7 +19,7 @@ fn tree(value: Value<'_>) -> Tree {
     }
 }
 
-/// Every value lies where it says: what stands there is the same value.
+/// Asserts that the text at the place of each value is that value.
 fn assert_places(value: Value<'_>) {
     let again = Value::of(value.raw()).unwrap();
     assert_eq!(tree(again), tree(value));
@@ -107,7 +107,7 @@ fn damaged_documents_are_json_for_both_or_none() {
     }
 }
 
-/// `serde_json` refuses some that are JSON: numbers without bound, and lone surrogates.
+/// `serde_json` rejects some valid JSON: numbers out of range, and lone surrogates.
 fn assert_same(text: &[u8]) {
     let found = Value::of(text);
     match serde_json::from_slice::<Tree>(text) {

@@ -1,4 +1,4 @@
-//! Random numbers and choices, the same each time.
+//! Random numbers and choices, the same in each run.
 
 /// A stream of random numbers: splitmix64.
 pub(super) struct Random(pub(super) u64);
@@ -33,7 +33,7 @@ impl Random {
         chosen
     }
 
-    /// Other line ends, a byte order mark, no end of the last line.
+    /// The text with other line ends, a byte order mark, or no final line end.
     pub(super) fn disguise(&mut self, text: &str) -> String {
         let mut text = text.to_owned();
         if self.below(4) == 0 {

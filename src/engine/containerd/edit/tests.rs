@@ -6,7 +6,7 @@ use super::*;
 use crate::engine::configuration::tests::data;
 use crate::engine::configuration::undo;
 
-/// The table of runtimes in each version's form.
+/// The table of runtimes in each version's format.
 const PREFIXES: [(ConfigVersion, &str); 4] = [
     (ConfigVersion::V1, "plugins.cri"),
     (ConfigVersion::V2, "plugins.\"io.containerd.grpc.v1.cri\""),
@@ -58,7 +58,7 @@ fn number(version: ConfigVersion) -> String {
     format!("version = {}\n", version.number())
 }
 
-/// What `document`, which names no other runtime, gets for containerd 1.x beside ours.
+/// The built-in runtime that `document`, which names no other runtime, gets for containerd 1.x beside ours.
 fn built_in_of(version: ConfigVersion, prefix: &str, document: &str) -> String {
     let names_another =
         document.contains("runtimes.runc]") || document.contains("runtimes.default]");
@@ -141,8 +141,8 @@ fn settings_come_from_the_default_runtime_or_a_usual_one() {
     }
 }
 
-/// The table of the toolkit's own tests, with an entry as it writes it. Its runtimes are of the kind "type" there; here only those of
-/// runc's kind give their settings away.
+/// The table of the toolkit's own tests, with an entry as the toolkit writes it. Its runtimes are of the kind "type" there; here
+/// a new runtime inherits only from those of runc's kind.
 #[test]
 fn the_cases_of_the_toolkit() {
     for (version, prefix) in PREFIXES {
@@ -333,7 +333,12 @@ fn a_copy_is_written_over_ours_and_over_nothing_else() {
     let added = add(&config, with_section, &handler(false, false));
     assert!(added.starts_with(with_section), "{added}");
     let error = config.add("# mine\nversion = 2\n", &handler(false, false));
-    assert!(error.unwrap_err().message.contains("not ours"));
+    assert!(
+        error
+            .unwrap_err()
+            .message
+            .contains("did not write the file")
+    );
 }
 
 #[test]
@@ -348,7 +353,7 @@ fn bad_documents_are_refused_with_their_place() {
         ("version = 2\nversion = 2\n", "2:1: duplicate key"),
         (
             "version = 2\ndisabled_plugins = ['x', 'cri']\n",
-            "2:20: the CRI plugin is off, so no runtime would be used; take \"cri\" out of disabled_plugins",
+            "2:20: the CRI plugin is disabled, so no runtime would be used; remove \"cri\" from disabled_plugins",
         ),
         (
             "disabled_plugins = 1\n",
@@ -356,11 +361,11 @@ fn bad_documents_are_refused_with_their_place() {
         ),
         (
             "version = 3\ndisabled_plugins = ['io.containerd.cri.v1.runtime']\n",
-            "2:20: the CRI plugin is off, so no runtime would be used; take \"io.containerd.cri.v1.runtime\" out of disabled_plugins",
+            "2:20: the CRI plugin is disabled, so no runtime would be used; remove \"io.containerd.cri.v1.runtime\" from disabled_plugins",
         ),
         (
             "version = 3\ndisabled_plugins = ['io.containerd.grpc.v1.cri']\n",
-            "2:20: the CRI plugin is off, so no runtime would be used; take \"io.containerd.grpc.v1.cri\" out of disabled_plugins",
+            "2:20: the CRI plugin is disabled, so no runtime would be used; remove \"io.containerd.grpc.v1.cri\" from disabled_plugins",
         ),
         (
             "version = 3\n[plugins.'io.containerd.cri.v1.runtime'.containerd]\nruntimes = 1\n",

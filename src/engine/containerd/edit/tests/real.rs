@@ -1,8 +1,8 @@
-//! What files of real hosts have: no runtime at all, and names in another case.
+//! Properties of files on real hosts: no runtime at all, and names in another case.
 
 use super::*;
 
-/// A runtime that takes the place of the built-in one goes with ours, unless somebody made it his own or still needs it.
+/// A runtime that replaces the built-in one is removed with ours, unless somebody changed it or still needs it.
 #[test]
 fn the_built_in_runtime_is_kept() {
     let (version, prefix) = PREFIXES[1];
@@ -27,7 +27,7 @@ fn the_built_in_runtime_is_kept() {
     assert!(removed.contains("runtimes.runc]"), "{removed}");
 }
 
-/// containerd 2 takes names of settings in any case, and the last one of several.
+/// containerd 2 ignores case in names of settings, and the last one of several counts.
 #[test]
 fn settings_are_found_in_any_case() {
     for (version, prefix) in PREFIXES {
