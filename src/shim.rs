@@ -25,7 +25,7 @@ use arguments::Call;
 use low_level::LowLevel;
 use settings::Settings;
 
-/// Runs the program with the arguments after argv[0]. The runtime returns only on failure, since the low-level runtime replaces
+/// Runs the program with the arguments after `argv[0]`. The runtime returns only on failure, since the low-level runtime replaces
 /// this process.
 pub(crate) fn run(program: Program, words: &[OsString]) -> ExitCode {
     init(LevelFilter::Error);
