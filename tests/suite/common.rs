@@ -2,6 +2,7 @@
 
 pub(crate) mod bundle;
 pub(crate) mod cdi_spec;
+pub(crate) mod command_line;
 pub(crate) mod container;
 pub(crate) mod elf;
 pub(crate) mod engine;

@@ -17,6 +17,7 @@ use argh_complete::{bash::Bash, fish::Fish, zsh::Zsh};
 use nvidia_ctk::applet;
 use nvidia_ctk::names::APPLETS;
 
+use crate::common::command_line::{commands as commands_of, is_accepted, is_ours};
 use crate::common::machine::{can_run, missing};
 use crate::common::outcome::Outcome;
 
@@ -264,6 +265,36 @@ fn every_name_has_a_page() {
                 folder.ends_with(target.rsplit_once('.').unwrap().1),
                 "{name}"
             );
+        }
+    }
+}
+
+/// What man-pages(7) wants of each page, and examples that the program accepts.
+#[test]
+fn pages_have_their_sections_and_true_examples() {
+    let pages = pages();
+    for (name, page) in pages.iter().filter(|(_, page)| !page.starts_with(".so ")) {
+        let mut examples = "";
+        for section in [
+            "NAME",
+            "SYNOPSIS",
+            "DESCRIPTION",
+            "EXIT STATUS",
+            "EXAMPLES",
+            "SEE ALSO",
+        ] {
+            let begin = format!("\n.Sh {section}\n");
+            let (_, text) = page
+                .split_once(&begin)
+                .unwrap_or_else(|| panic!("{name}: no {section}"));
+            if section == "EXAMPLES" {
+                examples = text.split("\n.Sh ").next().unwrap();
+            }
+        }
+        let script = examples.replace(".Dl ", "").replace("\\e\n", "\\\n");
+        let commands = commands_of(&script);
+        for words in commands.iter().filter(|words| is_ours(words)) {
+            is_accepted(words);
         }
     }
 }
