@@ -14,6 +14,7 @@ pub(crate) mod nvidia_host;
 pub(crate) mod outcome;
 pub(crate) mod random;
 pub(crate) mod shim;
+pub(crate) mod source;
 pub(crate) mod syslog;
 pub(crate) mod tree;
 pub(crate) mod wrapper;

@@ -20,6 +20,7 @@ use nvidia_ctk::names::APPLETS;
 use crate::common::command_line::{commands as commands_of, is_accepted, is_ours};
 use crate::common::machine::{can_run, missing};
 use crate::common::outcome::Outcome;
+use crate::common::source::code;
 
 const BEGIN: &str = ".\\\" begin ";
 const END: &str = ".\\\" end";
@@ -297,6 +298,25 @@ fn pages_have_their_sections_and_true_examples() {
             is_accepted(words);
         }
     }
+}
+
+/// The page of doctor lists the code of each finding that the source code makes.
+#[test]
+fn the_page_of_doctor_lists_every_code() {
+    let code = code();
+    let page = &pages()["nvidia-ctk-doctor.8"];
+    let made = code.split("Finding::").skip(1).filter_map(|rest| {
+        let (_, arguments) = rest.split_once('(')?;
+        arguments.trim_start().strip_prefix('"')?.split('"').next()
+    });
+    let mut count = 0;
+    for code in made {
+        let items = page.lines().filter_map(|line| line.strip_prefix(".It Li "));
+        let mut codes = items.flat_map(|line| line.split(" , "));
+        assert!(codes.any(|it| it == code), "{code}");
+        count += 1;
+    }
+    assert!(count > 20, "{count}");
 }
 
 /// bash offers the options of the subcommand that the line has.

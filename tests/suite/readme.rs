@@ -8,6 +8,7 @@ use crate::common::command_line::{commands, is_accepted, is_ours};
 use crate::common::gpu_host::GpuHost;
 use crate::common::machine::{binary, copy_program, has};
 use crate::common::outcome::Outcome;
+use crate::common::source::code;
 use crate::common::wrapper::{HANGS, within};
 
 const README: &str = include_str!("../../README.md");
@@ -100,21 +101,6 @@ fn every_manual_page_is_linked() {
         let link = format!("(packaging/man/{name})");
         assert!(is_link || README.contains(&link), "{name}");
     }
-}
-
-/// The source code, with string literals that continue on another line joined.
-fn code() -> String {
-    let mut text = String::new();
-    let mut left = vec![at("src")];
-    while let Some(path) = left.pop() {
-        if path.is_dir() {
-            left.extend(fs::read_dir(&path).unwrap().map(|it| it.unwrap().path()));
-        } else {
-            text += &fs::read_to_string(&path).unwrap();
-        }
-    }
-    let lines = text.split("\\\n");
-    lines.map(str::trim_start).collect()
 }
 
 /// The messages that README attributes to the program are in its code; dots stand for what varies.
