@@ -1,6 +1,7 @@
 //! README has its headings in order; its commands run, the files that it names exist, and the messages in it are the program's.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -176,7 +177,11 @@ fn known(words: &[String]) {
             words[0] = "nvidia-ctk".into();
             is_accepted(&words);
         }
-        script => assert!(at(script).is_file(), "{line}"),
+        "sh" => assert!(at(&arguments[0]).is_file(), "{line}"),
+        script => {
+            let file = fs::metadata(at(script));
+            assert!(file.is_ok_and(|it| it.mode() & 0o111 != 0), "{line}");
+        }
     }
 }
 
