@@ -2,6 +2,7 @@
 
 pub(crate) mod bundle;
 pub(crate) mod cdi_spec;
+pub(crate) mod command_line;
 pub(crate) mod container;
 pub(crate) mod elf;
 pub(crate) mod engine;
@@ -13,6 +14,7 @@ pub(crate) mod nvidia_host;
 pub(crate) mod outcome;
 pub(crate) mod random;
 pub(crate) mod shim;
+pub(crate) mod source;
 pub(crate) mod syslog;
 pub(crate) mod tree;
 pub(crate) mod wrapper;

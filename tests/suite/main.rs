@@ -37,6 +37,7 @@ mod mounts;
 mod old_kernels;
 mod platforms;
 mod random_roots;
+mod readme;
 mod runtimes;
 mod sandbox;
 mod shared_directories;

@@ -17,8 +17,10 @@ use argh_complete::{bash::Bash, fish::Fish, zsh::Zsh};
 use nvidia_ctk::applet;
 use nvidia_ctk::names::APPLETS;
 
+use crate::common::command_line::{commands as commands_of, is_accepted, is_ours};
 use crate::common::machine::{can_run, missing};
 use crate::common::outcome::Outcome;
+use crate::common::source::code;
 
 const BEGIN: &str = ".\\\" begin ";
 const END: &str = ".\\\" end";
@@ -266,6 +268,55 @@ fn every_name_has_a_page() {
             );
         }
     }
+}
+
+/// What man-pages(7) wants of each page, and examples that the program accepts.
+#[test]
+fn pages_have_their_sections_and_true_examples() {
+    let pages = pages();
+    for (name, page) in pages.iter().filter(|(_, page)| !page.starts_with(".so ")) {
+        let mut examples = "";
+        for section in [
+            "NAME",
+            "SYNOPSIS",
+            "DESCRIPTION",
+            "EXIT STATUS",
+            "EXAMPLES",
+            "SEE ALSO",
+        ] {
+            let begin = format!("\n.Sh {section}\n");
+            let (_, text) = page
+                .split_once(&begin)
+                .unwrap_or_else(|| panic!("{name}: no {section}"));
+            if section == "EXAMPLES" {
+                examples = text.split("\n.Sh ").next().unwrap();
+            }
+        }
+        let script = examples.replace(".Dl ", "").replace("\\e\n", "\\\n");
+        let commands = commands_of(&script);
+        for words in commands.iter().filter(|words| is_ours(words)) {
+            is_accepted(words);
+        }
+    }
+}
+
+/// The page of doctor lists the code of each finding that the source code makes.
+#[test]
+fn the_page_of_doctor_lists_every_code() {
+    let code = code();
+    let page = &pages()["nvidia-ctk-doctor.8"];
+    let made = code.split("Finding::").skip(1).filter_map(|rest| {
+        let (_, arguments) = rest.split_once('(')?;
+        arguments.trim_start().strip_prefix('"')?.split('"').next()
+    });
+    let mut count = 0;
+    for code in made {
+        let items = page.lines().filter_map(|line| line.strip_prefix(".It Li "));
+        let mut codes = items.flat_map(|line| line.split(" , "));
+        assert!(codes.any(|it| it == code), "{code}");
+        count += 1;
+    }
+    assert!(count > 20, "{count}");
 }
 
 /// bash offers the options of the subcommand that the line has.
