@@ -16,3 +16,4 @@ pub(crate) mod shim;
 pub(crate) mod syslog;
 pub(crate) mod tree;
 pub(crate) mod wrapper;
+pub(crate) mod written;
