@@ -5,6 +5,7 @@
 set -eu
 cd "$(dirname "$0")/../.."
 tree=$PWD
+suites=trixie
 . tests/fixtures/gpu_debian.sh
 
 plain_podman cuda-test

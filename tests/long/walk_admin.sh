@@ -6,6 +6,7 @@
 set -eu
 cd "$(dirname "$0")/../.."
 readme=$PWD/README.md
+suites=trixie
 . tests/fixtures/gpu_debian.sh
 
 plain_podman image:1

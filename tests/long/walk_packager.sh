@@ -16,7 +16,7 @@ if [ $# = 0 ] && [ -z "${CLONE-}" ]; then
   sh "$CLONE/nvidia-ctk/tests/long/walk_packager.sh"
   exit
 fi
-bare=yes
+suites=trixie bare=yes
 . tests/fixtures/gpu_debian.sh
 
 # All files, with what is in them, but what package managers write about packages, and what is not on a disk.
