@@ -51,6 +51,7 @@ part packages sh tests/fixtures/install.sh gcc jq mmdebstrap tar zstd ldconfig=l
   part cdi-reader tests/cdi-reader/run.sh tests/fixtures/cdi
   part demo sh packaging/demo.sh
   if [ -n "$long" ]; then
+    export CDI_ROOTS="${CDI_ROOTS:-$temp/roots}" # fetched once for all
     for script in tests/long/*.sh; do part "$(basename "$script" .sh)" sh "$script"; done
   fi
 }

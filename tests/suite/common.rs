@@ -18,3 +18,4 @@ pub(crate) mod source;
 pub(crate) mod syslog;
 pub(crate) mod tree;
 pub(crate) mod wrapper;
+pub(crate) mod written;

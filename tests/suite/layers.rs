@@ -1,28 +1,31 @@
-//! The layers that CONTRIBUTING.md draws are those of the code.
+//! The layers that CONTRIBUTING.md draws are those of the code, and of packaging/architecture.svg.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The modules of each floor, from above to below, as CONTRIBUTING.md has them.
-fn floors() -> Vec<Vec<String>> {
+use crate::common::written::{is_up_to_date, packaging};
+
+/// The lines of the drawing in CONTRIBUTING.md, from above to below: the names of a floor's modules, and what the floor is for.
+fn drawing() -> Vec<(Vec<&'static str>, &'static str)> {
     let text = include_str!("../../.github/CONTRIBUTING.md");
     let (_, section) = text.split_once("## Layers").unwrap();
-    let drawing = section.lines().filter(|line| line.starts_with("    "));
-    drawing.map(|line| names(line.trim_start())).collect()
+    let lines = section.lines().filter(|line| line.starts_with("    "));
+    let parts = lines.map(|line| line.trim_start().split_once("   ").unwrap());
+    parts
+        .map(|(names, purpose)| (names.split("  ").collect(), purpose.trim_start()))
+        .collect()
 }
 
-/// The words before the first gap of a line; `hook/*` are all modules of a folder.
-fn names(line: &str) -> Vec<String> {
-    let gap = "   ";
-    let mut names = Vec::new();
-    let mut left = line;
-    while !left.is_empty() && !left.starts_with(gap) {
-        let word = left.split(' ').next().unwrap();
-        names.push(word.trim_end_matches("/*").to_owned());
-        left = left[word.len()..].strip_prefix("  ").unwrap_or_default();
-    }
-    names
+/// The modules of each floor; `hook/*` are all modules of a folder.
+fn floors() -> Vec<Vec<String>> {
+    let module = |name: &str| name.trim_end_matches("/*").to_owned();
+    let floor = |names: Vec<&str>| names.into_iter().map(module).collect();
+    drawing()
+        .into_iter()
+        .map(|(names, _)| floor(names))
+        .collect()
 }
 
 /// All files of the crate but tests, with their text up to the unit tests.
@@ -233,4 +236,72 @@ fn hooks_import_no_hooks() {
             path.display()
         );
     }
+}
+
+const HEAD: &str = r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 860 @HEIGHT@" width="860" height="@HEIGHT@" role="img"
+  aria-labelledby="title desc" font-family="system-ui, 'Segoe UI', 'DejaVu Sans', Helvetica, Arial, sans-serif" font-size="13">
+<title id="title">The layers of the crate</title>
+<desc id="desc">Each line is a layer: its modules, and what they are for. A module imports from its own layer or from below.</desc>
+<style>
+.page { fill: #ffffff; stroke: #d1d9e0 } .floor { fill: #f6f8fa; stroke: #d1d9e0 } text { fill: #59636e }
+.name { fill: #1f2328; font-weight: 600; font-family: ui-monospace, 'DejaVu Sans Mono', Menlo, Consolas, monospace }
+.arrow { stroke: #3d7a00; stroke-width: 2; fill: none }
+@media (prefers-color-scheme: dark) {
+.page { fill: #0d1117; stroke: #3d444d } .floor { fill: #151b23; stroke: #3d444d } text { fill: #9198a1 }
+.name { fill: #f0f6fc }
+.arrow { stroke: #76b900 }
+}
+</style>
+<rect class="page" x="0.5" y="0.5" width="859" height="@BOTTOM@" rx="6"/>
+"#;
+
+/// The drawing in SVG.
+fn picture() -> String {
+    let (top, step) = (20, 48);
+    let drawing = drawing();
+    let bottom = top + step * drawing.len();
+    let mut svg = HEAD
+        .replace("@HEIGHT@", &(bottom + 36).to_string())
+        .replace("@BOTTOM@", &(bottom + 35).to_string());
+    for (floor, (names, purpose)) in drawing.iter().enumerate() {
+        let y = top + step * floor;
+        let base = y + 25;
+        writeln!(
+            svg,
+            r#"<rect class="floor" x="52.5" y="{y}.5" width="787" height="40" rx="6"/>"#
+        )
+        .unwrap();
+        let mut x = 68;
+        for name in names {
+            writeln!(
+                svg,
+                r#"<text class="name" x="{x}" y="{base}">{name}</text>"#
+            )
+            .unwrap();
+            x += 8 * name.len() + 20;
+        }
+        writeln!(
+            svg,
+            r#"<text x="824" y="{base}" text-anchor="end">{purpose}</text>"#
+        )
+        .unwrap();
+    }
+    let end = bottom - 8;
+    writeln!(
+        svg,
+        r#"<path class="arrow" d="M30 {top}V{end}m-6 -9 6 9 6 -9"/>"#
+    )
+    .unwrap();
+    let caption = bottom + 18;
+    writeln!(
+        svg,
+        r#"<text x="52" y="{caption}">A module imports from its own layer or from below, never from above.</text>"#
+    )
+    .unwrap();
+    svg + "</svg>\n"
+}
+
+#[test]
+fn the_picture_shows_the_drawing() {
+    is_up_to_date(&packaging("architecture.svg"), &picture());
 }

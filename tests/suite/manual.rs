@@ -5,10 +5,8 @@
 //! writes the completions, and in the pages what stands between `.\" begin` and `.\" end`. The rest of a page is prose.
 
 use std::collections::BTreeMap;
-use std::env;
 use std::fmt::Write as _;
 use std::fs;
-use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use argh::{CommandInfoWithArgs, FlagInfo, FlagInfoKind, Optionality, PositionalInfo};
@@ -21,6 +19,7 @@ use crate::common::command_line::{commands as commands_of, is_accepted, is_ours}
 use crate::common::machine::{can_run, missing};
 use crate::common::outcome::Outcome;
 use crate::common::source::code;
+use crate::common::written::{is_up_to_date, packaging};
 
 const BEGIN: &str = ".\\\" begin ";
 const END: &str = ".\\\" end";
@@ -42,12 +41,6 @@ const NEW_PAGE: &str = r#".Dd $Mdocdate$
 .Xr nvidia-ctk 1
 "#;
 
-fn packaging(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("packaging")
-        .join(name)
-}
-
 /// All manual pages, by file name.
 fn pages() -> BTreeMap<String, String> {
     let entries = fs::read_dir(packaging("man")).unwrap();
@@ -58,19 +51,6 @@ fn pages() -> BTreeMap<String, String> {
             (name, fs::read_to_string(&path).unwrap())
         })
         .collect()
-}
-
-/// Fails if a file does not hold this text; with `UPDATE` in the environment, writes it.
-fn is_up_to_date(path: &Path, text: &str) {
-    if fs::read_to_string(path).is_ok_and(|there| there == text) {
-        return;
-    }
-    assert!(
-        env::var_os("UPDATE").is_some(),
-        "{} is not up to date: UPDATE=1 cargo test --test suite manual::",
-        path.display()
-    );
-    fs::write(path, text).unwrap();
 }
 
 fn subcommands(command: &CommandInfoWithArgs) -> impl Iterator<Item = &CommandInfoWithArgs> {
