@@ -18,6 +18,7 @@ use crate::command::system::System;
 use crate::diagnostics::{init, set_hook, set_level};
 use crate::hook::{Counts, Hook};
 use crate::names::{APPLETS, Applet, NVIDIA_CTK, lookup, program};
+use crate::printable::fold;
 use crate::shim;
 use crate::stdout::output;
 use crate::sys;
@@ -26,16 +27,20 @@ const VERSION: &str = concat!("nvidia-ctk version ", env!("CARGO_PKG_VERSION"), 
 
 /// Prepare containers for NVIDIA GPUs.
 #[derive(FromArgs, ArgsInfo)]
-#[argh(help_triggers("-h", "--help"))]
+#[argh(
+    help_triggers("-h", "--help"),
+    example = "nvidia-ctk doctor\nnvidia-ctk cdi generate --output /etc/cdi/nvidia.yaml\nnvidia-ctk help cdi generate",
+    note = "help, followed by the name of a command, prints the help of that command."
+)]
 #[expect(
     clippy::struct_excessive_bools,
     reason = "argh wants one for each switch"
 )]
 struct NvidiaCtk {
-    /// log what is done, too
+    /// log every step
     #[argh(switch, short = 'd')]
     debug: bool,
-    /// log errors only
+    /// log only errors
     #[argh(switch)]
     quiet: bool,
     /// print the version
@@ -183,36 +188,25 @@ fn print_help(applet: &Applet, help: &str) -> Result<()> {
     let help = help.replacen(&path.join(" "), applet.name, 1);
     let is_shown = |line: &&str| line.split_whitespace().next() != Some(NOOP);
     Ok(output(
-        &help.lines().filter(is_shown).map(fold).collect::<String>(),
+        &help
+            .lines()
+            .filter(is_shown)
+            .map(fold_help)
+            .collect::<String>(),
     )?)
 }
 
-/// Breaks a line that is too long; what follows a usage line is indented. argh breaks only the descriptions of options.
-fn fold(line: &str) -> String {
-    const WIDTH: usize = 80;
+/// Breaks a line that is too long for a terminal: argh breaks the descriptions of options alone. What follows keeps the indent of the
+/// line, and behind a usage line stands below its first word.
+fn fold_help(line: &str) -> String {
     const NO_BREAK: &str = "\u{a0}";
-    let mut line = line.to_owned();
-    let mut indent = 0;
     if line.starts_with("Usage:") {
-        indent = "Usage: ".len();
         // An option and its value stay together.
-        line = line.replace(" <", &format!("{NO_BREAK}<"));
+        let line = line.replace(" <", &format!("{NO_BREAK}<"));
+        return fold(&line, "Usage: ".len()).replace(NO_BREAK, " ") + "\n";
     }
-    let mut folded = String::new();
-    let mut width = 0;
-    for word in line.split_inclusive(' ') {
-        let length = word.trim_end().chars().count();
-        if width + length > WIDTH && width > indent {
-            folded.truncate(folded.trim_end().len());
-            folded.push('\n');
-            folded.push_str(&" ".repeat(indent));
-            width = indent;
-        }
-        folded.push_str(word);
-        width += word.chars().count();
-    }
-    folded.push('\n');
-    folded.replace(NO_BREAK, " ")
+    let indent = line.len() - line.trim_start().len();
+    fold(line, indent) + "\n"
 }
 
 impl NvidiaCtk {
@@ -271,17 +265,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn long_lines_are_folded() {
+    fn folded_lines_keep_their_indent() {
         let usage = format!("Usage: a {}", "[--option <value>] ".repeat(6).trim_end());
-        let folded = fold(&usage);
-        assert!(folded.lines().count() > 1 && folded.lines().all(|line| line.len() <= 80));
-        assert!(
-            folded
-                .lines()
-                .skip(1)
-                .all(|line| line.starts_with("       ["))
-        );
-        assert_eq!(fold("short"), "short\n");
+        let note = format!("  {}", "word ".repeat(30).trim_end());
+        for (line, start) in [(usage, "       [--option <value>]"), (note, "  word")] {
+            let folded = fold_help(&line);
+            assert!(folded.lines().count() > 1 && folded.lines().all(|it| it.len() <= 80));
+            assert!(
+                folded.lines().skip(1).all(|it| it.starts_with(start)),
+                "{folded}"
+            );
+        }
+        assert_eq!(fold_help("short"), "short\n");
     }
 
     #[test]

@@ -31,17 +31,18 @@ use crate::rootfs::ContainerRoot;
 use crate::sandbox::{self, Mounts};
 use crate::watchdog;
 
-/// Run one of the hooks that container runtimes call, with the OCI state on standard input.
+/// Run a hook that container runtimes call with the OCI state on standard input.
 #[derive(FromArgs, ArgsInfo)]
 #[argh(
     subcommand,
     name = "hook",
     help_triggers("-h", "--help"),
-    note = "Hooks named in NVIDIA_CTK_DISABLE_HOOKS, with commas between them, or in nvidia-ctk.disabled-hooks of the host's \
-            config.toml do nothing; \"all\" are all of them."
+    example = "nvidia-cdi-hook update-ldcache --folder /usr/lib64 <state.json\nnvidia-cdi-hook help update-ldcache",
+    note = "The hooks named in NVIDIA_CTK_DISABLE_HOOKS, separated by commas, or in nvidia-ctk.disabled-hooks of the host's \
+            config.toml do nothing; \"all\" names every hook."
 )]
 pub struct Hook {
-    /// fail where a warning is given
+    /// treat warnings as errors
     #[argh(switch)]
     pub strict: bool,
     #[argh(subcommand)]
@@ -76,9 +77,14 @@ pub enum HookCommand {
     Noop(Noop),
 }
 
-/// Do nothing and exit 0.
+/// Do nothing and succeed.
 #[derive(FromArgs, ArgsInfo)]
-#[argh(subcommand, name = "noop", help_triggers("-h", "--help"))]
+#[argh(
+    subcommand,
+    name = "noop",
+    help_triggers("-h", "--help"),
+    example = "nvidia-cdi-hook noop <state.json"
+)]
 pub struct Noop {}
 
 impl Hook {

@@ -18,9 +18,14 @@ use generate::Generate;
 use list::List;
 use transform::Transform;
 
-/// Write CDI specs, look at them, compare them with this host, and change them.
+/// Generate, list, check and transform CDI specs.
 #[derive(FromArgs, ArgsInfo)]
-#[argh(subcommand, name = "cdi", help_triggers("-h", "--help"))]
+#[argh(
+    subcommand,
+    name = "cdi",
+    help_triggers("-h", "--help"),
+    example = "nvidia-ctk cdi generate --output /etc/cdi/nvidia.yaml\nnvidia-ctk cdi list"
+)]
 pub struct Cdi {
     #[argh(subcommand)]
     /// which command

@@ -21,13 +21,14 @@ use crate::stdout::output;
 /// How often --watch looks for new nodes.
 const PERIOD: Duration = Duration::from_secs(5);
 
-/// Make links in /dev/char to the driver's device nodes, as systemd needs them where it manages containers' cgroups.
+/// Create links in /dev/char to the driver's device nodes, which systemd needs to manage the cgroups of containers.
 #[derive(FromArgs, ArgsInfo)]
 #[argh(
     subcommand,
     name = "create-dev-char-symlinks",
     help_triggers("-h", "--help"),
-    note = "A link that leads to the right device stays as it is; another one is replaced."
+    example = "nvidia-ctk system create-dev-char-symlinks --create-all",
+    note = "A link that leads to the right device is kept; any other is replaced."
 )]
 #[expect(
     clippy::struct_excessive_bools,
@@ -37,22 +38,22 @@ pub struct CreateDevCharSymlinks {
     /// directory of the links (default: /dev/char)
     #[argh(option, arg_name = "dir", default = "PathBuf::from(\"/dev/char\")")]
     pub dev_char_path: PathBuf,
-    /// directory whose dev has the nodes, and in which modprobe runs (default: /)
+    /// directory whose dev holds the nodes, and in which modprobe runs (default: /)
     #[argh(option, arg_name = "dir", default = "PathBuf::from(\"/\")")]
     pub driver_root: PathBuf,
-    /// make links to all nodes that the GPUs of this host may get, whether they are there or not
+    /// create links to all nodes that the GPUs of this host may get, whether these exist or not
     #[argh(switch)]
     pub create_all: bool,
-    /// with --create-all: load the modules nvidia, nvidia-uvm and nvidia-modeset first
+    /// with --create-all, load the modules nvidia, nvidia-uvm and nvidia-modeset first
     #[argh(switch)]
     pub load_kernel_modules: bool,
-    /// with --create-all: make nodes as create-device-nodes --control-devices does
+    /// with --create-all, create nodes as create-device-nodes --control-devices does
     #[argh(switch)]
     pub create_device_nodes: bool,
-    /// stay, and make links to nodes that appear, within 5 seconds
+    /// keep running, and create links to new nodes within 5 seconds
     #[argh(switch)]
     pub watch: bool,
-    /// print what would be done
+    /// print what would be done and change nothing
     #[argh(switch)]
     pub dry_run: bool,
 }

@@ -18,29 +18,30 @@ const MODULES: [&str; 3] = ["nvidia", "nvidia-uvm", "nvidia-modeset"];
 /// A module starts the GPUs' firmware.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// Make the device nodes that all GPUs share, and those of capabilities (MIG), with the numbers of the loaded driver.
+/// Create the device nodes that all GPUs share and those of MIG capabilities, with the numbers of the loaded driver.
 #[derive(FromArgs, ArgsInfo)]
 #[argh(
     subcommand,
     name = "create-device-nodes",
     help_triggers("-h", "--help"),
-    note = "Mode and owner are those of /proc/driver/nvidia/params; with ModifyDeviceFiles: 0 there, none is made. What stands in \
-            the place of a node and is another device stays, and the exit code is 1."
+    example = "nvidia-ctk system create-device-nodes --control-devices --load-kernel-modules",
+    note = "Mode and owner are those of /proc/driver/nvidia/params; with ModifyDeviceFiles: 0 there, no node is created. Another \
+            file in the place of a node is kept, and the exit code is 1."
 )]
 pub struct CreateDeviceNodes {
-    /// make nvidiactl, nvidia-modeset, nvidia-uvm, nvidia-uvm-tools, and nvidia-caps/*
+    /// create nvidiactl, nvidia-modeset, nvidia-uvm, nvidia-uvm-tools, and nvidia-caps/*
     #[argh(switch)]
     pub control_devices: bool,
     /// load the modules nvidia, nvidia-uvm and nvidia-modeset first
     #[argh(switch)]
     pub load_kernel_modules: bool,
-    /// root directory of the driver, in which modprobe runs (default: /); --root is the same
+    /// root directory of the driver, in which modprobe runs (default: /); also --root
     #[argh(option, arg_name = "dir", default = "PathBuf::from(\"/\")")]
     pub driver_root: PathBuf,
-    /// directory whose dev gets the nodes (default: that of the driver)
+    /// directory whose dev gets the nodes (default: the driver's root)
     #[argh(option, arg_name = "dir")]
     pub dev_root: Option<PathBuf>,
-    /// print what would be done
+    /// print what would be done and change nothing
     #[argh(switch)]
     pub dry_run: bool,
 }
@@ -51,7 +52,7 @@ impl CreateDeviceNodes {
         // Programs of other users need the nodes, whatever the admin's umask is.
         umask(Mode::empty());
         if !self.control_devices && !self.load_kernel_modules {
-            log::warn!("nothing is done without --control-devices or --load-kernel-modules");
+            log::warn!("nothing to do without --control-devices or --load-kernel-modules");
         }
         if self.load_kernel_modules {
             load_modules(&self.driver_root, self.dry_run)?;
@@ -63,7 +64,7 @@ impl CreateDeviceNodes {
         match make_nodes(dev_root, self.dry_run) {
             Err(err) if self.dry_run && self.load_kernel_modules => {
                 log::warn!(
-                    "which nodes there are to be is known when the modules are loaded: {err:#}"
+                    "which nodes to create is not known before the modules are loaded: {err:#}"
                 );
                 Ok(())
             }

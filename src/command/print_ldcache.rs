@@ -15,13 +15,14 @@ use crate::ldcache::{PATH, problems, read};
 use crate::rootfs::Root;
 use crate::stdout::{output, output_json};
 
-/// Print the libraries in /etc/ld.so.cache as ldconfig -p does, from any architecture and version of glibc.
+/// Print the libraries in /etc/ld.so.cache as ldconfig -p does, for any architecture and version of glibc.
 #[derive(FromArgs, ArgsInfo)]
 #[argh(
     subcommand,
     name = "print-ldcache",
     help_triggers("-h", "--help"),
-    note = "The exit code is 1 where there is no cache, and with --check where something is wrong with it."
+    example = "nvidia-ctk system print-ldcache --root /mnt\nnvidia-ctk system print-ldcache --check",
+    note = "The exit code is 1 if there is no cache, or if --check finds a fault in it."
 )]
 pub struct PrintLdcache {
     /// root directory of the system or container (default: /)
@@ -30,7 +31,7 @@ pub struct PrintLdcache {
     /// print JSON
     #[argh(switch)]
     pub json: bool,
-    /// print what is wrong with the cache instead: paths that lead nowhere, wrong order, what the root's loaders pass over
+    /// print the cache's faults instead: paths that lead nowhere, a wrong order, entries that the root's loaders ignore
     #[argh(switch)]
     pub check: bool,
 }

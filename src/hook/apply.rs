@@ -27,8 +27,10 @@ use crate::sandbox::Mounts;
     subcommand,
     name = "apply",
     help_triggers("-h", "--help"),
-    note = "Taken here, too: --debug, --quiet, --strict (fail where a warning is given)."
+    example = "nvidia-cdi-hook apply --find-driver <state.json\nnvidia-cdi-hook apply --folder /usr/lib64 --chmod 755:/dev/dri <state.json",
+    note = "Also accepts: --debug, --quiet, --strict (treat warnings as errors)."
 )]
+#[expect(clippy::doc_markdown, reason = "help texts have no backticks")]
 pub struct Apply {
     /// version of the host's driver, as for enable-cuda-compat
     #[argh(option, arg_name = "version", default = "String::new()")]
@@ -39,30 +41,30 @@ pub struct Apply {
     /// directory of the compatibility libraries in the container (default: /usr/local/cuda/compat)
     #[argh(option, arg_name = "dir", default = "String::from(COMPAT_ROOT)")]
     pub cuda_compat_container_root: String,
-    /// link to make, as `TARGET::LINK`; may be repeated
+    /// link to create, as TARGET::LINK; may be repeated
     #[argh(option, arg_name = "target::link")]
     pub link: Vec<String>,
-    /// link to make if its target exists in the container, as `TARGET::LINK`; may be repeated
+    /// link to create if its target exists in the container, as TARGET::LINK; may be repeated
     #[argh(option, arg_name = "target::link")]
     pub link_if_target: Vec<String>,
-    /// mode to set and the file in the container, as `OCTAL:PATH`; may be repeated
+    /// mode to set and file in the container, as OCTAL:PATH; may be repeated
     #[argh(option, arg_name = "octal:path", from_str_fn(parse_chmod))]
     pub chmod: Vec<chmod::Options>,
     /// library directory in the container, as for update-ldcache; may be repeated
     #[argh(option, arg_name = "dir")]
     pub folder: Vec<String>,
-    /// find the driver's libraries in the container, make the links that NVIDIA's installer would make for them, and have the
-    /// loader find them; where config.json gives the container no NVIDIA device and no such library, do nothing but
+    /// find the driver's libraries in the container, create the links that NVIDIA's installer would make for them, and add them
+    /// to ld.so.cache; if config.json gives the container neither an NVIDIA device nor such a library, do no more than
     /// --disable-device-node-modification
     #[argh(switch)]
     pub find_driver: bool,
-    /// do what the hook of this name does
+    /// do the work of the hook of this name
     #[argh(switch)]
     pub disable_device_node_modification: bool,
-    /// do what the hook of this name does
+    /// do the work of the hook of this name
     #[argh(switch)]
     pub update_application_profile: bool,
-    /// file that holds the OCI state; "-" is standard input, the default
+    /// file that holds the OCI state (default: -, standard input)
     #[argh(option, arg_name = "file")]
     pub container_spec: Option<String>,
 }

@@ -21,27 +21,29 @@ use crate::rootfs::{
 
 pub use driver_links::link_driver_libraries;
 
-/// Create symbolic links in the container, and the SONAME links that these lead to.
+/// Create symbolic links in the container, and the SONAME links that they lead to.
 ///
-/// Without any option: the links that NVIDIA's installer would make for the driver libraries in it.
+/// Without options, create the links that NVIDIA's installer would make for the container's driver libraries.
 #[derive(FromArgs, ArgsInfo)]
 #[argh(
     subcommand,
     name = "create-symlinks",
     help_triggers("-h", "--help"),
-    note = "Taken here, too: --debug, --quiet, --strict (fail where a warning is given)."
+    example = "nvidia-cdi-hook create-symlinks --link libcuda.so.1::/usr/lib64/libcuda.so <state.json",
+    note = "Also accepts: --debug, --quiet, --strict (treat warnings as errors)."
 )]
+#[expect(clippy::doc_markdown, reason = "help texts have no backticks")]
 pub struct CreateSymlinks {
-    /// link to make, as `TARGET::LINK`; may be repeated
+    /// link to create, as TARGET::LINK; may be repeated
     #[argh(option, arg_name = "target::link")]
     pub link: Vec<String>,
-    /// CSV file whose "sym" lines name links of the host to make in the container; may be repeated
+    /// CSV file whose "sym" lines name links of the host to create in the container; may be repeated
     #[argh(option, arg_name = "file")]
     pub csv_filename: Vec<String>,
-    /// where the links that --csv-filename names are found on the host (default: /)
+    /// directory of the host below which the links of --csv-filename are looked up (default: /)
     #[argh(option, arg_name = "dir")]
     pub host_root: Option<String>,
-    /// file that holds the OCI state; "-" is standard input, the default
+    /// file that holds the OCI state (default: -, standard input)
     #[argh(option, arg_name = "file")]
     pub container_spec: Option<String>,
 }

@@ -12,16 +12,17 @@ use super::disabled::Disabled;
 use crate::rootfs::{ContainerRoot, Covered, Root};
 use crate::sandbox::Mounts;
 
-/// Tell the driver's programs in the container not to make or change device nodes.
+/// Keep the driver's programs in the container from creating or changing device nodes.
 #[derive(FromArgs, ArgsInfo)]
 #[argh(
     subcommand,
     name = "disable-device-node-modification",
     help_triggers("-h", "--help"),
-    note = "Taken here, too: --debug, --quiet, --strict (fail where a warning is given)."
+    example = "nvidia-cdi-hook disable-device-node-modification <state.json",
+    note = "Also accepts: --debug, --quiet, --strict (treat warnings as errors)."
 )]
 pub struct DisableDeviceNodeModification {
-    /// file that holds the OCI state; "-" is standard input, the default
+    /// file that holds the OCI state (default: -, standard input)
     #[argh(option, arg_name = "file")]
     pub container_spec: Option<String>,
 }

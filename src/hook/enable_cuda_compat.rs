@@ -14,15 +14,16 @@ use crate::cuda::{Compatibility, Version};
 use crate::elf::{Head, Object, OpenFile};
 use crate::rootfs::{ContainerRoot, Directory, Kind, is_not_there};
 
-/// Prefer the container's CUDA compatibility libraries where the host's driver can carry them.
+/// Prefer the container's CUDA compatibility libraries if the host's driver supports them.
 ///
-/// update-ldcache comes after this.
+/// Run update-ldcache afterwards.
 #[derive(FromArgs, ArgsInfo)]
 #[argh(
     subcommand,
     name = "enable-cuda-compat",
     help_triggers("-h", "--help"),
-    note = "Taken here, too: --debug, --quiet, --strict (fail where a warning is given)."
+    example = "nvidia-cdi-hook enable-cuda-compat --host-driver-version 570.133.20 <state.json",
+    note = "Also accepts: --debug, --quiet, --strict (treat warnings as errors)."
 )]
 pub struct EnableCudaCompat {
     /// version of the host's driver, such as 570.133.20
@@ -34,7 +35,7 @@ pub struct EnableCudaCompat {
     /// directory of the compatibility libraries in the container (default: /usr/local/cuda/compat)
     #[argh(option, arg_name = "dir", default = "String::from(COMPAT_ROOT)")]
     pub cuda_compat_container_root: String,
-    /// file that holds the OCI state; "-" is standard input, the default
+    /// file that holds the OCI state (default: -, standard input)
     #[argh(option, arg_name = "file")]
     pub container_spec: Option<String>,
 }

@@ -1,4 +1,4 @@
-//! `update-application-profile`: tells EGL in the container which GPUs there are.
+//! `update-application-profile`: names the container's GPUs to EGL.
 
 use std::ffi::OsStr;
 use std::io;
@@ -13,16 +13,17 @@ use super::InContainer;
 use super::disabled::Disabled;
 use crate::rootfs::{ContainerRoot, Directory, is_not_there, is_obstacle};
 
-/// Tell EGL in the container which of the host's GPUs it has, by a profile of the driver.
+/// Write a profile of the driver that names the container's GPUs to EGL.
 #[derive(FromArgs, ArgsInfo)]
 #[argh(
     subcommand,
     name = "update-application-profile",
     help_triggers("-h", "--help"),
-    note = "Taken here, too: --debug, --quiet, --strict (fail where a warning is given)."
+    example = "nvidia-cdi-hook update-application-profile <state.json",
+    note = "Also accepts: --debug, --quiet, --strict (treat warnings as errors)."
 )]
 pub struct UpdateApplicationProfile {
-    /// file that holds the OCI state; "-" is standard input, the default
+    /// file that holds the OCI state (default: -, standard input)
     #[argh(option, arg_name = "file")]
     pub container_spec: Option<String>,
 }

@@ -20,25 +20,26 @@ use crate::sandbox::Mounts;
 
 /// Update the container's ld.so.cache and SONAME links, as its own ldconfig would.
 ///
-/// The driver's libraries come before others of the same name.
+/// The driver's libraries take precedence over others of the same name.
 #[derive(FromArgs, ArgsInfo)]
 #[argh(
     subcommand,
     name = "update-ldcache",
     help_triggers("-h", "--help"),
-    note = "Taken here, too: --debug, --quiet, --strict (fail where a warning is given)."
+    example = "nvidia-cdi-hook update-ldcache --folder /usr/lib64 <state.json",
+    note = "Also accepts: --debug, --quiet, --strict (treat warnings as errors)."
 )]
 pub struct UpdateLdcache {
     /// library directory in the container to add to its ld.so.conf.d; may be repeated
     #[argh(option, arg_name = "dir")]
     pub folder: Vec<String>,
-    /// add the directories in which driver libraries lie; do nothing in a container that has none
+    /// add the directories that hold driver libraries; do nothing if the container has none
     #[argh(switch)]
     pub find_driver: bool,
-    /// ignored: no ldconfig of the host is needed
+    /// accepted without effect: no ldconfig of the host is needed
     #[argh(option, arg_name = "path")]
     pub ldconfig_path: Option<String>,
-    /// file that holds the OCI state; "-" is standard input, the default
+    /// file that holds the OCI state (default: -, standard input)
     #[argh(option, arg_name = "file")]
     pub container_spec: Option<String>,
 }

@@ -24,6 +24,7 @@ mod engines;
 mod environment;
 mod faults;
 mod find_driver;
+mod help;
 mod hooks;
 mod hostile;
 mod hosts;

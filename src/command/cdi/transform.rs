@@ -15,9 +15,14 @@ use crate::stdout::output_document;
 
 const STDIN: &str = "-";
 
-/// Write a CDI spec anew with other paths.
+/// Rewrite the paths in a CDI spec.
 #[derive(FromArgs, ArgsInfo)]
-#[argh(subcommand, name = "transform", help_triggers("-h", "--help"))]
+#[argh(
+    subcommand,
+    name = "transform",
+    help_triggers("-h", "--help"),
+    example = "nvidia-ctk cdi transform root --from /run/nvidia/driver </etc/cdi/nvidia.yaml"
+)]
 pub struct Transform {
     #[argh(subcommand)]
     /// what is changed
@@ -32,23 +37,28 @@ pub enum TransformCommand {
     Root(TransformRoot),
 }
 
-/// Write a CDI spec anew in which paths below one directory are below another one.
+/// Replace the root directory of the paths in a CDI spec.
 #[derive(FromArgs, ArgsInfo)]
-#[argh(subcommand, name = "root", help_triggers("-h", "--help"))]
+#[argh(
+    subcommand,
+    name = "root",
+    help_triggers("-h", "--help"),
+    example = "nvidia-ctk cdi transform root --from /run/nvidia/driver </etc/cdi/nvidia.yaml"
+)]
 pub struct TransformRoot {
-    /// directory that paths are below (default: /)
+    /// directory to replace (default: /)
     #[argh(option, arg_name = "dir", default = "String::new()")]
     pub from: String,
-    /// directory that takes its place (default: /)
+    /// directory to put in its place (default: /)
     #[argh(option, arg_name = "dir", default = "String::new()")]
     pub to: String,
-    /// whose paths are meant: host or container (default: host)
+    /// paths to change: those of the host or of the container (default: host)
     #[argh(option, arg_name = "side", default = "String::from(\"host\")")]
     pub relative_to: String,
-    /// spec to read (default: -, which is standard input)
+    /// spec to read (default: -, standard input)
     #[argh(option, arg_name = "file", default = "String::from(STDIN)")]
     pub input: String,
-    /// file to write, as its name says: .yaml, which is added where none is, or .json (default: standard output, as YAML)
+    /// file to write, named .yaml or .json; .yaml is added to any other name (default: standard output, as YAML)
     #[argh(option, arg_name = "file", default = "String::new()")]
     pub output: String,
 }
