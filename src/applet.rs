@@ -7,7 +7,7 @@ use anyhow::Result;
 use argh::{ArgsInfo, CommandInfoWithArgs, EarlyExit, FromArgs};
 use log::LevelFilter;
 
-use crate::cli::{NOOP, Normalised, normalise};
+use crate::cli::{HOOK, NOOP, Normalised, normalise};
 use crate::command::cdi::Cdi;
 use crate::command::config::Config;
 use crate::command::doctor::Doctor;
@@ -15,7 +15,7 @@ use crate::command::info::Info;
 use crate::command::install::{Install, Uninstall};
 use crate::command::runtime::Runtime;
 use crate::command::system::System;
-use crate::diagnostics::{init, set_hook, set_level};
+use crate::diagnostics::{address_person, init, set_hook, set_level};
 use crate::hook::{Counts, Hook};
 use crate::names::{APPLETS, Applet, NVIDIA_CTK, lookup, program};
 use crate::printable::fold;
@@ -76,6 +76,9 @@ pub fn run(mut argv: impl Iterator<Item = OsString>) -> ExitCode {
         return shim::run(program, &words);
     }
     let applet = lookup(&argv0);
+    if !is_of_hook(applet, &words) {
+        address_person(applet.name);
+    }
     let env = |name: &str| Some(std::env::var_os(name)?.to_string_lossy().into_owned());
     match normalise(&NvidiaCtk::get_args_info(), applet.path, &words, env) {
         Ok(line) => parse_and_run(applet, &line, &|counts| {
@@ -84,13 +87,18 @@ pub fn run(mut argv: impl Iterator<Item = OsString>) -> ExitCode {
         }),
         Err(usage) => {
             init(LevelFilter::Info);
-            if applet.path.first() == Some(&"hook") {
+            if applet.path.first() == Some(&HOOK) {
                 set_hook(applet.name);
             }
             log::error!("{}", usage.message);
             ExitCode::from(usage.exit_code)
         }
     }
+}
+
+/// Whether a line is a hook's, or may be meant as one: then an engine reads what is written of it, even if it cannot be carried out.
+fn is_of_hook(applet: &Applet, words: &[OsString]) -> bool {
+    applet.path.first() == Some(&HOOK) || words.iter().any(|word| word == HOOK)
 }
 
 /// All commands with their options, but for the hook that stands for unknown ones: for the manual and the shells' completions.

@@ -16,10 +16,10 @@ use std::iter::{empty, once};
 use argh::{CommandInfoWithArgs, FlagInfoKind, Optionality, PositionalInfo};
 
 use environment::{Setting, settings};
-use flag::{HELP, nearest_flag, split_flag};
+use flag::{HELP, long_name, split_flag};
 use level::Level;
 
-use crate::spelling::parse_bool;
+use crate::spelling::{nearest, parse_bool};
 
 /// How many arguments a line may have, both before its lists are split and after.
 const MAX_ARGUMENTS: usize = 65_536;
@@ -28,7 +28,7 @@ const MAX_ARGUMENTS: usize = 65_536;
 const MAX_ARGUMENT_LEN: usize = 1 << 20;
 
 /// The level where unknown names are no errors: a hook that fails keeps a container from starting.
-const HOOK: &str = "hook";
+pub(crate) const HOOK: &str = "hook";
 
 /// The hook that does nothing: it stands for the ones that are missing or unknown.
 pub(crate) const NOOP: &str = "noop";
@@ -225,8 +225,8 @@ impl<'a> Line<'a> {
             return Ok(());
         }
         let flags = self.levels().flat_map(|level| level.command.flags);
-        Err(Usage::new(match nearest_flag(name, flags) {
-            Some(flag) => format!("{message}; did you mean {}?", flag.long),
+        Err(Usage::new(match nearest(name, flags.map(long_name)) {
+            Some(flag) => format!("{message}; did you mean --{flag}?"),
             None => format!("{message}; see --help"),
         }))
     }
@@ -364,11 +364,12 @@ fn too_many_arguments() -> Usage {
 
 fn no_help_topic(word: &str, command: &CommandInfoWithArgs) -> Usage {
     let names: Vec<&str> = command.commands.iter().map(|it| it.name).collect();
+    let hint = match nearest(word, names.iter().copied()) {
+        Some(name) => format!("did you mean {name}?"),
+        None => format!("known are: {}", names.join(", ")),
+    };
     Usage {
-        message: format!(
-            "No help topic for '{word}'; known are: {}",
-            names.join(", ")
-        ),
+        message: format!("No help topic for '{word}'; {hint}"),
         exit_code: 3,
     }
 }

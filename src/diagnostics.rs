@@ -1,10 +1,11 @@
 //! Diagnostics: the only module that writes to standard error and to syslog.
 //!
-//! Every diagnostic is one line on standard error in the toolkit's shape, `level=error msg="…"`. What a hook says, but for debug
-//! messages, goes to syslog as well, with the hook's name and the container's id, because crun throws a hook's standard error
-//! away. Logging never blocks and never fails the caller.
+//! Every diagnostic is one line on standard error in the toolkit's shape, `level=error msg="…"`; a command that a person runs at a
+//! terminal writes `nvidia-ctk: error: …` instead. A hook's messages, except those of level debug, also go to syslog with the hook's
+//! name and the container's id, because crun discards a hook's standard error. Logging never blocks and never fails the caller.
 
-use std::io::{self, Write};
+use std::env;
+use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixDatagram;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,7 +15,7 @@ use log::{Level, LevelFilter, Log, Metadata, Record};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use syslog::{Facility, LogFormat, LoggerBackend, Severity};
 
-use crate::printable::{quote, shorten};
+use crate::printable::{escape, quote, shorten};
 
 const SYSLOG_SOCKET: &str = "/dev/log";
 
@@ -32,6 +33,53 @@ static LOGGER: StderrAndSyslog = StderrAndSyslog;
 static HOOK: Mutex<Option<&'static str>> = Mutex::new(None);
 static CONTAINER: OnceLock<String> = OnceLock::new();
 static LAST_WORDS: OnceLock<LastWords> = OnceLock::new();
+/// The person at the terminal that standard error is, if [`address_person`] found one.
+static PERSON: OnceLock<Person> = OnceLock::new();
+
+/// Who reads a stream.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Reader {
+    /// A program, or whoever reads the log or file that it writes.
+    Program,
+    /// A person at a terminal.
+    Person {
+        /// Whether the terminal has colours, and the person has not declined them.
+        sees_colours: bool,
+    },
+}
+
+impl Reader {
+    /// Finds out whether the stream is a terminal. Colours need one whose `TERM` is not `dumb`, and no `NO_COLOR` (no-color.org).
+    pub(crate) fn of(stream: &impl IsTerminal) -> Self {
+        if !stream.is_terminal() {
+            return Self::Program;
+        }
+        let variable = |name| env::var_os(name).filter(|value| !value.is_empty());
+        let is_dumb = variable("TERM").is_none_or(|term| term == "dumb");
+        Self::Person {
+            sees_colours: !is_dumb && variable("NO_COLOR").is_none(),
+        }
+    }
+
+    /// The words in the colour of this level, for a reader who sees colours.
+    pub(crate) fn paint(self, level: Level, words: &str) -> String {
+        let colour = match level {
+            Level::Error => 31,
+            Level::Warn => 33,
+            _ => 36,
+        };
+        match self {
+            Self::Person { sees_colours: true } => format!("\x1b[1;{colour}m{words}\x1b[m"),
+            _ => words.to_owned(),
+        }
+    }
+}
+
+/// Who reads standard error at a terminal, and which program they called.
+struct Person {
+    program: &'static str,
+    reader: Reader,
+}
 
 /// An error as it goes to standard error and to syslog.
 struct LastWords {
@@ -56,7 +104,16 @@ pub fn set_level(level: LevelFilter) {
     log::set_max_level(level.max(LevelFilter::Warn));
 }
 
-/// Names the hook that runs: what it says goes to syslog from now on.
+/// Addresses a person from now on if standard error is a terminal: messages begin with the name of the program. This is for commands
+/// that people run. A hook and the runtime never call it: engines give them terminals, and read what they write there.
+pub fn address_person(program: &'static str) {
+    let reader = Reader::of(&io::stderr());
+    if reader != Reader::Program {
+        let _ = PERSON.set(Person { program, reader });
+    }
+}
+
+/// Names the hook that runs: its messages go to syslog from now on.
 pub fn set_hook(name: &'static str) {
     if let Ok(mut hook) = HOOK.lock() {
         *hook = Some(name);
@@ -119,11 +176,15 @@ impl Log for StderrAndSyslog {
         if warnings > MAX_WARNINGS || !self.enabled(record.metadata()) {
             return;
         }
-        let message = if warnings == MAX_WARNINGS {
+        let text = if warnings == MAX_WARNINGS {
             "more warnings are not shown".to_owned()
         } else {
-            shorten(&quote(&record.args().to_string()), MAX_MESSAGE)
+            record.args().to_string()
         };
+        if let Some(person) = PERSON.get() {
+            return print(person.line(record.level(), &text).as_bytes());
+        }
+        let message = shorten(&quote(&text), MAX_MESSAGE);
         print(stderr_line(record.level(), &message).as_bytes());
         if record.level() <= Level::Info
             && let Some(hook) = hook()
@@ -135,14 +196,31 @@ impl Log for StderrAndSyslog {
     fn flush(&self) {}
 }
 
-fn stderr_line(level: Level, message: &str) -> String {
-    use std::fmt::Write as _;
-    let level = match level {
+impl Person {
+    /// The message behind the program's name, and behind its level unless it is the usual one.
+    fn line(&self, level: Level, text: &str) -> String {
+        let program = self.program;
+        let text = shorten(&escape(text), MAX_MESSAGE);
+        if level == Level::Info {
+            return format!("{program}: {text}\n");
+        }
+        let word = self.reader.paint(level, &format!("{}:", name(level)));
+        format!("{program}: {word} {text}\n")
+    }
+}
+
+fn name(level: Level) -> &'static str {
+    match level {
         Level::Error => "error",
         Level::Warn => "warning",
         Level::Info => "info",
         Level::Debug | Level::Trace => "debug",
-    };
+    }
+}
+
+fn stderr_line(level: Level, message: &str) -> String {
+    use std::fmt::Write as _;
+    let level = name(level);
     let mut line = format!("level={level} msg=\"{message}\"");
     if let Some(hook) = hook() {
         let _ = write!(line, " hook={hook}");
@@ -223,6 +301,28 @@ mod tests {
     #[test]
     fn a_line_has_the_toolkits_shape() {
         assert_eq!(stderr_line(Level::Warn, "a"), "level=warning msg=\"a\"\n");
+    }
+
+    #[test]
+    fn a_person_reads_words_and_sees_colours_where_they_are_wanted() {
+        let line = |sees_colours, level, text| {
+            let reader = Reader::Person { sees_colours };
+            let program = "nvidia-ctk";
+            Person { program, reader }.line(level, text)
+        };
+        for (level, expected) in [
+            (Level::Error, "nvidia-ctk: error: a \"b\"\n"),
+            (Level::Warn, "nvidia-ctk: warning: a \"b\"\n"),
+            (Level::Info, "nvidia-ctk: a \"b\"\n"),
+            (Level::Debug, "nvidia-ctk: debug: a \"b\"\n"),
+        ] {
+            assert_eq!(line(false, level, "a \"b\""), expected);
+        }
+        assert_eq!(
+            line(true, Level::Error, "\x1b[31m\n"),
+            "nvidia-ctk: \x1b[1;31merror:\x1b[m \\u{1b}[31m\\n\n"
+        );
+        assert_eq!(Reader::Program.paint(Level::Error, "a"), "a");
     }
 
     #[test]

@@ -9,10 +9,18 @@ pub(crate) fn parse_bool(word: &str) -> Option<bool> {
     }
 }
 
+/// The name that was probably meant by what was written, if one is near.
+pub(crate) fn nearest<'n>(written: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
+    names
+        .filter_map(|name| Some((distance_if_near(written, name)?, name)))
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, name)| name)
+}
+
 /// How many letters have to be added, dropped or replaced to make `written` the `name`, if few enough that it can be meant.
 pub(crate) fn distance_if_near(written: &str, name: &str) -> Option<usize> {
     let distance = distance(written, name);
-    (distance * 2 <= name.len()).then_some(distance)
+    (distance * 2 < name.len()).then_some(distance)
 }
 
 /// Levenshtein's distance.

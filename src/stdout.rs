@@ -1,12 +1,18 @@
 //! Data for the caller: the only module that writes to standard output.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 
 use serde_json::Value;
 
+use crate::diagnostics::Reader;
 use crate::printable::{escape_all_but, is_escaped};
 
-/// Writes data to standard output. A reader that went away is no error.
+/// Who reads standard output.
+pub(crate) fn reader() -> Reader {
+    Reader::of(&io::stdout())
+}
+
+/// Writes data to standard output. A reader that has gone away is not an error.
 pub(crate) fn output(data: &str) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     match stdout
@@ -18,16 +24,17 @@ pub(crate) fn output(data: &str) -> io::Result<()> {
     }
 }
 
-/// Writes a document that may be someone else's to standard output: to a terminal line by line as [`crate::printable::escape`] shows it, to anything
-/// else byte for byte.
+/// Writes a document that may be someone else's to standard output: to a terminal line by line as [`crate::printable::escape`] shows
+/// it, to anything else byte for byte.
 pub(crate) fn output_document(text: &str) -> io::Result<()> {
-    if io::stdout().is_terminal() {
+    if reader() != Reader::Program {
         return output(&escape_all_but(text, &['\n', '\t', '\'', '"', '\\']));
     }
     output(text)
 }
 
-/// Writes JSON to standard output. What [`crate::printable::escape`] would escape is written as `\u` and a number, which means the same to a program.
+/// Writes JSON to standard output. What [`crate::printable::escape`] would escape is written as `\u` and a number, which means the same
+/// to a program.
 pub(crate) fn output_json(value: &Value) -> io::Result<()> {
     let mut text = String::new();
     for c in format!("{value:#}\n").chars() {

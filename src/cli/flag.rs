@@ -2,8 +2,6 @@
 
 use argh::FlagInfo;
 
-use crate::spelling::distance_if_near;
-
 /// The flag that argh adds to every command.
 pub(super) const HELP: &str = "--help";
 
@@ -28,17 +26,7 @@ pub(super) fn is_named(flag: &FlagInfo<'_>, name: &str) -> bool {
     long_name(flag) == name.replace('.', "-") || short.is_some_and(|short| name.chars().eq([short]))
 }
 
-fn long_name<'a>(flag: &FlagInfo<'a>) -> &'a str {
+/// The flag's long name without the dashes.
+pub(super) fn long_name<'a>(flag: &FlagInfo<'a>) -> &'a str {
     flag.long.trim_start_matches("--")
-}
-
-/// The flag whose name was probably meant, if there is one.
-pub(super) fn nearest_flag<'a>(
-    name: &str,
-    flags: impl Iterator<Item = &'a FlagInfo<'a>>,
-) -> Option<&'a FlagInfo<'a>> {
-    flags
-        .filter_map(|flag| Some((distance_if_near(name, long_name(flag))?, flag)))
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, flag)| flag)
 }

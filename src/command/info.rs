@@ -10,7 +10,7 @@ use argh::{ArgsInfo, FromArgs};
 
 use crate::driver::root::Asked;
 use crate::inventory::Inventory;
-use crate::stdout::{output, output_json};
+use crate::stdout::{output, output_json, reader};
 
 /// Describe this host: driver, GPUs, device nodes, libraries, container engines, CDI specs and hooks.
 #[derive(FromArgs, ArgsInfo)]
@@ -47,7 +47,7 @@ impl Info {
         Ok(if self.json {
             output_json(&json::of(&inventory))
         } else {
-            output(&text::of(&inventory))
+            output(&text::of(&inventory, reader()))
         }?)
     }
 }

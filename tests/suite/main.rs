@@ -46,6 +46,7 @@ mod soname_links;
 mod state;
 mod syslog;
 mod system;
+mod terminal;
 mod trace;
 mod unread;
 mod watchdog;
