@@ -2,10 +2,24 @@
 
 use std::io::{self, Write};
 
+use serde::Serialize;
 use serde_json::Value;
 
 use crate::diagnostics::Reader;
 use crate::printable::{escape_all_but, is_escaped};
+
+/// The version of all JSON documents: it grows when a field goes or changes its meaning, not when one is added. Their schemas are in
+/// `packaging/schemas`.
+const SCHEMA_VERSION: u32 = 1;
+
+/// A JSON document as it is printed, its version first.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Versioned<'v> {
+    schema_version: u32,
+    #[serde(flatten)]
+    document: &'v Value,
+}
 
 /// Who reads standard output.
 pub(crate) fn reader() -> Reader {
@@ -33,11 +47,15 @@ pub(crate) fn output_document(text: &str) -> io::Result<()> {
     output(text)
 }
 
-/// Writes JSON to standard output. What [`crate::printable::escape`] would escape is written as `\u` and a number, which means the same
-/// to a program.
-pub(crate) fn output_json(value: &Value) -> io::Result<()> {
+/// Writes a JSON object to standard output, behind `schemaVersion`. What [`crate::printable::escape`] would escape is written as `\u` and
+/// a number, which means the same to a program.
+pub(crate) fn output_json(document: &Value) -> io::Result<()> {
+    let versioned = Versioned {
+        schema_version: SCHEMA_VERSION,
+        document,
+    };
     let mut text = String::new();
-    for c in format!("{value:#}\n").chars() {
+    for c in (serde_json::to_string_pretty(&versioned)? + "\n").chars() {
         if c.is_ascii() && c != '\x7f' || !is_escaped(c) {
             text.push(c);
         } else {

@@ -30,6 +30,7 @@ mod hostile;
 mod hosts;
 mod info;
 mod install;
+mod json;
 mod layers;
 mod ldcache;
 mod manual;

@@ -24,6 +24,7 @@ fn devices_are_sorted_and_the_later_directory_counts() {
     assert_eq!(listed.code, 0);
     let listed = list(&host, "--json");
     let expected = json!({
+        "schemaVersion": 1,
         "devices": [
             {"name": "a/b=x", "vendor": "a", "class": "b", "device": "x", "file": "/etc/cdi/a.json"},
             {"name": "nvidia.com/gpu=1", "vendor": "nvidia.com", "class": "gpu", "device": "1", "file": "/var/run/cdi/b.yaml"},
