@@ -303,12 +303,15 @@ impl<'a> Line<'a> {
         let Some(extra) = self.positionals.get(places) else {
             return Ok(());
         };
-        let message = format!("{} has no use for '{extra}'", self.current.command.name);
+        let message = format!(
+            "{} does not take the argument '{extra}'",
+            self.current.command.name
+        );
         if !self.outer.iter().any(|level| level.command.name == HOOK) {
             return Err(Usage::new(message));
         }
         self.warnings
-            .push(format!("{message}: ignored, as what follows it"));
+            .push(format!("{message}: it and what follows are ignored"));
         self.positionals.truncate(places);
         Ok(())
     }

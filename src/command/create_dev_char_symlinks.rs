@@ -66,11 +66,11 @@ impl CreateDevCharSymlinks {
     pub fn run(&self) -> Result<()> {
         ensure!(
             !(self.watch && (self.create_all || self.dry_run)),
-            "--watch goes with neither --create-all nor --dry-run"
+            "--watch excludes --create-all and --dry-run"
         );
         if !self.create_all && (self.load_kernel_modules || self.create_device_nodes) {
             log::warn!(
-                "--load-kernel-modules and --create-device-nodes do nothing without --create-all"
+                "--load-kernel-modules and --create-device-nodes have no effect without --create-all"
             );
         }
         // Everybody may look the links up, whatever the admin's umask is.
@@ -146,7 +146,7 @@ impl CreateDevCharSymlinks {
             let is_new = self.dry_run
                 || self
                     .link(&host, &name, target)
-                    .with_context(|| format!("cannot make the link {}", path.display()))?;
+                    .with_context(|| format!("cannot create the link {}", path.display()))?;
             if is_new {
                 output(&format!(
                     "{would}link {} -> {}\n",

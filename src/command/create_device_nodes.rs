@@ -98,7 +98,7 @@ pub(super) fn make_nodes(dev_root: &Path, dry_run: bool) -> Result<()> {
     let wanted = WantedNodes::read(&host)?;
     if !wanted.may_be_made() {
         log::warn!(
-            "no node is made: /proc/driver/nvidia/params has ModifyDeviceFiles: 0, so that they are left to the admin"
+            "no device node is created: /proc/driver/nvidia/params has ModifyDeviceFiles: 0, which leaves them to the administrator"
         );
         return Ok(());
     }
@@ -113,12 +113,12 @@ pub(super) fn make_nodes(dev_root: &Path, dry_run: bool) -> Result<()> {
             Ok(true) => tell(&node, &path, dry_run)?,
             Ok(false) => {}
             Err(err) => {
-                log::error!("{}: not made: {err}", path.display());
+                log::error!("{}: not created: {err}", path.display());
                 failed += 1;
             }
         }
     }
-    ensure!(failed == 0, "{failed} device nodes are not there");
+    ensure!(failed == 0, "{failed} device nodes could not be created");
     Ok(())
 }
 

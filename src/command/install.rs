@@ -94,10 +94,7 @@ impl Install {
             self.wait || !self.uninstall_at_exit,
             "--uninstall-at-exit needs --wait"
         );
-        ensure!(
-            !(self.wait && self.dry_run),
-            "--dry-run does nothing to wait for: leave --wait out"
-        );
+        ensure!(!(self.wait && self.dry_run), "--dry-run excludes --wait");
         // A signal that comes while files are put in place waits until they are.
         let end: SigSet = [Signal::SIGTERM, Signal::SIGINT].into_iter().collect();
         if self.wait {

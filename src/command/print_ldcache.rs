@@ -64,7 +64,7 @@ impl PrintLdcache {
         }?;
         if !problems.is_empty() {
             bail!(
-                "{PATH} in {}: {} problems; ldconfig -r, or the hook update-ldcache in a container, writes it anew",
+                "{PATH} in {}: {} problems; ldconfig -r, or the hook update-ldcache in a container, rewrites it",
                 self.root,
                 problems.len()
             );

@@ -181,7 +181,7 @@ fn decide(directory: &Directory, options: &Options) -> Result<bool> {
 fn version(text: &str) -> Option<Version> {
     let version = Version::parse(text);
     if version.is_none() && !text.is_empty() {
-        log::warn!("\"{text}\" is not a version, and does not count");
+        log::warn!("\"{text}\" is not a version and is ignored");
     }
     version
 }

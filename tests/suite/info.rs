@@ -56,7 +56,7 @@ Devices    /dev/nvidia0 195:0, /dev/nvidiactl 195:255, /dev/nvidia-uvm 508:0,
            /dev/nvidia-uvm-tools 508:1
 Libraries  64-bit {LIBRARIES}/libcuda.so.575.57.08
            64-bit {LIBRARIES}/libnvidia-ml.so.575.57.08
-Engines    docker  nvidia runtime nvidia-container-runtime  CDI on
+Engines    docker  CDI on  nvidia runtime nvidia-container-runtime
 CDI specs  /etc/cdi/nvidia.yaml: nvidia.com/gpu
              0, all
 Hooks      /usr/share/containers/oci/hooks.d/30-nvidia-ctk-ldcache.json

@@ -130,7 +130,7 @@ impl Generate {
         };
         ensure!(
             output.path("").is_some() && purpose == Purpose::Write,
-            "--watch needs --output, and goes with neither --diff nor --dry-run"
+            "--watch needs --output, and excludes --diff and --dry-run"
         );
         ensure!(
             seconds > 0,
@@ -138,7 +138,7 @@ impl Generate {
         );
         ensure!(
             self.nvidia_smi_list.as_deref() != Some(STDIN),
-            "--watch does not go with --nvidia-smi-list {STDIN}: give it a file"
+            "--watch excludes --nvidia-smi-list {STDIN}: name a file"
         );
         watch::run(&generator, &output, seconds)
     }

@@ -72,7 +72,9 @@ fn faults<'f>(files: &'f [SpecFile], registry: &'f Registry<'f>) -> Vec<Fault<'f
         let (first, others) = shared.files.split_first()?;
         let others = few(others.iter().map(|file| file.path.display()));
         let names = few(&shared.names);
-        let reason = format!("{names}: also in {others}: engines take neither; remove one");
+        let reason = format!(
+            "{names}: also defined in {others}: engines use neither; remove one of the files"
+        );
         shared.winner().is_none().then_some((*first, reason))
     });
     unusable.chain(conflicts).collect()

@@ -132,7 +132,7 @@ fn output_file(name: &str) -> Result<(PathBuf, Format)> {
     let extension = Path::new(name).extension().unwrap_or_default();
     ensure!(
         extension != "yml",
-        "{name}: engines read no files with that extension; name it .yaml"
+        "{name}: engines do not read files with this extension; name it .yaml"
     );
     Ok(if extension == "json" {
         (name.into(), Format::Json)

@@ -37,11 +37,11 @@ fn knows_none(engine: &Setup, path: &str, spec: &Spec) -> Finding {
     Finding::warning(
         "cdi-spec-too-new",
         format!(
-            "{} does not read {path}, which is of version {}: it knows no CDI",
+            "{} does not read {path}, which is of version {}: it does not support CDI",
             named(engine),
             spec.cdi_version
         ),
-        "the engine is older than CDI: no device of the spec can be asked for",
+        "the engine is older than CDI: no device of the spec can be requested",
         format!(
             "update {} to {major}.{minor} or later, or let it use NVIDIA's runtime: see 'nvidia-ctk runtime configure --help'",
             engine.title()
@@ -53,14 +53,14 @@ fn knows_older(engine: &Setup, [major, minor]: [u64; 2], path: &str, spec: &Spec
     let needed = minimum_version(spec);
     let update = format!("update {}", engine.title());
     let fix = if numbers(needed) > Some([major, minor]) {
-        format!("{update}: what the spec says needs version {needed}")
+        format!("{update}: the content of the spec needs version {needed}")
     } else {
-        format!("{update}, or write the spec as version {needed}: what it says needs no more")
+        format!("{update}, or write the spec in version {needed}, which suffices for its content")
     };
     Finding::warning(
         "cdi-spec-too-new",
         format!(
-            "{} does not read {path}, which is of version {}: it knows CDI up to version {major}.{minor}.0",
+            "{} does not read {path}, which is of version {}: it supports CDI up to version {major}.{minor}.0",
             named(engine),
             spec.cdi_version
         ),

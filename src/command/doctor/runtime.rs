@@ -27,8 +27,8 @@ pub(super) fn settings_are_valid(host: &Inventory) -> Vec<Finding> {
     vec![Finding::error(
         "runtime-config-invalid",
         what,
-        "the file was damaged by an edit: nvidia-container-runtime starts no container that asks for GPUs",
-        "mend the file; 'nvidia-ctk config default' prints one that is right",
+        "the file was damaged by an edit: nvidia-container-runtime starts no container that requests GPUs",
+        "repair the file; 'nvidia-ctk config default' prints a valid one",
     )]
 }
 
@@ -43,8 +43,8 @@ pub(super) fn low_level_runtime_is_there(host: &Inventory) -> Vec<Finding> {
         Finding::error(
             "low-level-runtime-missing",
             why,
-            "nvidia-container-runtime leaves containers to the first of its low-level runtimes that is there: without one it starts \
-             none at all",
+            "nvidia-container-runtime passes containers to the first of its low-level runtimes that exists: without one it starts \
+             none",
             fix,
         )
     });

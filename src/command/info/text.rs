@@ -310,23 +310,28 @@ fn library(driver: &Driver, library: &DriverLibrary) -> String {
 
 fn engine(engine: &Setup) -> Entry {
     let version = engine.version.as_ref().map(|it| format!(" {it}"));
-    let program = if engine.program.is_some() {
-        ""
-    } else {
-        " (not installed)"
+    let cdi = match engine.cdi {
+        Some(true) => "CDI on",
+        Some(false) => "CDI off",
+        None => "CDI default",
     };
     let runtime = match &engine.nvidia_runtime {
         Some(path) => format!("nvidia runtime {}", path.display()),
         None => "no nvidia runtime".to_owned(),
     };
-    let cdi = match engine.cdi {
-        Some(true) => "CDI on",
-        Some(false) => "CDI off",
-        None => "CDI by default of the version",
-    };
-    let title = engine.title() + &version.unwrap_or_default() + program;
-    let error = engine.error.as_ref().map(|it| format!("{it:#}"));
-    Entry::new([title, runtime, cdi.to_owned()]).with_error(error)
+    let is_missing = engine.program.is_none();
+    Entry {
+        details: is_missing
+            .then(|| "not installed".to_owned())
+            .into_iter()
+            .collect(),
+        ..Entry::new([
+            engine.title() + &version.unwrap_or_default(),
+            cdi.to_owned(),
+            runtime,
+        ])
+    }
+    .with_error(engine.error.as_ref().map(|it| format!("{it:#}")))
 }
 
 fn spec(file: &SpecFile) -> Entry {

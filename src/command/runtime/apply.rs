@@ -164,7 +164,7 @@ pub(super) fn remove_hook(path: &Path, document: &str, mode: Mode) -> Result<()>
     let current = Current::read(path.to_owned())?;
     ensure!(
         current.text.as_deref().is_none_or(|text| text == document),
-        "{} is not as it was written, for this program; it stays",
+        "{} was edited, or calls another program; it is kept",
         path.display()
     );
     let edit = Edit {
@@ -195,7 +195,7 @@ impl Edit {
             Mode::Write if self.current.text.is_some() => {
                 log::info!("{} is unchanged", self.current.path.display());
             }
-            Mode::Write => log::info!("{} is not there", self.current.path.display()),
+            Mode::Write => log::info!("{} does not exist", self.current.path.display()),
             Mode::Print => self.print()?,
             Mode::Diff => output_document(&self.diff())?,
         }
@@ -215,7 +215,7 @@ impl Edit {
         if let Some(text) = &self.after {
             file::replace(&self.current.path, text.as_bytes())
                 .map_err(advise)
-                .with_context(|| format!("cannot write {path}, which is as it was"))?;
+                .with_context(|| format!("cannot write {path}, which is unchanged"))?;
             log::info!("Wrote updated config to {path}");
         } else {
             file::remove(&self.current.path)
@@ -241,7 +241,7 @@ impl Edit {
                 output_document(&format!("{text}{end}"))?;
             }
             None if self.current.text.is_some() => {
-                log::info!("{} would go", self.current.path.display());
+                log::info!("{} would be removed", self.current.path.display());
             }
             None => {}
         }

@@ -284,7 +284,7 @@ fn hook_document(program: &str) -> Result<String> {
 }
 
 fn remove_hook(path: Option<&str>, program: &str, mode: Mode) -> Result<()> {
-    let path = path.context("which file? --oci-hook-path names the one that was written")?;
+    let path = path.context("--oci-hook-path is missing: name the file that was written")?;
     apply::remove_hook(Path::new(path), &hook_document(program)?, mode)
 }
 

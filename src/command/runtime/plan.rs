@@ -145,7 +145,7 @@ pub(super) fn add(mut request: Request) -> Result<Plan> {
             let containers = containers(&request);
             ensure!(
                 is_directory(&containers.hooks_dir),
-                "{} is not there: `nvidia-ctk install` puts the hooks there",
+                "{} does not exist: 'nvidia-ctk install' installs the hooks there",
                 containers.hooks_dir
             );
             vec![Target::main(files.main, containers)]
@@ -179,7 +179,7 @@ impl Plan {
 fn settings(base: Option<Table>, plain: impl FnOnce() -> Table) -> Table {
     base.unwrap_or_else(|| {
         log::info!(
-            "No runtime is configured whose settings suit (the default one, runc or crun, of runc's kind); the usual ones do"
+            "No configured runtime has suitable settings (the default one, runc or crun, of runc's type): the usual ones are used"
         );
         plain()
     })

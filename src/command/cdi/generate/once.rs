@@ -93,7 +93,7 @@ fn warn_of_others(specs: &Specs, output: &Output) {
         let Ok(spec) = &file.spec else { continue };
         if let Some(name) = spec.qualified_names().find(|name| ours.contains(name)) {
             log::warn!(
-                "{} has the device {name} as well: engines take neither, so remove one of the files",
+                "{} defines the device {name} as well: engines use neither, so remove one of the files",
                 file.path.display()
             );
         }
@@ -154,7 +154,7 @@ impl<'c> Generator<'c> {
         let (list, options) = (&self.list, &self.options);
         let mut specs = generate(&self.host, asked, &driver, list, options, &mut notes);
         if specs.is_ok() && self.command.strict && !notes.0.is_empty() {
-            let refusal = "nothing is written, because of --strict and what is said above";
+            let refusal = "nothing is written: --strict treats the messages above as errors";
             specs = Err(anyhow!(refusal).into());
         }
         Ok(Seen {
@@ -168,7 +168,7 @@ impl<'c> Generator<'c> {
         let is_by_config = self.driver_root.is_some() && self.command.driver_root.is_none();
         Driver::read(&self.host, asked).map_err(|err| {
             if is_by_config {
-                err.context(format!("{CONFIG} says where the driver is"))
+                err.context(format!("the driver's root is set in {CONFIG}"))
             } else {
                 err
             }
@@ -183,7 +183,7 @@ impl<'c> Generator<'c> {
         let wanted = WantedNodes::read(&self.host)?;
         if !wanted.may_be_made() {
             notes.warn(
-                "no node is made: the kernel module's option NVreg_ModifyDeviceFiles leaves them to the admin",
+                "no device node is created: the kernel module's option NVreg_ModifyDeviceFiles leaves them to the administrator",
             );
             return Ok(false);
         }
@@ -198,10 +198,10 @@ impl<'c> Generator<'c> {
         for node in wanted.control().chain(gpus) {
             let path = path.join(&node.name);
             match node.make_in(&dev) {
-                Ok(true) => log::info!("Made {}", path.display()),
+                Ok(true) => log::info!("Created {}", path.display()),
                 Ok(false) => continue,
                 Err(err) => {
-                    notes.warn(format!("cannot make {}: {err}", path.display()));
+                    notes.warn(format!("cannot create {}: {err}", path.display()));
                     continue;
                 }
             }
@@ -262,13 +262,13 @@ fn list(path: Option<&str>) -> Result<List> {
         text
     } else {
         let read = file::read(Path::new(path));
-        let read = read.with_context(|| format!("cannot read the list of nvidia-smi, {path}"))?;
-        read.with_context(|| format!("there is no list of nvidia-smi, {path}"))?
+        let read = read.with_context(|| format!("cannot read the list of nvidia-smi {path}"))?;
+        read.with_context(|| format!("the list of nvidia-smi {path} does not exist"))?
     };
     let list = List::parse(&text);
     if list.is_empty() && !text.is_empty() {
         let first = text.lines().next().unwrap_or_default();
-        log::warn!("{path}: no GPU is in this list of nvidia-smi: {first}");
+        log::warn!("{path}: this list of nvidia-smi has no GPU: {first}");
     }
     Ok(list)
 }

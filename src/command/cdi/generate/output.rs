@@ -66,7 +66,7 @@ impl Output {
         };
         if asked.is_some_and(|it| it != *by_name) {
             bail!(
-                "--format {} does not go with the name {}",
+                "--format {} contradicts the name {}",
                 name_of(format),
                 path.display()
             );
@@ -90,7 +90,7 @@ impl Output {
             (Some(path), Purpose::Write) => {
                 let written = file::publish(&path, text.as_bytes());
                 return written.with_context(|| {
-                    format!("cannot write {}, which is as it was", path.display())
+                    format!("cannot write {}, which is unchanged", path.display())
                 });
             }
             (Some(path), Purpose::Diff) => output_document(&diff(&path, &text)?)?,

@@ -32,12 +32,12 @@ pub(super) fn add(request: &Request, files: Files) -> Result<Vec<Target>> {
     let main = MainFile::read(file.text(), new).map_err(|err| file.invalid(&err))?;
     ensure!(
         main.version > ConfigVersion::V1 || installed < Some([2, 0]),
-        "{} has version 1, from which containerd 2.x takes no runtimes; bring it to version 2 or 3 first",
+        "{} has version 1, whose runtimes containerd 2.x ignores; migrate it to version 2 or 3 first",
         file.path.display()
     );
     if let (ConfigVersion::V1, DropIn::File(path)) = (main.version, &request.drop_in) {
         bail!(
-            "{} has version 1, which imports no other files; without --drop-in-config {} it is edited itself",
+            "{} has version 1, which imports no other files; leave out --drop-in-config {} to edit the file itself",
             file.path.display(),
             path.display()
         );
@@ -53,7 +53,9 @@ pub(super) fn add(request: &Request, files: Files) -> Result<Vec<Target>> {
         refuse_replaced(&file, &main, files.drop_in.as_ref())?;
     }
     if request.handler.cdi && installed.is_some_and(|installed| installed < [1, 7]) {
-        log::warn!("this containerd is older than 1.7 and knows no CDI: enable_cdi has no effect");
+        log::warn!(
+            "this containerd is older than 1.7 and does not support CDI: enable_cdi has no effect"
+        );
     }
     match files
         .drop_in
@@ -87,7 +89,7 @@ fn refuse_replaced(file: &Current, main: &MainFile, drop_in: Option<&Current>) -
         let read = read.map_err(|err| import.invalid(&err))?;
         ensure!(
             read.cri.is_none(),
-            "containerd 1.x takes the CRI settings from {0} and not from {1}, which imports it: name it, --config {0}",
+            "containerd 1.x takes the CRI settings from {0} and not from {1}, which imports it: use --config {0}",
             import.path.display(),
             file.path.display()
         );

@@ -70,8 +70,8 @@ fn read_all(request: &Request, files: &Files) -> Result<Merged> {
 fn warn_of_deprecated(file: &Current, ours: &Handler) {
     if ours.is_default && CrioConf::has_deprecated_default(file.text()) {
         log::warn!(
-            "{} has the deprecated setting runtime, which old releases of CRI-O take for the default whatever default_runtime says: \
-             take it out",
+            "{} has the deprecated setting runtime, which old releases of CRI-O use as the default whatever default_runtime is: \
+             remove it",
             file.path.display()
         );
     }
@@ -86,13 +86,15 @@ fn warn_of_override(file: &Current, ours: &Handler) {
         .is_ok_and(|it| it.is_some())
     {
         log::warn!(
-            "{path} is read later and has a runtime {}: that one counts; take it out there",
+            "{path} is read later, and its runtime {} takes precedence; remove it there",
             ours.name
         );
     }
     let default = CrioConf::default_runtime(file.text());
     if ours.is_default && default.as_ref().is_some_and(|it| *it != ours.name) {
-        log::warn!("{path} is read later and sets default_runtime: that counts; change it there");
+        log::warn!(
+            "{path} is read later, and its default_runtime takes precedence; change it there"
+        );
     }
 }
 

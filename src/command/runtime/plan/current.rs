@@ -37,7 +37,7 @@ impl Current {
 pub(in crate::command::runtime) fn advise(err: io::Error) -> anyhow::Error {
     match err.kind() {
         io::ErrorKind::PermissionDenied => {
-            anyhow!("{err}: be root, or name a file of yours with --config")
+            anyhow!("{err}: run this as root, or name a file of your own with --config")
         }
         _ => err.into(),
     }

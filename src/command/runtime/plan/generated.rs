@@ -87,7 +87,7 @@ impl Generator {
                 file.path.with_file_name(MICROK8S_TEMPLATE).display()
             ),
             Self::Other => log::warn!(
-                "{path} says that it is not to be edited: what writes it may undo this, and {engine} would lose the runtime"
+                "{path} is marked \"do not edit\": the program that writes it may undo this, and {engine} would lose the runtime"
             ),
         }
         Ok(())
