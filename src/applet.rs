@@ -96,12 +96,13 @@ pub fn run(mut argv: impl Iterator<Item = OsString>) -> ExitCode {
     }
 }
 
-/// Whether a line is a hook's, or may be meant as one: then an engine reads what is written of it, even if it cannot be carried out.
+/// Whether the line may be a hook's. Then an engine reads the messages, even those about a wrong line.
 fn is_of_hook(applet: &Applet, words: &[OsString]) -> bool {
     applet.path.first() == Some(&HOOK) || words.iter().any(|word| word == HOOK)
 }
 
-/// All commands with their options, but for the hook that stands for unknown ones: for the manual and the shells' completions.
+/// Returns all commands with their options, without the hook that replaces unknown ones: for the manual and the shells'
+/// completions.
 #[must_use]
 pub fn info() -> CommandInfoWithArgs {
     let mut info = NvidiaCtk::get_args_info();
@@ -112,8 +113,8 @@ pub fn info() -> CommandInfoWithArgs {
     info
 }
 
-/// Reads the words behind argv[0] as [`run`] does, and does nothing. The error is argh's, which should have nothing against a line
-/// that [`normalise`] lets pass, but for values. For fuzzing.
+/// Reads the words behind argv[0] as [`run`] does, and does nothing. Returns the error of argh, which accepts every line that
+/// [`normalise`] returns unless a value is wrong. For fuzzing.
 #[doc(hidden)]
 pub fn parse_only(applet: &Applet, words: &[OsString]) -> Result<(), String> {
     let info = NvidiaCtk::get_args_info();
@@ -158,7 +159,7 @@ fn parse_and_run(
             .as_ref()
             .map_or(LevelFilter::Info, NvidiaCtk::log_level),
     );
-    // The hook itself is named when it runs; an unknown one never is.
+    // A hook that runs replaces this name by its own; an unknown one does not.
     if let Ok(NvidiaCtk {
         command: Some(Command::Hook(_)),
         ..
@@ -188,8 +189,8 @@ fn parse_and_run(
     }
 }
 
-/// argh names the subcommands; the caller reads the name that was called, on lines that fit a terminal. The hook that stands for
-/// unknown ones is nobody's business.
+/// Prints the help under the name that was called, where argh has the subcommands, on lines that fit a terminal. The hook that
+/// replaces unknown ones is left out.
 fn print_help(applet: &Applet, help: &str) -> Result<()> {
     let mut path = vec![NVIDIA_CTK.name];
     path.extend(applet.path);
@@ -204,8 +205,8 @@ fn print_help(applet: &Applet, help: &str) -> Result<()> {
     )?)
 }
 
-/// Breaks a line that is too long for a terminal: argh breaks the descriptions of options alone. What follows keeps the indent of the
-/// line, and behind a usage line stands below its first word.
+/// Breaks a line that is too long for a terminal: argh breaks only the descriptions of options. The lines that follow keep the
+/// indent, and those of a usage line begin below its first word.
 fn fold_help(line: &str) -> String {
     const NO_BREAK: &str = "\u{a0}";
     if line.starts_with("Usage:") {
@@ -234,7 +235,7 @@ impl NvidiaCtk {
                 command: Some(command),
                 ..
             } => return command.run(read_again),
-            // Not reached: without a subcommand the line was rewritten to --help.
+            // Not reached: `normalise` has made --help of a line without a subcommand.
             Self { command: None, .. } => {}
         }
         Ok(ExitCode::SUCCESS)

@@ -1,8 +1,9 @@
 //! Diagnostics: the only module that writes to standard error and to syslog.
 //!
 //! Every diagnostic is one line on standard error in the toolkit's shape, `level=error msg="…"`; a command that a person runs at a
-//! terminal writes `nvidia-ctk: error: …` instead. A hook's messages, except those of level debug, also go to syslog with the hook's
-//! name and the container's id, because crun discards a hook's standard error. Logging never blocks and never fails the caller.
+//! terminal writes `nvidia-ctk: error: …` instead. A hook's messages, except those of level debug, also go to syslog with the
+//! hook's name and the container's id, because crun discards a hook's standard error. Logging never blocks and never fails the
+//! caller.
 
 use std::env;
 use std::io::{self, IsTerminal, Write};
@@ -19,12 +20,11 @@ use crate::printable::{escape, quote, shorten};
 
 const SYSLOG_SOCKET: &str = "/dev/log";
 
-/// The most detailed level that is shown, as a number; none before [`init`].
+/// The most detailed level that is shown, as a number; 0 before [`init`].
 static SHOWN: AtomicUsize = AtomicUsize::new(0);
-/// Most warnings that are shown: an image can bring about one with each of its names.
+/// Most warnings that are shown: an image can cause one with each of its names.
 const MAX_WARNINGS: usize = 100;
-/// Longest message and longest id of a container, in bytes. A line with both is not longer than a pipe takes as a whole
-/// (`PIPE_BUF`).
+/// Longest message and longest id of a container, in bytes. A line with both fits into an atomic write to a pipe (`PIPE_BUF`).
 const MAX_MESSAGE: usize = 3 << 10;
 const MAX_CONTAINER: usize = 512;
 
@@ -33,7 +33,7 @@ static LOGGER: StderrAndSyslog = StderrAndSyslog;
 static HOOK: Mutex<Option<&'static str>> = Mutex::new(None);
 static CONTAINER: OnceLock<String> = OnceLock::new();
 static LAST_WORDS: OnceLock<LastWords> = OnceLock::new();
-/// The person at the terminal that standard error is, if [`address_person`] found one.
+/// The person at the terminal, if [`address_person`] found one.
 static PERSON: OnceLock<Person> = OnceLock::new();
 
 /// Who reads a stream.
@@ -89,9 +89,9 @@ struct LastWords {
 
 struct StderrAndSyslog;
 
-/// Sends the `log` crate's records here, those at or above `level`.
+/// Makes this the logger of the `log` crate, for records at or above `level`.
 pub fn init(level: LevelFilter) {
-    // A program that embeds the hooks may have set its own logger: that one stays.
+    // A program that embeds the hooks may have set its own logger, which is kept.
     if log::set_logger(&LOGGER).is_ok() {
         set_level(level);
     }
@@ -100,12 +100,12 @@ pub fn init(level: LevelFilter) {
 /// Shows messages at or above this level from now on.
 pub fn set_level(level: LevelFilter) {
     SHOWN.store(level as usize, Ordering::Relaxed);
-    // Warnings are counted even where they are not shown.
+    // Warnings are counted even if they are not shown.
     log::set_max_level(level.max(LevelFilter::Warn));
 }
 
-/// Addresses a person from now on if standard error is a terminal: messages begin with the name of the program. This is for commands
-/// that people run. A hook and the runtime never call it: engines give them terminals, and read what they write there.
+/// Addresses a person from now on if standard error is a terminal: messages begin with the name of the program. This is for
+/// commands that people run. A hook and the runtime never call it: engines give them terminals, and read what they write there.
 pub fn address_person(program: &'static str) {
     let reader = Reader::of(&io::stderr());
     if reader != Reader::Program {
@@ -129,13 +129,13 @@ pub fn set_container(id: &str) {
     let _ = CONTAINER.set(id.to_owned());
 }
 
-/// How many warnings there were, shown or not.
+/// Returns the number of warnings, shown or not.
 #[must_use]
 pub fn warnings() -> usize {
     WARNINGS.load(Ordering::Relaxed)
 }
 
-/// Makes an error ready for [`say_last_words`].
+/// Prepares an error for [`say_last_words`].
 pub fn prepare_last_words(message: &str) {
     let message = quote(message);
     let mut syslog = Vec::new();
@@ -147,7 +147,7 @@ pub fn prepare_last_words(message: &str) {
     let _ = LAST_WORDS.set(LastWords { stderr, syslog });
 }
 
-/// Says what was made ready. Takes no lock and no memory, as the handler of a signal must not.
+/// Writes the prepared error. It takes no lock and allocates no memory, so that the handler of a signal may call it.
 pub fn say_last_words() {
     let Some(words) = LAST_WORDS.get() else {
         return;
@@ -158,7 +158,7 @@ pub fn say_last_words() {
     let _ = nix::unistd::write(io::stderr(), words.stderr.as_bytes());
 }
 
-/// Prints lines that another process of this program made, at most `PIPE_BUF` bytes.
+/// Prints lines of another process of this program, at most `PIPE_BUF` bytes.
 pub fn relay(lines: &[u8]) {
     print(lines);
 }
@@ -197,7 +197,7 @@ impl Log for StderrAndSyslog {
 }
 
 impl Person {
-    /// The message behind the program's name, and behind its level unless it is the usual one.
+    /// The message after the name of the program and its level; the level info is left out.
     fn line(&self, level: Level, text: &str) -> String {
         let program = self.program;
         let text = shorten(&escape(text), MAX_MESSAGE);
@@ -236,8 +236,8 @@ fn stderr_line(level: Level, message: &str) -> String {
     line
 }
 
-/// Writes a line to standard error, or drops it where that would block: nobody may read what is at the other end. Nothing is set on
-/// the descriptor, which others share. A pipe that poll(2) calls writable takes `PIPE_BUF` bytes.
+/// Writes a line to standard error, or drops it if that would block: the other end may have no reader. The descriptor's flags are
+/// left alone, since others share it. A pipe that poll(2) calls writable accepts `PIPE_BUF` bytes.
 fn print(line: &[u8]) {
     let mut stderr = io::stderr().lock();
     let mut descriptors = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];
@@ -252,7 +252,7 @@ fn print(line: &[u8]) {
     }
 }
 
-/// The line as syslog(3) of a C library would send it; the receiver adds the time.
+/// A line as syslog(3) of a C library sends it; the receiver adds the time.
 struct SyslogLine;
 
 impl LogFormat<&str> for SyslogLine {

@@ -50,7 +50,7 @@ pub struct Hook {
     pub command: HookCommand,
 }
 
-/// Whether a variable of this name and with this value counts.
+/// Whether to use a variable of this name and with this value.
 pub type Counts<'c> = &'c dyn Fn(&str, &str) -> bool;
 
 /// Every hook, under the name that CDI specs use.
@@ -88,10 +88,10 @@ pub enum HookCommand {
 pub struct Noop {}
 
 impl Hook {
-    /// Does what the hook is for, in the container whose state the runtime gives it.
+    /// Does the work of the hook in the container whose state the runtime passes.
     ///
-    /// `read_again` reads the command line once more, where a variable that sets an option counts only if it says so, sets the
-    /// level of the log, and returns whether `--strict` is on.
+    /// `read_again` reads the command line again with only those variables for which its argument returns true, sets the level of
+    /// the log, and returns whether `--strict` is on. Fails if the hook fails, or with `--strict` if there were warnings.
     pub fn run(&self, read_again: &dyn Fn(Counts<'_>) -> bool) -> Result<()> {
         let caller = Caller {
             read_again,
@@ -134,16 +134,15 @@ trait InContainer: SubCommand {
     /// The file to read the state from; `None` is standard input.
     fn container_spec(&self) -> Option<&str>;
 
-    /// Reads the command line; `None` where there is nothing to do in any container. Refuses what can be seen to be wrong without
-    /// the container.
+    /// Reads the command line; `None` if there is nothing to do in any container. Refuses what is wrong in any container.
     fn options(&self, by_config: &Disabled) -> Result<Option<Self::Options>>;
 
-    /// What is left to do where the hook's caller switches hooks off.
+    /// The work that remains if the caller of the hook switches hooks off.
     fn allowed(options: Self::Options, by_caller: &Disabled) -> Option<Self::Options> {
         by_caller.allows::<Self>(true).then_some(options)
     }
 
-    /// Adds to the options what the state and config.json say. Returns whether anything is left to do.
+    /// Adds what the state and config.json contain to the options. Returns whether any work remains.
     fn learn(&self, _: &mut Self::Options, _: &State) -> bool {
         true
     }
@@ -184,7 +183,7 @@ impl Caller<'_> {
             }
             return Ok(());
         };
-        // Modes are what the hook says, whatever the runtime's umask is.
+        // Modes are those that the hook sets, whatever the runtime's umask is.
         umask(Mode::empty());
         let state = State::load(hook.container_spec())?;
         set_container(&state.id);

@@ -8,8 +8,8 @@ use serde_json::Value;
 use crate::diagnostics::Reader;
 use crate::printable::{escape_all_but, is_escaped};
 
-/// The version of all JSON documents: it grows when a field goes or changes its meaning, not when one is added. Their schemas are in
-/// `packaging/schemas`.
+/// The version of all JSON documents. It grows when a field is removed or changes its meaning, not when one is added. The schemas
+/// are in `packaging/schemas`.
 const SCHEMA_VERSION: u32 = 1;
 
 /// A JSON document as it is printed, its version first.
@@ -38,8 +38,8 @@ pub(crate) fn output(data: &str) -> io::Result<()> {
     }
 }
 
-/// Writes a document that may be someone else's to standard output: to a terminal line by line as [`crate::printable::escape`] shows
-/// it, to anything else byte for byte.
+/// Writes a document that may come from somebody else to standard output: escaped by [`crate::printable::escape`] to a terminal,
+/// byte for byte to anything else.
 pub(crate) fn output_document(text: &str) -> io::Result<()> {
     if reader() != Reader::Program {
         return output(&escape_all_but(text, &['\n', '\t', '\'', '"', '\\']));
@@ -47,8 +47,8 @@ pub(crate) fn output_document(text: &str) -> io::Result<()> {
     output(text)
 }
 
-/// Writes a JSON object to standard output, behind `schemaVersion`. What [`crate::printable::escape`] would escape is written as `\u` and
-/// a number, which means the same to a program.
+/// Writes a JSON object to standard output, behind `schemaVersion`. What [`crate::printable::escape`] would escape is written as
+/// `\u` and a number, which means the same to a program.
 pub(crate) fn output_json(document: &Value) -> io::Result<()> {
     let versioned = Versioned {
         schema_version: SCHEMA_VERSION,

@@ -5,7 +5,7 @@ use argh::FlagInfo;
 /// The flag that argh adds to every command.
 pub(super) const HELP: &str = "--help";
 
-/// The name and the value of a word in the form of a flag. A lone dash is none.
+/// Splits a word that has the form of a flag into name and value. A lone dash is not a flag.
 pub(super) fn split_flag(word: &str) -> Option<(&str, Option<&str>)> {
     let flag = word.strip_prefix("--").or_else(|| word.strip_prefix('-'))?;
     match flag.split_once('=') {
@@ -22,7 +22,7 @@ pub(super) fn is_named(flag: &FlagInfo<'_>, name: &str) -> bool {
     } else {
         flag.short
     };
-    // argh's names have no dots, the toolkit's have: `--csv.file`.
+    // The toolkit's names may have dots (`--csv.file`), those of argh cannot.
     long_name(flag) == name.replace('.', "-") || short.is_some_and(|short| name.chars().eq([short]))
 }
 

@@ -48,7 +48,7 @@ pub enum CdiCommand {
 }
 
 impl Cdi {
-    /// Runs the command and returns the exit code.
+    /// Runs the command and returns the exit code, or the error of the command.
     pub fn run(&self) -> Result<ExitCode> {
         match &self.command {
             CdiCommand::Generate(command) => command.run(),
@@ -59,7 +59,7 @@ impl Cdi {
     }
 }
 
-/// The directories of specs below `root` that `--spec-dir` names, or those in which engines look.
+/// The directories that `--spec-dir` names below `root`, else those in which engines look. Refuses an empty name.
 fn directories(spec_dirs: &[PathBuf], root: &Path) -> Result<Vec<PathBuf>> {
     if spec_dirs.is_empty() {
         return Ok(DIRECTORIES.map(PathBuf::from).into());
@@ -72,7 +72,7 @@ fn directories(spec_dirs: &[PathBuf], root: &Path) -> Result<Vec<PathBuf>> {
         .collect::<io::Result<_>>()?)
 }
 
-/// The path as the tree at `root` has it: on this host it may be relative.
+/// The path below `root`; on this host it may be relative.
 fn below(root: &Path, path: &Path) -> io::Result<PathBuf> {
     if root == Path::new("/") {
         return absolute(path);

@@ -28,7 +28,8 @@ const ETC: &str = "/etc";
     subcommand,
     name = "config",
     help_triggers("-h", "--help"),
-    example = "nvidia-ctk config --set nvidia-container-runtime.mode=cdi\nnvidia-ctk config --in-place --set nvidia-container-cli.debug=/var/log/cli.log"
+    example = "nvidia-ctk config --set nvidia-container-runtime.mode=cdi\n\
+               nvidia-ctk config --in-place --set nvidia-container-cli.debug=/var/log/cli.log"
 )]
 #[expect(clippy::doc_markdown, reason = "help texts have no backticks")]
 pub struct Config {
@@ -76,7 +77,7 @@ pub struct PrintDefault {
 }
 
 impl Config {
-    /// Prints or writes the configuration. Nothing is written if any option is wrong.
+    /// Prints or writes the configuration. Fails, and writes nothing, if an option is wrong or a file cannot be read or written.
     pub fn run(&self) -> Result<()> {
         if let Some(ConfigCommand::Default(default)) = &self.command {
             ensure!(

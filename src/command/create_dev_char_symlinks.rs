@@ -1,4 +1,4 @@
-//! `system create-dev-char-symlinks`: links in /dev/char for devices of which udev does not know.
+//! `system create-dev-char-symlinks`: creates links in /dev/char for devices that udev does not know.
 //!
 //! systemd finds a device by its numbers there: without a link a container loses the device at `systemctl daemon-reload`.
 
@@ -62,7 +62,7 @@ pub struct CreateDevCharSymlinks {
 type Target = (PathBuf, (u64, u64));
 
 impl CreateDevCharSymlinks {
-    /// Makes the links, and prints each that is new. Fails if one cannot be made.
+    /// Creates the links, and prints each new one. Fails if one cannot be created.
     pub fn run(&self) -> Result<()> {
         ensure!(
             !(self.watch && (self.create_all || self.dry_run)),
@@ -73,7 +73,7 @@ impl CreateDevCharSymlinks {
                 "--load-kernel-modules and --create-device-nodes have no effect without --create-all"
             );
         }
-        // Everybody may look the links up, whatever the admin's umask is.
+        // Everybody may read the links, whatever the administrator's umask is.
         umask(Mode::empty());
         if self.watch {
             return self.stay();
@@ -99,7 +99,7 @@ impl CreateDevCharSymlinks {
         }
     }
 
-    /// The nodes that are there.
+    /// The existing nodes.
     fn existing(&self) -> Result<Vec<Target>> {
         let nodes = read_nodes(&Root::host()?, &self.driver_root).with_context(|| {
             format!("cannot read the devices in {}", self.driver_root.display())
@@ -113,7 +113,7 @@ impl CreateDevCharSymlinks {
             .collect())
     }
 
-    /// The nodes that there may be, after what is to be done before.
+    /// Loads modules and creates nodes if that is wanted. Returns all nodes that may exist.
     fn prepare_all(&self) -> Result<Vec<Target>> {
         if self.load_kernel_modules {
             load_modules(&self.driver_root, self.dry_run)?;

@@ -1,4 +1,4 @@
-//! `system create-device-nodes`: what nvidia-modprobe does, without it.
+//! `system create-device-nodes`: does the work of nvidia-modprobe.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use crate::stdout::output;
 
 const MODPROBE: &str = "/sbin/modprobe";
 const MODULES: [&str; 3] = ["nvidia", "nvidia-uvm", "nvidia-modeset"];
-/// A module starts the GPUs' firmware.
+/// How long a module may take to load: it starts the firmware of the GPUs.
 const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Create the device nodes that all GPUs share and those of MIG capabilities, with the numbers of the loaded driver.
@@ -47,9 +47,10 @@ pub struct CreateDeviceNodes {
 }
 
 impl CreateDeviceNodes {
-    /// Does what is asked for, and prints each change. Fails if a module cannot be loaded or a node cannot be made.
+    /// Loads the modules, creates the nodes, and prints each change. Fails if a module cannot be loaded or a node cannot be
+    /// created.
     pub fn run(&self) -> Result<()> {
-        // Programs of other users need the nodes, whatever the admin's umask is.
+        // Programs of other users need the nodes, whatever the administrator's umask is.
         umask(Mode::empty());
         if !self.control_devices && !self.load_kernel_modules {
             log::warn!("nothing to do without --control-devices or --load-kernel-modules");
@@ -73,7 +74,7 @@ impl CreateDeviceNodes {
     }
 }
 
-/// Loads the driver's modules with the modprobe of the driver's root. One that is loaded stays as it is.
+/// Loads the driver's modules with the modprobe of the driver's root. A loaded module is left alone.
 pub(super) fn load_modules(driver_root: &Path, dry_run: bool) -> Result<()> {
     let root = Path::new("/").join(driver_root);
     let root = root.to_str().context("the driver's root is not UTF-8")?;
@@ -92,7 +93,7 @@ pub(super) fn load_modules(driver_root: &Path, dry_run: bool) -> Result<()> {
     Ok(())
 }
 
-/// Makes the nodes that do not belong to one GPU. Each is tried, and each that fails is reported.
+/// Creates the nodes that do not belong to one GPU. Each is tried, and each failure is logged.
 pub(super) fn make_nodes(dev_root: &Path, dry_run: bool) -> Result<()> {
     let host = Root::host()?;
     let wanted = WantedNodes::read(&host)?;
@@ -122,7 +123,7 @@ pub(super) fn make_nodes(dev_root: &Path, dry_run: bool) -> Result<()> {
     Ok(())
 }
 
-/// Returns whether it was missing.
+/// Creates a node. Returns whether it was missing.
 fn make(node: &WantedNode, dev: &Root, dry_run: bool) -> io::Result<bool> {
     if dry_run {
         return node.is_in(dev).map(|is_there| !is_there);

@@ -74,7 +74,7 @@ const CHECKS: [&[Check]; 3] = [
 ];
 
 impl Doctor {
-    /// Prints the findings; their worst severity is the exit code.
+    /// Prints the findings, and returns their worst severity as exit code. Fails if the root directory cannot be opened.
     pub fn run(&self) -> Result<ExitCode> {
         let asked = Asked {
             driver_root: self.driver_root.as_deref(),

@@ -12,10 +12,10 @@ use crate::diagnostics::Reader;
 use crate::printable::{escape, fold};
 use crate::stdout::{output, output_json, reader};
 
-/// Something that is wrong.
+/// A fault of the host.
 #[derive(Debug)]
 pub(super) struct Finding {
-    /// Stays the same in all releases, for programs.
+    /// Stays the same in all releases: programs rely on it.
     code: &'static str,
     severity: Severity,
     what: String,
@@ -29,7 +29,7 @@ pub(super) enum Severity {
     Error,
 }
 
-/// Prints the findings, as JSON or for a person. Their worst severity is the exit code.
+/// Prints the findings, as JSON or for a person. Returns their worst severity as exit code.
 pub(super) fn report(findings: &[Finding], as_json: bool) -> Result<ExitCode> {
     if as_json {
         output_json(&json(findings))

@@ -36,7 +36,7 @@ pub struct Info {
 }
 
 impl Info {
-    /// Prints the description. A host without a driver is not an error.
+    /// Prints the description. Fails if the root directory cannot be opened; a host without a driver is not an error.
     pub fn run(&self) -> Result<()> {
         let asked = Asked {
             driver_root: self.driver_root.as_deref(),

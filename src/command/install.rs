@@ -87,15 +87,15 @@ pub struct Uninstall {
 }
 
 impl Install {
-    /// Installs in an order in which nothing ever names what is not there yet. Refuses to replace what is not this program's.
-    /// Returns when that is done, or with `wait` at the first signal to end.
+    /// Installs in an order in which no file refers to one that does not exist yet. Refuses to replace files of others. Returns
+    /// when that is done, or with `wait` at the first signal to end.
     pub fn run(&self) -> Result<()> {
         ensure!(
             self.wait || !self.uninstall_at_exit,
             "--uninstall-at-exit needs --wait"
         );
         ensure!(!(self.wait && self.dry_run), "--dry-run excludes --wait");
-        // A signal that comes while files are put in place waits until they are.
+        // A signal during the installation takes effect at its end.
         let end: SigSet = [Signal::SIGTERM, Signal::SIGINT].into_iter().collect();
         if self.wait {
             end.thread_block()?;
@@ -111,7 +111,7 @@ impl Install {
     }
 
     fn install(&self) -> Result<()> {
-        // Everybody may use what is installed, whatever the admin's umask is.
+        // Everybody may use what is installed, whatever the administrator's umask is.
         umask(Mode::empty());
         let program = sys::map_own_program().context("cannot read this program")?;
         let system = System::open(&self.root, self.dry_run)?;
@@ -137,7 +137,8 @@ impl Install {
 }
 
 impl Uninstall {
-    /// Removes in the opposite order. What is not as install made it stays.
+    /// Removes in the opposite order. Files that are not as install wrote them are kept, with a warning. Fails if one cannot be
+    /// removed.
     pub fn run(&self) -> Result<()> {
         let system = System::open(&self.root, self.dry_run)?;
         let layout = Layout::new(&system.root, &self.bindir, &self.libexecdir, &self.hooksdir)?;

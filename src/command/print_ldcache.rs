@@ -1,4 +1,4 @@
-//! `system print-ldcache`: what a root's `ld.so.cache` holds, and what is wrong with it.
+//! `system print-ldcache`: prints a root's `ld.so.cache`, or its faults.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -37,7 +37,7 @@ pub struct PrintLdcache {
 }
 
 impl PrintLdcache {
-    /// Prints the cache or its problems. Refuses a file that is no cache, and with `check` one that has problems.
+    /// Prints the cache or its faults. Fails if there is no valid cache, and with `check` if it has faults.
     pub fn run(&self) -> Result<()> {
         let root = Root::open(Path::new(&self.root))
             .with_context(|| format!("cannot open the root directory {}", self.root))?;

@@ -30,7 +30,7 @@ enum RuntimeCommand {
 }
 
 impl Runtime {
-    /// Edits the configuration of an engine.
+    /// Edits the configuration of an engine. Fails, and changes nothing, if it cannot be read, is invalid or cannot be written.
     pub fn run(&self) -> Result<()> {
         match &self.command {
             RuntimeCommand::Configure(configure) => configure.run(),

@@ -1,4 +1,4 @@
-//! The commands for a system: its devices, and what its loader knows.
+//! The commands for a system: its device nodes and its ld.so.cache.
 
 use anyhow::Result;
 use argh::{ArgsInfo, FromArgs};

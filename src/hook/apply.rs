@@ -1,4 +1,4 @@
-//! `apply`: all that a container with GPUs needs, in one call.
+//! `apply`: does everything that a container with GPUs needs, in one call.
 
 use std::cell::OnceCell;
 use std::mem::take;
@@ -27,7 +27,8 @@ use crate::sandbox::Mounts;
     subcommand,
     name = "apply",
     help_triggers("-h", "--help"),
-    example = "nvidia-cdi-hook apply --find-driver <state.json\nnvidia-cdi-hook apply --folder /usr/lib64 --chmod 755:/dev/dri <state.json",
+    example = "nvidia-cdi-hook apply --find-driver <state.json\n\
+               nvidia-cdi-hook apply --folder /usr/lib64 --chmod 755:/dev/dri <state.json",
     note = "Also accepts: --debug, --quiet, --strict (treat warnings as errors)."
 )]
 #[expect(clippy::doc_markdown, reason = "help texts have no backticks")]
@@ -80,11 +81,11 @@ pub struct Options {
     pub driver_links: Option<Vec<PathBuf>>,
     /// Modes to set.
     pub modes: Vec<chmod::Options>,
-    /// What the loader is to find.
+    /// What the loader must find.
     pub ldcache: Option<update_ldcache::Options>,
-    /// What the container is to see as the parameters of the kernel module.
+    /// The parameters of the kernel module that the container sees.
     pub params: Option<Vec<u8>>,
-    /// Whether a profile tells EGL of the GPUs.
+    /// Whether to write a profile that names the GPUs to EGL.
     pub application_profile: bool,
 }
 
@@ -173,7 +174,7 @@ impl InContainer for Apply {
 }
 
 impl Options {
-    /// The parts that are left where a variable or an annotation switches hooks off.
+    /// The parts that remain if a variable or an annotation switches hooks off.
     fn without(mut self, disabled: &Disabled) -> Self {
         if !disabled.allows::<Apply>(true) {
             return self.restrictions();
@@ -198,7 +199,7 @@ impl Options {
         self
     }
 
-    /// What restricts the container: only the host's configuration switches that off.
+    /// The parts that restrict the container: only the host's configuration switches them off.
     fn restrictions(self) -> Self {
         Self {
             params: self.params,
@@ -218,7 +219,7 @@ impl Options {
     }
 }
 
-/// What [`run`] needs of the sandbox.
+/// Returns what [`run`] needs of the sandbox.
 #[must_use]
 pub fn needs_mount(root: &ContainerRoot, options: &Options) -> Mounts {
     let cache = options.ldcache.as_ref();
@@ -234,8 +235,8 @@ pub fn needs_mount(root: &ContainerRoot, options: &Options) -> Mounts {
     }
 }
 
-/// Does each part, in an order in which what is looked at later is there already: which libcuda counts, links, the SONAME links
-/// that these lead to, and then the cache. A part that fails is reported, and does not keep the others from being done.
+/// Does each part, in an order in which each finds the results that it depends on: the preferred libcuda, links, the SONAME links
+/// that these lead to, and then the cache. A part that fails is logged, and the others are still done. Fails if any part failed.
 pub fn run(root: &ContainerRoot, options: &Options) -> Result<()> {
     let mut failed = 0;
     let mut part = |hook: &str, result: Result<()>| {

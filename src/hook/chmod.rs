@@ -32,7 +32,7 @@ pub struct Chmod {
     pub container_spec: Option<String>,
 }
 
-/// One mode, and the files that are to have it.
+/// A mode, and the files to set it on.
 #[derive(Clone)]
 pub struct Options {
     /// Paths in the container.
@@ -64,7 +64,7 @@ impl InContainer for Chmod {
     }
 }
 
-/// Sets the mode wherever it is different. Every path is tried; each one that fails is reported.
+/// Sets the mode of each file that has another one. Every path is tried, each failure is logged. Fails if any path failed.
 pub fn run(root: &ContainerRoot, options: &Options) -> Result<()> {
     let Options { paths, mode } = options;
     let failed = paths

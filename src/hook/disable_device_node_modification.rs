@@ -1,4 +1,4 @@
-//! `disable-device-node-modification`: keeps the driver's programs in the container from making device nodes of their own.
+//! `disable-device-node-modification`: keeps the driver's programs in the container from creating device nodes.
 
 use std::io;
 use std::path::Path;
@@ -57,7 +57,8 @@ const ON: &[u8] = b"ModifyDeviceFiles: 1";
 const OFF: &[u8] = b"ModifyDeviceFiles: 0";
 const MODE: Mode = Mode::from_bits_truncate(0o444);
 
-/// What the container is to see as the parameters of the kernel module. Nothing where the host has none, or has it off already.
+/// Returns the parameters of the kernel module that the container must see; `None` if the host has none, or has the switch off
+/// already.
 #[must_use]
 pub fn params_for_container() -> Option<Vec<u8>> {
     match Root::host().and_then(|host| host.read(Path::new(PARAMS), MAX_PARAMS)) {
@@ -88,7 +89,7 @@ fn switch_off(params: &[u8]) -> Option<Vec<u8>> {
     Some(lines.join(&b'\n'))
 }
 
-/// What [`run`] needs of the sandbox.
+/// Returns what [`run`] needs of the sandbox.
 #[must_use]
 pub fn needs_mount(root: &ContainerRoot) -> Mounts {
     if root.may_mount() {
@@ -98,7 +99,7 @@ pub fn needs_mount(root: &ContainerRoot) -> Mounts {
     }
 }
 
-/// Mounts a read-only file with these parameters over the container's, once. Nothing in an image makes this fail.
+/// Mounts a read-only file with these parameters over the container's, once. A failure is only a warning.
 pub fn run(root: &ContainerRoot, params: &[u8]) {
     match root.has_other(Covered::NvidiaParams, params) {
         Ok(true) => {}

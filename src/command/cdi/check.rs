@@ -1,4 +1,4 @@
-//! `cdi check`: what in CDI specs does not fit this host.
+//! `cdi check`: compares CDI specs with this host.
 
 use std::path::{PathBuf, absolute};
 use std::process::ExitCode;
@@ -47,7 +47,7 @@ pub struct Check {
 }
 
 impl Check {
-    /// Prints the findings; their worst severity is the exit code.
+    /// Prints the findings, and returns their worst severity as exit code. Fails if the root directory cannot be opened.
     pub fn run(&self) -> Result<ExitCode> {
         let root = Root::open(&self.root)
             .with_context(|| format!("cannot open the root directory {}", self.root.display()))?;

@@ -14,7 +14,7 @@ use argh::{ArgsInfo, FromArgs};
 use once::Generator;
 use output::{Output, Purpose};
 
-/// The name that stands for standard input.
+/// The name of standard input.
 const STDIN: &str = "-";
 
 /// Generate a CDI spec for the GPUs of this host.
@@ -23,7 +23,9 @@ const STDIN: &str = "-";
     subcommand,
     name = "generate",
     help_triggers("-h", "--help"),
-    example = "Once:\n  nvidia-ctk cdi generate --output /etc/cdi/nvidia.yaml\nAs long as the host runs:\n  nvidia-ctk cdi generate --watch --output /run/cdi/nvidia.yaml\nWith MIG devices named by UUID:\n  nvidia-smi -L | nvidia-ctk cdi generate --nvidia-smi-list -"
+    example = "Once:\n  nvidia-ctk cdi generate --output /etc/cdi/nvidia.yaml\n\
+               As long as the host runs:\n  nvidia-ctk cdi generate --watch --output /run/cdi/nvidia.yaml\n\
+               With MIG devices named by UUID:\n  nvidia-smi -L | nvidia-ctk cdi generate --nvidia-smi-list -"
 )]
 #[expect(
     clippy::struct_excessive_bools,
@@ -120,7 +122,8 @@ pub struct Generate {
 }
 
 impl Generate {
-    /// Writes or prints the spec, once or until a signal ends it.
+    /// Writes or prints the spec, once or until a signal ends it. Fails if options contradict each other, if there are no devices,
+    /// or if the spec cannot be written.
     pub fn run(&self) -> Result<ExitCode> {
         let generator = Generator::new(self)?;
         let output = Output::new(&self.output, self.format.as_deref())?;

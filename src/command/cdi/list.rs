@@ -1,4 +1,4 @@
-//! `cdi list`: the devices that engines find.
+//! `cdi list`: lists the devices that engines find.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -36,11 +36,12 @@ pub struct List {
     pub root: PathBuf,
 }
 
-/// A file, and why engines do not use it, or not all of it.
+/// A file, and why engines cannot use it or a part of it.
 type Fault<'f> = (&'f SpecFile, String);
 
 impl List {
-    /// Prints the devices, and reports the specs that engines cannot use.
+    /// Prints the devices, and reports the specs that engines cannot use: then the exit code is 1. Fails if the root directory
+    /// cannot be opened.
     pub fn run(&self) -> Result<ExitCode> {
         let root = Root::open(&self.root)
             .with_context(|| format!("cannot open the root directory {}", self.root.display()))?;

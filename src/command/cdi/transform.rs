@@ -1,4 +1,4 @@
-//! `cdi transform root`: a spec for a driver whose files lie elsewhere.
+//! `cdi transform root`: rewrites a spec for a driver in another directory.
 
 use std::io::{self, Read};
 use std::path::{Path, PathBuf, absolute};
@@ -73,7 +73,8 @@ impl Transform {
 }
 
 impl TransformRoot {
-    /// Prints or writes the spec, of a later version if it needs one. Refuses a spec that engines refuse.
+    /// Prints or writes the spec, in a later version if it needs one. Fails if the spec cannot be read, is invalid, or cannot be
+    /// written.
     pub fn run(&self) -> Result<()> {
         let is_on_host = match self.relative_to.as_str() {
             "host" => true,
@@ -127,7 +128,7 @@ fn read_stdin() -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The file in which engines find the spec, and what it is written in.
+/// The file in which engines find the spec, and its format. Refuses an extension that engines ignore.
 fn output_file(name: &str) -> Result<(PathBuf, Format)> {
     let extension = Path::new(name).extension().unwrap_or_default();
     ensure!(
@@ -155,7 +156,7 @@ impl<'a> Roots<'a> {
         Self { from, to }
     }
 
-    /// The path with the other directory in the place of the one; none if it is not below that.
+    /// The path with the directory replaced; `None` if it is not below that directory.
     fn transformed(&self, path: &str) -> Option<String> {
         let rest = path.strip_prefix(self.from)?;
         if !path.starts_with('/') || !rest.is_empty() && !rest.starts_with('/') {
@@ -201,7 +202,7 @@ impl<'a> Roots<'a> {
         }
     }
 
-    /// The node stays the one that it was on the host.
+    /// Renames the node in the container, and keeps its path on the host.
     fn transform_node(&self, node: &mut DeviceNode) {
         if let Some(path) = self.transformed(&node.path) {
             let old = std::mem::replace(&mut node.path, path);
@@ -218,7 +219,7 @@ impl<'a> Roots<'a> {
         }
     }
 
-    /// An argument may be a link: what it leads to, two colons and its path.
+    /// An argument may be a path, or a link: target, two colons, path.
     fn transform_arg(&self, arg: &mut String) {
         match arg.split_once("::") {
             None => self.transform(arg),

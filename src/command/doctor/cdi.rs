@@ -16,14 +16,14 @@ use crate::inventory::Inventory;
 
 const REWRITE: &str =
     "write it again with 'nvidia-ctk cdi generate --output FILE' or the program that wrote it";
-/// The permission that engines of other users than root need.
+/// The permission that engines of users other than root need.
 const READABLE: u32 = 0o004;
-/// Libraries of which every driver has one, and whose file names tell its version.
+/// Libraries of which every driver has one, with its version in the file name.
 const WITNESSES: [&str; 2] = ["libcuda.so.", "libnvidia-ml.so."];
-/// The numbers of nodes that give access to instances of MIG: those for its control stand before them, others behind.
+/// The numbers of the nodes that give access to MIG instances; lower ones are for control, higher ones for other purposes.
 const MIG_CAPABILITIES: RangeInclusive<u32> = 3..=4322;
 
-/// All that is judged by the specs and the driver alone.
+/// The checks that need only the specs and the driver.
 pub(in crate::command) const CHECKS: [Check; 10] = [
     specs_are_valid,
     specs_are_readable,
@@ -252,7 +252,7 @@ fn odd_names(spec: &Spec) -> Vec<&str> {
     odd.chain(is_long.then_some(spec.kind.as_str())).collect()
 }
 
-/// A finding for each spec that has something wrong in it.
+/// Returns a finding for each spec that has a fault.
 fn each_spec<'h>(
     host: &'h Inventory,
     wrong: impl Fn(&'h Spec) -> Vec<&'h str>,
@@ -265,7 +265,7 @@ fn each_spec<'h>(
         .collect()
 }
 
-/// The specs that engines take.
+/// The specs that engines use.
 fn specs(host: &Inventory) -> impl Iterator<Item = (&SpecFile, &Spec)> {
     host.specs
         .iter()

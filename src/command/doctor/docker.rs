@@ -9,7 +9,7 @@ use crate::host::program;
 use crate::inventory::Inventory;
 use crate::names::{CDI_HOOK, RUNTIME_HOOK};
 
-/// The first version that gives GPUs by CDI.
+/// The first version that maps `--gpus` to CDI devices.
 const BY_CDI: [u64; 2] = [29, 2];
 
 pub(super) fn cdi_hook_is_in_path(host: &Inventory) -> Vec<Finding> {
@@ -44,7 +44,7 @@ pub(super) fn runtime_hook_is_not_in_path(host: &Inventory) -> Vec<Finding> {
     findings.into_iter().collect()
 }
 
-/// The version of Docker, if it is known and one that gives GPUs by CDI.
+/// The version of Docker, if it is known and maps `--gpus` to CDI devices.
 fn version_by_cdi(host: &Inventory) -> Option<&str> {
     let docker = host.engines.iter().find(|it| it.engine == Engine::Docker)?;
     let version = docker.version.as_deref()?;

@@ -8,12 +8,12 @@ use crate::driver::name::driver_version;
 use crate::driver::platform::{DXG, Kind};
 use crate::inventory::Inventory;
 
-/// Libraries of which every driver has one, and whose file names tell its version.
+/// Libraries of which every driver has one, with its version in the file name.
 const WITNESSES: [&str; 2] = ["libcuda.so", "libnvidia-ml.so"];
 const LIBCUDA: &str = "libcuda.so";
 /// The module that drives Jetson's GPUs.
 const NVGPU: &str = "nvgpu";
-/// Nodes of a Jetson's GPU: of the older releases, and of the newer ones.
+/// Nodes of a Jetson's GPU, in older and in newer releases.
 const INTEGRATED: [&str; 2] = ["nvhost-ctrl-gpu", "nvgpu/igpu0/ctrl"];
 /// The node for the memory of a Jetson's GPU.
 const INTEGRATED_MEMORY: &str = "nvmap";
@@ -37,7 +37,7 @@ pub(super) fn all_is_read(host: &Inventory) -> Vec<Finding> {
 pub(super) fn is_loaded(host: &Inventory) -> Vec<Finding> {
     let driver = &host.driver;
     let is_loaded = match driver.platform.kind {
-        // The driver is that of Windows.
+        // Windows has the driver.
         Kind::Wsl => true,
         Kind::Jetson => driver.kernel.is_some() || has_integrated_gpu(driver),
         _ => driver.kernel.is_some(),
@@ -95,7 +95,7 @@ pub(super) fn versions_agree(host: &Inventory) -> Vec<Finding> {
     let Some(kernel) = &driver.kernel else {
         return Vec::new();
     };
-    // There the module is for the display: another one drives the GPU.
+    // On a Jetson this module drives the display, and another one the GPU.
     if driver.is_integrated() {
         return Vec::new();
     }
@@ -144,7 +144,7 @@ pub(super) fn libraries_are_found(host: &Inventory) -> Vec<Finding> {
     libcuda_missing(driver).into_iter().collect()
 }
 
-/// Whether a CDI spec mounts a libcuda that is there.
+/// Whether a CDI spec mounts a libcuda that exists.
 fn is_named_by_a_spec(host: &Inventory) -> bool {
     let specs = host.specs.iter().filter_map(|file| file.spec.as_ref().ok());
     let mounts = specs.flat_map(|spec| spec.edits().flat_map(|edits| &edits.mounts));
@@ -228,7 +228,7 @@ pub(super) fn nodes_are_there(host: &Inventory) -> Vec<Finding> {
     )]
 }
 
-/// The names below /dev of nodes that the driver needs and that are not there.
+/// The names below /dev of the missing nodes that the driver needs.
 fn missing_nodes(driver: &Driver) -> Vec<String> {
     let mut needed: Vec<String> = Vec::new();
     if driver.platform.kind == Kind::Wsl {

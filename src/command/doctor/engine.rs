@@ -80,7 +80,7 @@ pub(super) fn device_links_are_there(host: &Inventory) -> Vec<Finding> {
     else {
         return Vec::new();
     };
-    // udev knows the others.
+    // udev makes the links of the others.
     let nodes = host.driver.nodes.iter();
     let numbers = nodes
         .filter(|node| node.name.to_string_lossy().starts_with("nvidia"))

@@ -25,7 +25,7 @@ pub(super) fn engines_know_the_specs(host: &Inventory) -> Vec<Finding> {
     findings
 }
 
-/// Not one that gives GPUs by NVIDIA's runtime, nor the containerd that Docker brings along, unless CDI is switched on there.
+/// Whether the engine gets GPUs by CDI: not one with NVIDIA's runtime, nor the containerd of Docker, unless CDI is enabled there.
 fn needs_cdi(host: &Inventory, engine: &Setup) -> bool {
     let is_engine = |it: &Setup| it.engine == Engine::Docker;
     let is_dockers = engine.engine == Engine::Containerd && host.engines.iter().any(is_engine);

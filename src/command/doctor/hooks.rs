@@ -1,4 +1,4 @@
-//! hooks.d, and the names under which this program is installed.
+//! hooks.d files, and the installed names of this program.
 
 use super::{Finding, few};
 use crate::hooks_dir::Fault;

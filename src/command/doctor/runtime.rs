@@ -1,4 +1,4 @@
-//! `nvidia-container-runtime`, where an engine calls it: its settings, and the runtime behind it.
+//! `nvidia-container-runtime`, if an engine calls it: its settings and its low-level runtime.
 
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -51,7 +51,7 @@ pub(super) fn low_level_runtime_is_there(host: &Inventory) -> Vec<Finding> {
     missing.take(1).collect()
 }
 
-/// The engines that call it, and where it is.
+/// The engines that call it, and its path.
 fn callers(host: &Inventory) -> impl Iterator<Item = (&Setup, PathBuf)> {
     host.engines.iter().filter_map(|engine| {
         let path = program::find(&host.root, engine.nvidia_runtime.as_deref()?)?;

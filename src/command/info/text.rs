@@ -1,4 +1,4 @@
-//! For a person: one screen.
+//! The description for a person, on one screen.
 
 use std::fmt::Write;
 
@@ -30,7 +30,7 @@ const GAP: &str = "  ";
 
 /// An entry in the right column.
 struct Entry {
-    /// Its cells, which stand below those of the entries above.
+    /// Its cells, aligned with those of the other entries.
     cells: Vec<String>,
     /// More about it, on lines of their own.
     details: Vec<String>,
@@ -179,7 +179,7 @@ fn platform(platform: &Platform) -> String {
     let l4t = platform.l4t.as_ref().map(|it| format!("L4T {it}"));
     let system = platform.system.clone();
     let kind = match (&system, platform.kind) {
-        // They are systems of their own, which say who they are.
+        // These have a name of their own.
         (Some(_), Kind::Linux | Kind::NixOs | Kind::Talos | Kind::Bottlerocket) => None,
         _ => Some(title.to_owned()),
     };
@@ -257,7 +257,7 @@ fn gpu(gpu: &Gpu) -> Entry {
     }
 }
 
-/// The nodes that are right share lines.
+/// Nodes that are right share lines; each other one has its own.
 fn devices(nodes: &[DriverNode]) -> Vec<Entry> {
     let (right, wrong): (Vec<_>, Vec<_>) = nodes.iter().partition(|it| it.is_right());
     let mut entries = lines(joined(right.into_iter().map(node)));

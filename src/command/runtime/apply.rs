@@ -1,4 +1,4 @@
-//! Edits are worked out for all files first, and only then printed or written.
+//! Works out the edits of all files, and then prints or writes them.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ pub(super) enum Mode {
     Write,
     /// Print the new documents.
     Print,
-    /// Print what is different in them.
+    /// Print the differences.
     Diff,
 }
 
@@ -33,20 +33,20 @@ impl Mode {
     }
 }
 
-/// A file as it is and as it shall be; none for a file that shall not be there.
+/// A file before and after the edit; `None` for a file that is removed.
 struct Edit {
     current: Current,
     after: Option<String>,
     backup: Backup,
 }
 
-/// What happens to the copy of the file as it was before we touched it.
+/// What to do with the copy of the original file.
 enum Backup {
-    /// Nothing.
+    /// Leave it alone.
     Leave,
-    /// It is made.
+    /// Make it.
     Make(PathBuf),
-    /// It has served.
+    /// Remove it.
     Remove(PathBuf),
 }
 
@@ -83,7 +83,8 @@ fn edit_to_add(target: Target, handler: &Handler) -> Result<Edit> {
     })
 }
 
-/// Where a copy is kept. It is made once, before our first edit, and never over a file that may be the admin's.
+/// The path for a copy, if one is needed. It is made once, before our first edit, and never over a file that may be the
+/// administrator's.
 fn backup_to_make(target: &Target, name: &str) -> Result<Option<PathBuf>> {
     let text = target.current.text();
     let [usual, other] = backups_of(&target.current.path);
@@ -95,7 +96,7 @@ fn backup_to_make(target: &Target, name: &str) -> Result<Option<PathBuf>> {
         .document
         .find(text, name)
         .is_ok_and(|it| it.is_some());
-    // Of a file that we made there is no state before that.
+    // A file that we created has no original.
     let is_ours =
         undo(&*target.document, text, None, name).is_ok_and(|it| it.is_empty() && !text.is_empty());
     Ok(match there {
@@ -106,7 +107,7 @@ fn backup_to_make(target: &Target, name: &str) -> Result<Option<PathBuf>> {
     })
 }
 
-/// The copy that was made, and what is in it.
+/// The copy that was made, and its text.
 fn backup_made(path: &Path) -> Result<Option<(PathBuf, String)>> {
     let [usual, other] = backups_of(path);
     for backup in [other, usual] {

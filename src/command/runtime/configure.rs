@@ -1,4 +1,4 @@
-//! `runtime configure` and `runtime unconfigure`: what may be asked for.
+//! `runtime configure` and `runtime unconfigure`: their options.
 
 use std::path::{Path, PathBuf};
 
@@ -16,14 +16,15 @@ const PROGRAM: &str = "nvidia-container-runtime";
 const PROGRAM_PATH: &str = "/usr/bin/nvidia-container-runtime";
 const HOOK_PROGRAM: &str = "/usr/bin/nvidia-container-runtime-hook";
 
-/// Add the NVIDIA runtime to the configuration of a container engine. Other settings stay as they are, a second run changes nothing,
-/// and unconfigure reverts it.
+/// Add the NVIDIA runtime to the configuration of a container engine. Other settings stay as they are, a second run changes
+/// nothing, and unconfigure reverts it.
 #[derive(FromArgs, ArgsInfo)]
 #[argh(
     subcommand,
     name = "configure",
     help_triggers("-h", "--help"),
-    example = "nvidia-ctk runtime configure --runtime docker --enable-cdi --diff\nnvidia-ctk runtime configure --runtime containerd --nvidia-set-as-default"
+    example = "nvidia-ctk runtime configure --runtime docker --enable-cdi --diff\n\
+               nvidia-ctk runtime configure --runtime containerd --nvidia-set-as-default"
 )]
 #[expect(
     clippy::struct_excessive_bools,
@@ -138,7 +139,7 @@ pub(super) struct Unconfigure {
 }
 
 impl Configure {
-    /// Refuses what makes no sense before anything is read; what only has no effect gives a warning.
+    /// Edits the configuration. Refuses contradictory options before anything is read; options without effect are only warnings.
     pub(super) fn run(&self) -> Result<()> {
         let mode = Mode::new(self.dry_run, self.diff);
         if is_hook_mode(&self.config_mode, self.engine) {
@@ -264,7 +265,7 @@ impl Unconfigure {
     }
 }
 
-/// Whether the file of a hook is asked for, not the configuration of an engine.
+/// Whether to write the file of a hook instead of the configuration of an engine.
 fn is_hook_mode(mode: &str, engine: Engine) -> bool {
     let is_hook = matches!(mode, "hook" | "oci-hook");
     if is_hook {
@@ -319,7 +320,7 @@ fn drop_in(path: Option<&str>, engine: Engine) -> Result<DropIn> {
     }
 }
 
-/// The engine would only say so when the first container starts.
+/// The engine reports a missing program only when the first container starts.
 fn warn_if_missing(program: &str) {
     if program::find_here(program.as_ref()).is_none() {
         log::warn!("{program} is not there: containers that ask for it will not start");

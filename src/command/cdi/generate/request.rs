@@ -1,4 +1,4 @@
-//! What the options ask for, as the generator takes it.
+//! Translates the options for the generator.
 
 use std::path::{Path, PathBuf};
 
@@ -14,9 +14,9 @@ use crate::host::{file, program};
 use crate::names::CDI_HOOK;
 use crate::rootfs::Root;
 
-/// Where the program is installed, if it is not found.
+/// Where the program is expected if it is not found.
 const PROGRAMS: &str = "/usr/bin";
-/// The device that has nothing in it.
+/// The device without content.
 const NONE: &str = "none";
 
 const EXPLICIT_LIBRARIES: &str = "enable-explicit-driver-libraries";
@@ -24,7 +24,7 @@ const COHERENT: &str = "enable-coherent-annotations";
 const NO_GROUPS: &str = "no-additional-gids-for-device-nodes";
 const NO_IPC: &str = "disable-ipc-discoverer";
 const FEATURES: [&str; 4] = [EXPLICIT_LIBRARIES, COHERENT, NO_GROUPS, NO_IPC];
-/// Features about libraries that are not used here, and devices that are not told apart.
+/// Features that concern libraries which this program does not use, and devices that it does not distinguish.
 const WITHOUT_EFFECT: [&str; 3] = [
     "disable-nvsandboxutils",
     "disable-nvsandbox-utils",
@@ -32,7 +32,7 @@ const WITHOUT_EFFECT: [&str; 3] = [
 ];
 const STYLES: [(&str, Style); 2] = [("apply", Style::Apply), ("separate", Style::Separate)];
 
-/// Reads the options. Refuses values that are not known; a hook or feature that is not known gives a warning.
+/// Reads the options. Refuses unknown values; unknown hooks and features are only warnings.
 pub(super) fn options(command: &Generate, host: &Root) -> Result<Options> {
     warn_of_unknown(command);
     ensure!(
@@ -122,7 +122,7 @@ fn strategies(names: &[String]) -> Result<Vec<Strategy>> {
     strategies.collect()
 }
 
-/// What a name stands for; the error names all.
+/// Looks up the value of a name; the error lists all names.
 pub(super) fn lookup<T: Copy>(option: &str, name: &str, values: &[(&str, T)]) -> Result<T> {
     let found = values.iter().find(|(it, _)| *it == name);
     let (_, value) = found.ok_or_else(|| {

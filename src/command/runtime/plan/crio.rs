@@ -42,7 +42,7 @@ pub(super) fn remove(request: &Request, files: Files) -> Result<Vec<Target>> {
     }])
 }
 
-/// What CRI-O reads, in its order, but for the drop-in that is written.
+/// The files that CRI-O reads, in its order, without the drop-in that is written.
 fn read_all(request: &Request, files: &Files) -> Result<Merged> {
     let mut merged = Merged::default();
     let mut read = |file: &Current| merged.read(file.text()).map_err(|err| file.invalid(&err));
@@ -77,7 +77,7 @@ fn warn_of_deprecated(file: &Current, ours: &Handler) {
     }
 }
 
-/// What a later file says counts.
+/// A later file takes precedence.
 fn warn_of_override(file: &Current, ours: &Handler) {
     let conf = CrioConf { base: Base::Own };
     let path = file.path.display();
