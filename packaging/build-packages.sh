@@ -191,7 +191,7 @@ package() {
 			%files
 			%defattr(-, root, root)
 		SPEC
-		(cd "$stage" && find . ! -type d -printf '/%P\n' -o -name 'nvidia-ctk*' -printf '%%dir /%P\n') |
+		(cd "$stage" && find . ! -type d -printf '/%P\n' -o \( -name 'nvidia-ctk*' -o -name schemas \) -printf '%%dir /%P\n') |
 			sed 's|/zsh/vendor-completions/|/zsh/site-functions/|' | sort
 	} >"$tmp/spec"
 	rpmbuild --quiet -bb --target "$rpm-linux" --define "_topdir $tmp/rpm" --define "_rpmdir $dist" \
@@ -210,6 +210,8 @@ mkdir "$stage"
 pages $(ls packaging/man)
 completions
 install -D -m 644 -t "$stage/usr/lib/systemd/system" packaging/systemd/*
+# For programs that read what --json prints: not below /usr/share/doc, which a system may leave out.
+install -D -m 644 -t "$stage/usr/share/nvidia-ctk/schemas" packaging/schemas/*
 package nvidia-ctk
 
 stage=$tmp/nvidia-ctk-hooks

@@ -7,7 +7,7 @@ use anyhow::Result;
 use argh::{ArgsInfo, CommandInfoWithArgs, EarlyExit, FromArgs};
 use log::LevelFilter;
 
-use crate::cli::{NOOP, Normalised, normalise};
+use crate::cli::{HOOK, NOOP, Normalised, normalise};
 use crate::command::cdi::Cdi;
 use crate::command::config::Config;
 use crate::command::doctor::Doctor;
@@ -15,9 +15,10 @@ use crate::command::info::Info;
 use crate::command::install::{Install, Uninstall};
 use crate::command::runtime::Runtime;
 use crate::command::system::System;
-use crate::diagnostics::{init, set_hook, set_level};
+use crate::diagnostics::{address_person, init, set_hook, set_level};
 use crate::hook::{Counts, Hook};
 use crate::names::{APPLETS, Applet, NVIDIA_CTK, lookup, program};
+use crate::printable::fold;
 use crate::shim;
 use crate::stdout::output;
 use crate::sys;
@@ -26,16 +27,20 @@ const VERSION: &str = concat!("nvidia-ctk version ", env!("CARGO_PKG_VERSION"), 
 
 /// Prepare containers for NVIDIA GPUs.
 #[derive(FromArgs, ArgsInfo)]
-#[argh(help_triggers("-h", "--help"))]
+#[argh(
+    help_triggers("-h", "--help"),
+    example = "nvidia-ctk doctor\nnvidia-ctk cdi generate --output /etc/cdi/nvidia.yaml\nnvidia-ctk help cdi generate",
+    note = "help, followed by the name of a command, prints the help of that command."
+)]
 #[expect(
     clippy::struct_excessive_bools,
     reason = "argh wants one for each switch"
 )]
 struct NvidiaCtk {
-    /// log what is done, too
+    /// log every step
     #[argh(switch, short = 'd')]
     debug: bool,
-    /// log errors only
+    /// log only errors
     #[argh(switch)]
     quiet: bool,
     /// print the version
@@ -71,6 +76,9 @@ pub fn run(mut argv: impl Iterator<Item = OsString>) -> ExitCode {
         return shim::run(program, &words);
     }
     let applet = lookup(&argv0);
+    if !is_of_hook(applet, &words) {
+        address_person(applet.name);
+    }
     let env = |name: &str| Some(std::env::var_os(name)?.to_string_lossy().into_owned());
     match normalise(&NvidiaCtk::get_args_info(), applet.path, &words, env) {
         Ok(line) => parse_and_run(applet, &line, &|counts| {
@@ -79,7 +87,7 @@ pub fn run(mut argv: impl Iterator<Item = OsString>) -> ExitCode {
         }),
         Err(usage) => {
             init(LevelFilter::Info);
-            if applet.path.first() == Some(&"hook") {
+            if applet.path.first() == Some(&HOOK) {
                 set_hook(applet.name);
             }
             log::error!("{}", usage.message);
@@ -88,7 +96,13 @@ pub fn run(mut argv: impl Iterator<Item = OsString>) -> ExitCode {
     }
 }
 
-/// All commands with their options, but for the hook that stands for unknown ones: for the manual and the shells' completions.
+/// Whether the line may be a hook's. Then an engine reads the messages, even those about a wrong line.
+fn is_of_hook(applet: &Applet, words: &[OsString]) -> bool {
+    applet.path.first() == Some(&HOOK) || words.iter().any(|word| word == HOOK)
+}
+
+/// Returns all commands with their options, without the hook that replaces unknown ones: for the manual and the shells'
+/// completions.
 #[must_use]
 pub fn info() -> CommandInfoWithArgs {
     let mut info = NvidiaCtk::get_args_info();
@@ -99,8 +113,8 @@ pub fn info() -> CommandInfoWithArgs {
     info
 }
 
-/// Reads the words behind argv[0] as [`run`] does, and does nothing. The error is argh's, which should have nothing against a line
-/// that [`normalise`] lets pass, but for values. For fuzzing.
+/// Reads the words behind argv[0] as [`run`] does, and does nothing. Returns the error of argh, which accepts every line that
+/// [`normalise`] returns unless a value is wrong. For fuzzing.
 #[doc(hidden)]
 pub fn parse_only(applet: &Applet, words: &[OsString]) -> Result<(), String> {
     let info = NvidiaCtk::get_args_info();
@@ -145,7 +159,7 @@ fn parse_and_run(
             .as_ref()
             .map_or(LevelFilter::Info, NvidiaCtk::log_level),
     );
-    // The hook itself is named when it runs; an unknown one never is.
+    // A hook that runs replaces this name by its own; an unknown one does not.
     if let Ok(NvidiaCtk {
         command: Some(Command::Hook(_)),
         ..
@@ -175,44 +189,33 @@ fn parse_and_run(
     }
 }
 
-/// argh names the subcommands; the caller reads the name that was called, on lines that fit a terminal. The hook that stands for
-/// unknown ones is nobody's business.
+/// Prints the help under the name that was called, where argh has the subcommands, on lines that fit a terminal. The hook that
+/// replaces unknown ones is left out.
 fn print_help(applet: &Applet, help: &str) -> Result<()> {
     let mut path = vec![NVIDIA_CTK.name];
     path.extend(applet.path);
     let help = help.replacen(&path.join(" "), applet.name, 1);
     let is_shown = |line: &&str| line.split_whitespace().next() != Some(NOOP);
     Ok(output(
-        &help.lines().filter(is_shown).map(fold).collect::<String>(),
+        &help
+            .lines()
+            .filter(is_shown)
+            .map(fold_help)
+            .collect::<String>(),
     )?)
 }
 
-/// Breaks a line that is too long; what follows a usage line is indented. argh breaks only the descriptions of options.
-fn fold(line: &str) -> String {
-    const WIDTH: usize = 80;
+/// Breaks a line that is too long for a terminal: argh breaks only the descriptions of options. The lines that follow keep the
+/// indent, and those of a usage line begin below its first word.
+fn fold_help(line: &str) -> String {
     const NO_BREAK: &str = "\u{a0}";
-    let mut line = line.to_owned();
-    let mut indent = 0;
     if line.starts_with("Usage:") {
-        indent = "Usage: ".len();
         // An option and its value stay together.
-        line = line.replace(" <", &format!("{NO_BREAK}<"));
+        let line = line.replace(" <", &format!("{NO_BREAK}<"));
+        return fold(&line, "Usage: ".len()).replace(NO_BREAK, " ") + "\n";
     }
-    let mut folded = String::new();
-    let mut width = 0;
-    for word in line.split_inclusive(' ') {
-        let length = word.trim_end().chars().count();
-        if width + length > WIDTH && width > indent {
-            folded.truncate(folded.trim_end().len());
-            folded.push('\n');
-            folded.push_str(&" ".repeat(indent));
-            width = indent;
-        }
-        folded.push_str(word);
-        width += word.chars().count();
-    }
-    folded.push('\n');
-    folded.replace(NO_BREAK, " ")
+    let indent = line.len() - line.trim_start().len();
+    fold(line, indent) + "\n"
 }
 
 impl NvidiaCtk {
@@ -232,7 +235,7 @@ impl NvidiaCtk {
                 command: Some(command),
                 ..
             } => return command.run(read_again),
-            // Not reached: without a subcommand the line was rewritten to --help.
+            // Not reached: `normalise` has made --help of a line without a subcommand.
             Self { command: None, .. } => {}
         }
         Ok(ExitCode::SUCCESS)
@@ -271,17 +274,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn long_lines_are_folded() {
+    fn folded_lines_keep_their_indent() {
         let usage = format!("Usage: a {}", "[--option <value>] ".repeat(6).trim_end());
-        let folded = fold(&usage);
-        assert!(folded.lines().count() > 1 && folded.lines().all(|line| line.len() <= 80));
-        assert!(
-            folded
-                .lines()
-                .skip(1)
-                .all(|line| line.starts_with("       ["))
-        );
-        assert_eq!(fold("short"), "short\n");
+        let note = format!("  {}", "word ".repeat(30).trim_end());
+        for (line, start) in [(usage, "       [--option <value>]"), (note, "  word")] {
+            let folded = fold_help(&line);
+            assert!(folded.lines().count() > 1 && folded.lines().all(|it| it.len() <= 80));
+            assert!(
+                folded.lines().skip(1).all(|it| it.starts_with(start)),
+                "{folded}"
+            );
+        }
+        assert_eq!(fold_help("short"), "short\n");
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! Go's flag syntax in front of argh.
 //!
 //! Scripts and CDI specs write `--flag=value`, `-flag value`, lists as `a,b`, and global flags after the subcommand: the toolkit's
-//! flag parser takes all of that, argh takes none. [`normalise`] rewrites such a line to the one form that argh takes. It needs
-//! no second table of flags, since argh describes its commands; what argh cannot describe stands in `toolkit`. It does no I/O:
+//! flag parser accepts all of that, argh accepts none. [`normalise`] rewrites such a line to the one form that argh accepts. It
+//! needs no second table of flags, since argh describes its commands; `toolkit` has what argh cannot describe. It does no I/O:
 //! every line gives a value or an error.
 
 mod environment;
@@ -16,10 +16,10 @@ use std::iter::{empty, once};
 use argh::{CommandInfoWithArgs, FlagInfoKind, Optionality, PositionalInfo};
 
 use environment::{Setting, settings};
-use flag::{HELP, nearest_flag, split_flag};
+use flag::{HELP, long_name, split_flag};
 use level::Level;
 
-use crate::spelling::parse_bool;
+use crate::spelling::{nearest, parse_bool};
 
 /// How many arguments a line may have, both before its lists are split and after.
 const MAX_ARGUMENTS: usize = 65_536;
@@ -27,21 +27,21 @@ const MAX_ARGUMENTS: usize = 65_536;
 /// How many bytes one argument may have.
 const MAX_ARGUMENT_LEN: usize = 1 << 20;
 
-/// The level where unknown names are no errors: a hook that fails keeps a container from starting.
-const HOOK: &str = "hook";
+/// The level at which unknown names are only warnings: a hook that fails keeps a container from starting.
+pub(crate) const HOOK: &str = "hook";
 
-/// The hook that does nothing: it stands for the ones that are missing or unknown.
+/// The hook that does nothing, which replaces missing and unknown ones.
 pub(crate) const NOOP: &str = "noop";
 
-/// Switches that are the whole answer: what else the line says is not done.
+/// Switches that the program answers, and ignores the rest of the line.
 const QUESTIONS: [&str; 2] = ["--version", "--list"];
 
-/// A command line that argh takes.
+/// A command line that argh accepts.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Normalised {
     /// The arguments for argh's `from_args`.
     pub args: Vec<String>,
-    /// What the caller should be told, one line each.
+    /// Warnings for the caller, one line each.
     pub warnings: Vec<String>,
 }
 
@@ -65,9 +65,9 @@ impl Usage {
 
 /// Rewrites `args`, which follow the subcommands of `prefix`, for the parser that `root` describes.
 ///
-/// `env` looks up a variable of the environment. Refuses unknown flags and subcommands, missing values and options, values of
-/// switches that are no bool words, and positionals without a place. Unknown hooks, flags before a hook, and positionals of a
-/// hook give warnings only.
+/// `env` looks up a variable of the environment. Returns the line that argh accepts, with warnings. Refuses unknown flags and
+/// subcommands, missing values and options, values of switches that are not boolean words, and superfluous positionals. Unknown
+/// hooks, unknown flags before a hook, and superfluous positionals of a hook are only warnings.
 pub fn normalise(
     root: &CommandInfoWithArgs,
     prefix: &[&str],
@@ -103,15 +103,15 @@ fn utf8(args: &[OsString]) -> Result<Vec<&str>, Usage> {
         .collect()
 }
 
-/// What was read of a command line.
+/// The part of a command line that has been read.
 struct Line<'a> {
-    /// The levels that subcommands led out of, outermost first.
+    /// The levels above the current one, outermost first.
     outer: Vec<Level<'a>>,
     current: Level<'a>,
     positionals: Vec<&'a str>,
     unsupported_hook: Option<&'a str>,
     warnings: Vec<String>,
-    /// The first one; it waits, because a later `--help` beats it.
+    /// The first error. It is reported at the end, because a later `--help` takes precedence.
     error: Option<Usage>,
 }
 
@@ -127,7 +127,7 @@ impl<'a> Line<'a> {
         }
     }
 
-    /// Reads up to a hook that is not known: nobody can tell what its arguments mean.
+    /// Reads up to an unknown hook, since the meaning of its arguments is unknown.
     fn read(&mut self, mut words: impl Iterator<Item = &'a str>) -> Result<(), Usage> {
         let mut flags_ended = false;
         while let Some(word) = words.next()
@@ -194,7 +194,7 @@ impl<'a> Line<'a> {
         value: Option<&'a str>,
         rest: &mut impl Iterator<Item = &'a str>,
     ) -> Result<(), Usage> {
-        // Global flags may come after the subcommand: the innermost level that knows the name owns it.
+        // Global flags may follow the subcommand: a flag belongs to the innermost level that knows it.
         let owner = once(&mut self.current)
             .chain(self.outer.iter_mut().rev())
             .find_map(|level| level.flag(name).map(|flag| (level, flag)));
@@ -203,7 +203,7 @@ impl<'a> Line<'a> {
         };
         let value = match flag.kind {
             FlagInfoKind::Switch => {
-                // `--switch=` is true, too, as upstream has it.
+                // `--switch=` is true, as in the toolkit.
                 let word = value.filter(|word| !word.is_empty()).unwrap_or("true");
                 parse_bool(word).map(|_| word).ok_or_else(|| {
                     Usage::new(format!("not a bool for flag {}: {word}", flag.long))
@@ -225,8 +225,8 @@ impl<'a> Line<'a> {
             return Ok(());
         }
         let flags = self.levels().flat_map(|level| level.command.flags);
-        Err(Usage::new(match nearest_flag(name, flags) {
-            Some(flag) => format!("{message}; did you mean {}?", flag.long),
+        Err(Usage::new(match nearest(name, flags.map(long_name)) {
+            Some(flag) => format!("{message}; did you mean --{flag}?"),
             None => format!("{message}; see --help"),
         }))
     }
@@ -303,12 +303,15 @@ impl<'a> Line<'a> {
         let Some(extra) = self.positionals.get(places) else {
             return Ok(());
         };
-        let message = format!("{} has no use for '{extra}'", self.current.command.name);
+        let message = format!(
+            "{} does not take the argument '{extra}'",
+            self.current.command.name
+        );
         if !self.outer.iter().any(|level| level.command.name == HOOK) {
             return Err(Usage::new(message));
         }
         self.warnings
-            .push(format!("{message}: ignored, as what follows it"));
+            .push(format!("{message}: it and what follows are ignored"));
         self.positionals.truncate(places);
         Ok(())
     }
@@ -364,11 +367,12 @@ fn too_many_arguments() -> Usage {
 
 fn no_help_topic(word: &str, command: &CommandInfoWithArgs) -> Usage {
     let names: Vec<&str> = command.commands.iter().map(|it| it.name).collect();
+    let hint = match nearest(word, names.iter().copied()) {
+        Some(name) => format!("did you mean {name}?"),
+        None => format!("known are: {}", names.join(", ")),
+    };
     Usage {
-        message: format!(
-            "No help topic for '{word}'; known are: {}",
-            names.join(", ")
-        ),
+        message: format!("No help topic for '{word}'; {hint}"),
         exit_code: 3,
     }
 }

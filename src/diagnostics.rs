@@ -1,10 +1,12 @@
 //! Diagnostics: the only module that writes to standard error and to syslog.
 //!
-//! Every diagnostic is one line on standard error in the toolkit's shape, `level=error msg="…"`. What a hook says, but for debug
-//! messages, goes to syslog as well, with the hook's name and the container's id, because crun throws a hook's standard error
-//! away. Logging never blocks and never fails the caller.
+//! Every diagnostic is one line on standard error in the toolkit's shape, `level=error msg="…"`; a command that a person runs at a
+//! terminal writes `nvidia-ctk: error: …` instead. A hook's messages, except those of level debug, also go to syslog with the
+//! hook's name and the container's id, because crun discards a hook's standard error. Logging never blocks and never fails the
+//! caller.
 
-use std::io::{self, Write};
+use std::env;
+use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixDatagram;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,16 +16,15 @@ use log::{Level, LevelFilter, Log, Metadata, Record};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use syslog::{Facility, LogFormat, LoggerBackend, Severity};
 
-use crate::printable::{quote, shorten};
+use crate::printable::{escape, quote, shorten};
 
 const SYSLOG_SOCKET: &str = "/dev/log";
 
-/// The most detailed level that is shown, as a number; none before [`init`].
+/// The most detailed level that is shown, as a number; 0 before [`init`].
 static SHOWN: AtomicUsize = AtomicUsize::new(0);
-/// Most warnings that are shown: an image can bring about one with each of its names.
+/// Most warnings that are shown: an image can cause one with each of its names.
 const MAX_WARNINGS: usize = 100;
-/// Longest message and longest id of a container, in bytes. A line with both is not longer than a pipe takes as a whole
-/// (`PIPE_BUF`).
+/// Longest message and longest id of a container, in bytes. A line with both fits into an atomic write to a pipe (`PIPE_BUF`).
 const MAX_MESSAGE: usize = 3 << 10;
 const MAX_CONTAINER: usize = 512;
 
@@ -32,6 +33,53 @@ static LOGGER: StderrAndSyslog = StderrAndSyslog;
 static HOOK: Mutex<Option<&'static str>> = Mutex::new(None);
 static CONTAINER: OnceLock<String> = OnceLock::new();
 static LAST_WORDS: OnceLock<LastWords> = OnceLock::new();
+/// The person at the terminal, if [`address_person`] found one.
+static PERSON: OnceLock<Person> = OnceLock::new();
+
+/// Who reads a stream.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Reader {
+    /// A program, or whoever reads the log or file that it writes.
+    Program,
+    /// A person at a terminal.
+    Person {
+        /// Whether the terminal has colours, and the person has not declined them.
+        sees_colours: bool,
+    },
+}
+
+impl Reader {
+    /// Finds out whether the stream is a terminal. Colours need one whose `TERM` is not `dumb`, and no `NO_COLOR` (no-color.org).
+    pub(crate) fn of(stream: &impl IsTerminal) -> Self {
+        if !stream.is_terminal() {
+            return Self::Program;
+        }
+        let variable = |name| env::var_os(name).filter(|value| !value.is_empty());
+        let is_dumb = variable("TERM").is_none_or(|term| term == "dumb");
+        Self::Person {
+            sees_colours: !is_dumb && variable("NO_COLOR").is_none(),
+        }
+    }
+
+    /// The words in the colour of this level, for a reader who sees colours.
+    pub(crate) fn paint(self, level: Level, words: &str) -> String {
+        let colour = match level {
+            Level::Error => 31,
+            Level::Warn => 33,
+            _ => 36,
+        };
+        match self {
+            Self::Person { sees_colours: true } => format!("\x1b[1;{colour}m{words}\x1b[m"),
+            _ => words.to_owned(),
+        }
+    }
+}
+
+/// Who reads standard error at a terminal, and which program they called.
+struct Person {
+    program: &'static str,
+    reader: Reader,
+}
 
 /// An error as it goes to standard error and to syslog.
 struct LastWords {
@@ -41,9 +89,9 @@ struct LastWords {
 
 struct StderrAndSyslog;
 
-/// Sends the `log` crate's records here, those at or above `level`.
+/// Makes this the logger of the `log` crate, for records at or above `level`.
 pub fn init(level: LevelFilter) {
-    // A program that embeds the hooks may have set its own logger: that one stays.
+    // A program that embeds the hooks may have set its own logger, which is kept.
     if log::set_logger(&LOGGER).is_ok() {
         set_level(level);
     }
@@ -52,11 +100,20 @@ pub fn init(level: LevelFilter) {
 /// Shows messages at or above this level from now on.
 pub fn set_level(level: LevelFilter) {
     SHOWN.store(level as usize, Ordering::Relaxed);
-    // Warnings are counted even where they are not shown.
+    // Warnings are counted even if they are not shown.
     log::set_max_level(level.max(LevelFilter::Warn));
 }
 
-/// Names the hook that runs: what it says goes to syslog from now on.
+/// Addresses a person from now on if standard error is a terminal: messages begin with the name of the program. This is for
+/// commands that people run. A hook and the runtime never call it: engines give them terminals, and read what they write there.
+pub fn address_person(program: &'static str) {
+    let reader = Reader::of(&io::stderr());
+    if reader != Reader::Program {
+        let _ = PERSON.set(Person { program, reader });
+    }
+}
+
+/// Names the hook that runs: its messages go to syslog from now on.
 pub fn set_hook(name: &'static str) {
     if let Ok(mut hook) = HOOK.lock() {
         *hook = Some(name);
@@ -72,13 +129,13 @@ pub fn set_container(id: &str) {
     let _ = CONTAINER.set(id.to_owned());
 }
 
-/// How many warnings there were, shown or not.
+/// Returns the number of warnings, shown or not.
 #[must_use]
 pub fn warnings() -> usize {
     WARNINGS.load(Ordering::Relaxed)
 }
 
-/// Makes an error ready for [`say_last_words`].
+/// Prepares an error for [`say_last_words`].
 pub fn prepare_last_words(message: &str) {
     let message = quote(message);
     let mut syslog = Vec::new();
@@ -90,7 +147,7 @@ pub fn prepare_last_words(message: &str) {
     let _ = LAST_WORDS.set(LastWords { stderr, syslog });
 }
 
-/// Says what was made ready. Takes no lock and no memory, as the handler of a signal must not.
+/// Writes the prepared error. It takes no lock and allocates no memory, so that the handler of a signal may call it.
 pub fn say_last_words() {
     let Some(words) = LAST_WORDS.get() else {
         return;
@@ -101,7 +158,7 @@ pub fn say_last_words() {
     let _ = nix::unistd::write(io::stderr(), words.stderr.as_bytes());
 }
 
-/// Prints lines that another process of this program made, at most `PIPE_BUF` bytes.
+/// Prints lines of another process of this program, at most `PIPE_BUF` bytes.
 pub fn relay(lines: &[u8]) {
     print(lines);
 }
@@ -119,11 +176,15 @@ impl Log for StderrAndSyslog {
         if warnings > MAX_WARNINGS || !self.enabled(record.metadata()) {
             return;
         }
-        let message = if warnings == MAX_WARNINGS {
+        let text = if warnings == MAX_WARNINGS {
             "more warnings are not shown".to_owned()
         } else {
-            shorten(&quote(&record.args().to_string()), MAX_MESSAGE)
+            record.args().to_string()
         };
+        if let Some(person) = PERSON.get() {
+            return print(person.line(record.level(), &text).as_bytes());
+        }
+        let message = shorten(&quote(&text), MAX_MESSAGE);
         print(stderr_line(record.level(), &message).as_bytes());
         if record.level() <= Level::Info
             && let Some(hook) = hook()
@@ -135,14 +196,31 @@ impl Log for StderrAndSyslog {
     fn flush(&self) {}
 }
 
-fn stderr_line(level: Level, message: &str) -> String {
-    use std::fmt::Write as _;
-    let level = match level {
+impl Person {
+    /// The message after the name of the program and its level; the level info is left out.
+    fn line(&self, level: Level, text: &str) -> String {
+        let program = self.program;
+        let text = shorten(&escape(text), MAX_MESSAGE);
+        if level == Level::Info {
+            return format!("{program}: {text}\n");
+        }
+        let word = self.reader.paint(level, &format!("{}:", name(level)));
+        format!("{program}: {word} {text}\n")
+    }
+}
+
+fn name(level: Level) -> &'static str {
+    match level {
         Level::Error => "error",
         Level::Warn => "warning",
         Level::Info => "info",
         Level::Debug | Level::Trace => "debug",
-    };
+    }
+}
+
+fn stderr_line(level: Level, message: &str) -> String {
+    use std::fmt::Write as _;
+    let level = name(level);
     let mut line = format!("level={level} msg=\"{message}\"");
     if let Some(hook) = hook() {
         let _ = write!(line, " hook={hook}");
@@ -158,8 +236,8 @@ fn stderr_line(level: Level, message: &str) -> String {
     line
 }
 
-/// Writes a line to standard error, or drops it where that would block: nobody may read what is at the other end. Nothing is set on
-/// the descriptor, which others share. A pipe that poll(2) calls writable takes `PIPE_BUF` bytes.
+/// Writes a line to standard error, or drops it if that would block: the other end may have no reader. The descriptor's flags are
+/// left alone, since others share it. A pipe that poll(2) calls writable accepts `PIPE_BUF` bytes.
 fn print(line: &[u8]) {
     let mut stderr = io::stderr().lock();
     let mut descriptors = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];
@@ -174,7 +252,7 @@ fn print(line: &[u8]) {
     }
 }
 
-/// The line as syslog(3) of a C library would send it; the receiver adds the time.
+/// A line as syslog(3) of a C library sends it; the receiver adds the time.
 struct SyslogLine;
 
 impl LogFormat<&str> for SyslogLine {
@@ -223,6 +301,28 @@ mod tests {
     #[test]
     fn a_line_has_the_toolkits_shape() {
         assert_eq!(stderr_line(Level::Warn, "a"), "level=warning msg=\"a\"\n");
+    }
+
+    #[test]
+    fn a_person_reads_words_and_sees_colours_where_they_are_wanted() {
+        let line = |sees_colours, level, text| {
+            let reader = Reader::Person { sees_colours };
+            let program = "nvidia-ctk";
+            Person { program, reader }.line(level, text)
+        };
+        for (level, expected) in [
+            (Level::Error, "nvidia-ctk: error: a \"b\"\n"),
+            (Level::Warn, "nvidia-ctk: warning: a \"b\"\n"),
+            (Level::Info, "nvidia-ctk: a \"b\"\n"),
+            (Level::Debug, "nvidia-ctk: debug: a \"b\"\n"),
+        ] {
+            assert_eq!(line(false, level, "a \"b\""), expected);
+        }
+        assert_eq!(
+            line(true, Level::Error, "\x1b[31m\n"),
+            "nvidia-ctk: \x1b[1;31merror:\x1b[m \\u{1b}[31m\\n\n"
+        );
+        assert_eq!(Reader::Program.paint(Level::Error, "a"), "a");
     }
 
     #[test]

@@ -31,17 +31,18 @@ use crate::rootfs::ContainerRoot;
 use crate::sandbox::{self, Mounts};
 use crate::watchdog;
 
-/// Run one of the hooks that container runtimes call, with the OCI state on standard input.
+/// Run a hook that container runtimes call with the OCI state on standard input.
 #[derive(FromArgs, ArgsInfo)]
 #[argh(
     subcommand,
     name = "hook",
     help_triggers("-h", "--help"),
-    note = "Hooks named in NVIDIA_CTK_DISABLE_HOOKS, with commas between them, or in nvidia-ctk.disabled-hooks of the host's \
-            config.toml do nothing; \"all\" are all of them."
+    example = "nvidia-cdi-hook update-ldcache --folder /usr/lib64 <state.json\nnvidia-cdi-hook help update-ldcache",
+    note = "The hooks named in NVIDIA_CTK_DISABLE_HOOKS, separated by commas, or in nvidia-ctk.disabled-hooks of the host's \
+            config.toml do nothing; \"all\" names every hook."
 )]
 pub struct Hook {
-    /// fail where a warning is given
+    /// treat warnings as errors
     #[argh(switch)]
     pub strict: bool,
     #[argh(subcommand)]
@@ -49,7 +50,7 @@ pub struct Hook {
     pub command: HookCommand,
 }
 
-/// Whether a variable of this name and with this value counts.
+/// Whether to use a variable of this name and with this value.
 pub type Counts<'c> = &'c dyn Fn(&str, &str) -> bool;
 
 /// Every hook, under the name that CDI specs use.
@@ -76,16 +77,21 @@ pub enum HookCommand {
     Noop(Noop),
 }
 
-/// Do nothing and exit 0.
+/// Do nothing and succeed.
 #[derive(FromArgs, ArgsInfo)]
-#[argh(subcommand, name = "noop", help_triggers("-h", "--help"))]
+#[argh(
+    subcommand,
+    name = "noop",
+    help_triggers("-h", "--help"),
+    example = "nvidia-cdi-hook noop <state.json"
+)]
 pub struct Noop {}
 
 impl Hook {
-    /// Does what the hook is for, in the container whose state the runtime gives it.
+    /// Does the work of the hook in the container whose state the runtime passes.
     ///
-    /// `read_again` reads the command line once more, where a variable that sets an option counts only if it says so, sets the
-    /// level of the log, and returns whether `--strict` is on.
+    /// `read_again` reads the command line again with only those variables for which its argument returns true, sets the level of
+    /// the log, and returns whether `--strict` is on. Fails if the hook fails, or with `--strict` if there were warnings.
     pub fn run(&self, read_again: &dyn Fn(Counts<'_>) -> bool) -> Result<()> {
         let caller = Caller {
             read_again,
@@ -128,16 +134,15 @@ trait InContainer: SubCommand {
     /// The file to read the state from; `None` is standard input.
     fn container_spec(&self) -> Option<&str>;
 
-    /// Reads the command line; `None` where there is nothing to do in any container. Refuses what can be seen to be wrong without
-    /// the container.
+    /// Reads the command line; `None` if there is nothing to do in any container. Refuses what is wrong in any container.
     fn options(&self, by_config: &Disabled) -> Result<Option<Self::Options>>;
 
-    /// What is left to do where the hook's caller switches hooks off.
+    /// The work that remains if the caller of the hook switches hooks off.
     fn allowed(options: Self::Options, by_caller: &Disabled) -> Option<Self::Options> {
         by_caller.allows::<Self>(true).then_some(options)
     }
 
-    /// Adds to the options what the state and config.json say. Returns whether anything is left to do.
+    /// Adds what the state and config.json contain to the options. Returns whether any work remains.
     fn learn(&self, _: &mut Self::Options, _: &State) -> bool {
         true
     }
@@ -178,7 +183,7 @@ impl Caller<'_> {
             }
             return Ok(());
         };
-        // Modes are what the hook says, whatever the runtime's umask is.
+        // Modes are those that the hook sets, whatever the runtime's umask is.
         umask(Mode::empty());
         let state = State::load(hook.container_spec())?;
         set_container(&state.id);

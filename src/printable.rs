@@ -48,9 +48,42 @@ pub(crate) fn shorten(text: &str, limit: usize) -> String {
     format!("{head}{GAP}{tail}")
 }
 
+/// Breaks a line at blanks so that it fits a terminal of 80 columns; what follows its first line is indented.
+pub(crate) fn fold(line: &str, indent: usize) -> String {
+    const WIDTH: usize = 80;
+    let mut folded = String::new();
+    let mut width = 0;
+    for word in line.split_inclusive(' ') {
+        let length = word.trim_end().chars().count();
+        if width + length > WIDTH && width > indent {
+            folded.truncate(folded.trim_end().len());
+            folded.push('\n');
+            folded.push_str(&" ".repeat(indent));
+            width = indent;
+        }
+        folded.push_str(word);
+        width += word.chars().count();
+    }
+    folded
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn long_lines_are_folded() {
+        let folded = fold(&format!("  cause: {}", "word ".repeat(30).trim_end()), 9);
+        assert!(folded.lines().count() > 1 && folded.lines().all(|line| line.len() <= 80));
+        let rest = folded.lines().skip(1);
+        assert!(
+            rest.into_iter()
+                .all(|line| line.starts_with("         word"))
+        );
+        assert_eq!(fold("short", 3), "short");
+        let long = format!("  {}", "x".repeat(100));
+        assert_eq!(fold(&long, 2), long);
+    }
 
     #[test]
     fn a_message_stays_one_line() {

@@ -9,11 +9,19 @@ pub(crate) fn parse_bool(word: &str) -> Option<bool> {
     }
 }
 
+/// Returns the name that is nearest to `written`, if one is near enough for a likely misspelling.
+pub(crate) fn nearest<'n>(written: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
+    names
+        .filter_map(|name| Some((distance_if_near(written, name)?, name)))
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, name)| name)
+}
+
 /// Returns the number of letters to add, drop or replace to get from `written` to `name`, if it is small enough for a likely
 /// misspelling.
 pub(crate) fn distance_if_near(written: &str, name: &str) -> Option<usize> {
     let distance = distance(written, name);
-    (distance * 2 <= name.len()).then_some(distance)
+    (distance * 2 < name.len()).then_some(distance)
 }
 
 /// Returns the Levenshtein distance.

@@ -1,12 +1,32 @@
 //! Data for the caller: the only module that writes to standard output.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 
+use serde::Serialize;
 use serde_json::Value;
 
+use crate::diagnostics::Reader;
 use crate::printable::{escape_all_but, is_escaped};
 
-/// Writes data to standard output. A reader that went away is no error.
+/// The version of all JSON documents. It grows when a field is removed or changes its meaning, not when one is added. The schemas
+/// are in `packaging/schemas`.
+const SCHEMA_VERSION: u32 = 1;
+
+/// A JSON document as it is printed, its version first.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Versioned<'v> {
+    schema_version: u32,
+    #[serde(flatten)]
+    document: &'v Value,
+}
+
+/// Who reads standard output.
+pub(crate) fn reader() -> Reader {
+    Reader::of(&io::stdout())
+}
+
+/// Writes data to standard output. A reader that has gone away is not an error.
 pub(crate) fn output(data: &str) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     match stdout
@@ -18,19 +38,24 @@ pub(crate) fn output(data: &str) -> io::Result<()> {
     }
 }
 
-/// Writes a document that may be someone else's to standard output: to a terminal line by line as [`crate::printable::escape`] shows it, to anything
-/// else byte for byte.
+/// Writes a document that may come from somebody else to standard output: escaped by [`crate::printable::escape`] to a terminal,
+/// byte for byte to anything else.
 pub(crate) fn output_document(text: &str) -> io::Result<()> {
-    if io::stdout().is_terminal() {
+    if reader() != Reader::Program {
         return output(&escape_all_but(text, &['\n', '\t', '\'', '"', '\\']));
     }
     output(text)
 }
 
-/// Writes JSON to standard output. What [`crate::printable::escape`] would escape is written as `\u` and a number, which means the same to a program.
-pub(crate) fn output_json(value: &Value) -> io::Result<()> {
+/// Writes a JSON object to standard output, behind `schemaVersion`. What [`crate::printable::escape`] would escape is written as
+/// `\u` and a number, which means the same to a program.
+pub(crate) fn output_json(document: &Value) -> io::Result<()> {
+    let versioned = Versioned {
+        schema_version: SCHEMA_VERSION,
+        document,
+    };
     let mut text = String::new();
-    for c in format!("{value:#}\n").chars() {
+    for c in (serde_json::to_string_pretty(&versioned)? + "\n").chars() {
         if c.is_ascii() && c != '\x7f' || !is_escaped(c) {
             text.push(c);
         } else {

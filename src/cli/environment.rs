@@ -2,7 +2,7 @@
 
 /// A flag, and the variables that set it: the first one that is not empty.
 struct Variables {
-    /// The flag's command; none is the outermost one.
+    /// The flag's command; `None` is the outermost one.
     command: Option<&'static str>,
     flag: &'static str,
     names: &'static [&'static str],
@@ -157,19 +157,19 @@ const STRICT: Variables = Variables {
     names: &["NVIDIA_CTK_STRICT"],
 };
 
-/// A list with commas.
+/// A list, separated by commas.
 const SPEC_DIRS: &str = "NVIDIA_CTK_CDI_SPEC_DIRS";
 
-/// What a variable says of a flag.
+/// The value that a variable gives a flag.
 pub(super) struct Setting {
-    /// The flag's command; none is the outermost one.
+    /// The flag's command; `None` is the outermost one.
     pub(super) command: Option<&'static str>,
     pub(super) flag: &'static str,
     pub(super) variable: &'static str,
     pub(super) value: String,
 }
 
-/// What the environment says, for `nvidia-cdi-hook` or for `nvidia-ctk`.
+/// Returns the settings of the environment, for `nvidia-cdi-hook` or for `nvidia-ctk`.
 pub(super) fn settings(cdi_hook: bool, env: impl Fn(&str) -> Option<String>) -> Vec<Setting> {
     let table = if cdi_hook { CDI_HOOK } else { CTK };
     let setting = |entry: &Variables| {

@@ -2,12 +2,10 @@
 
 use argh::FlagInfo;
 
-use crate::spelling::distance_if_near;
-
 /// The flag that argh adds to every command.
 pub(super) const HELP: &str = "--help";
 
-/// The name and the value of a word in the form of a flag. A lone dash is none.
+/// Splits a word that has the form of a flag into name and value. A lone dash is not a flag.
 pub(super) fn split_flag(word: &str) -> Option<(&str, Option<&str>)> {
     let flag = word.strip_prefix("--").or_else(|| word.strip_prefix('-'))?;
     match flag.split_once('=') {
@@ -24,21 +22,11 @@ pub(super) fn is_named(flag: &FlagInfo<'_>, name: &str) -> bool {
     } else {
         flag.short
     };
-    // argh's names have no dots, the toolkit's have: `--csv.file`.
+    // The toolkit's names may have dots (`--csv.file`), those of argh cannot.
     long_name(flag) == name.replace('.', "-") || short.is_some_and(|short| name.chars().eq([short]))
 }
 
-fn long_name<'a>(flag: &FlagInfo<'a>) -> &'a str {
+/// The flag's long name without the dashes.
+pub(super) fn long_name<'a>(flag: &FlagInfo<'a>) -> &'a str {
     flag.long.trim_start_matches("--")
-}
-
-/// The flag whose name was probably meant, if there is one.
-pub(super) fn nearest_flag<'a>(
-    name: &str,
-    flags: impl Iterator<Item = &'a FlagInfo<'a>>,
-) -> Option<&'a FlagInfo<'a>> {
-    flags
-        .filter_map(|flag| Some((distance_if_near(name, long_name(flag))?, flag)))
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, flag)| flag)
 }

@@ -32,7 +32,7 @@ impl<'a> Level<'a> {
             .map(|(_, value)| *value)
     }
 
-    /// The value given last: it wins.
+    /// The value that was given last, which takes precedence.
     pub(super) fn value(&self, flag: &FlagInfo<'_>) -> Option<&'a str> {
         self.values(flag).next_back()
     }
@@ -44,7 +44,7 @@ impl<'a> Level<'a> {
             .any(|flag| flag.long == long && self.value(flag).and_then(parse_bool) == Some(true))
     }
 
-    /// The options that have to be given and are not.
+    /// The required options that are missing.
     pub(super) fn missing(&self) -> impl Iterator<Item = String> {
         self.command
             .flags
@@ -59,7 +59,7 @@ impl<'a> Level<'a> {
             })
     }
 
-    /// Appends the flags as argh takes them, in the order of its description.
+    /// Appends the flags in the form that argh accepts, in the order of its description.
     pub(super) fn render(&self, args: &mut Vec<&'a str>) {
         for flag in self.command.flags {
             match (&flag.kind, &flag.optionality) {

@@ -143,7 +143,10 @@ fn subcommands_and_their_flags() {
             ("runtime configure -- --", "runtime configure -- --"),
             ("runtime configure help", "runtime configure -- help"),
             ("runtime configure -", "runtime configure -- -"),
-            ("runtime configure x y", "1: configure has no use for 'y'"),
+            (
+                "runtime configure x y",
+                "1: configure does not take the argument 'y'",
+            ),
             (
                 "foo",
                 "3: No help topic for 'foo'; known are: hook, runtime, config",

@@ -1,6 +1,6 @@
-//! What the toolkit's commands take that argh cannot describe: other names, texts with commas, groups that do something.
+//! What the toolkit's commands accept and argh cannot describe: other names, texts with commas, groups that act by themselves.
 
-/// Flags under other names: the command, the name, argh's name. argh has one name for a flag, and no dots in it.
+/// Flags under other names: the command, the name, argh's name. argh allows one name for a flag, without dots.
 const FLAGS: &[(&str, &str, &str)] = &[
     ("config", "config", "config-file"),
     ("generate", "discovery-mode", "mode"),
@@ -29,10 +29,10 @@ const SUBCOMMANDS: &[(&str, &str, &str)] = &[
 /// Repeatable flags whose values may hold commas: the command, the flag.
 const TEXTS: &[(&str, &str)] = &[("config", "--set")];
 
-/// Options whose value may be left out: the command, the option, what it means then.
+/// Options whose value may be left out: the command, the option, the value it then has.
 const DEFAULTS: &[(&str, &str, &str)] = &[("generate", "--watch", "5")];
 
-/// Commands that have subcommands and do something without one.
+/// Commands that have subcommands and also act without one.
 const ACTING_GROUPS: &[&str] = &["config"];
 
 /// argh's name for the flag `name` of `command`.
@@ -57,14 +57,15 @@ pub(super) fn is_list(command: &str, long: &str) -> bool {
     !TEXTS.contains(&(command, long))
 }
 
-/// What the option `long` of `command` means without a value, if it may have none. With one it is written `--option=value`.
+/// The value that the option `long` of `command` has if none is given, where that is allowed. A value is then written as
+/// `--option=value`.
 pub(super) fn value_without(command: &str, long: &str) -> Option<&'static str> {
     let mut defaults = DEFAULTS.iter();
     let (_, _, value) = defaults.find(|(of, option, _)| (*of, *option) == (command, long))?;
     Some(value)
 }
 
-/// Whether `command` does something without one of its subcommands.
+/// Whether `command` acts without one of its subcommands.
 pub(super) fn acts_alone(command: &str) -> bool {
     ACTING_GROUPS.contains(&command)
 }

@@ -18,9 +18,14 @@ use generate::Generate;
 use list::List;
 use transform::Transform;
 
-/// Write CDI specs, look at them, compare them with this host, and change them.
+/// Generate, list, check and transform CDI specs.
 #[derive(FromArgs, ArgsInfo)]
-#[argh(subcommand, name = "cdi", help_triggers("-h", "--help"))]
+#[argh(
+    subcommand,
+    name = "cdi",
+    help_triggers("-h", "--help"),
+    example = "nvidia-ctk cdi generate --output /etc/cdi/nvidia.yaml\nnvidia-ctk cdi list"
+)]
 pub struct Cdi {
     #[argh(subcommand)]
     /// which command
@@ -43,7 +48,7 @@ pub enum CdiCommand {
 }
 
 impl Cdi {
-    /// Runs the command and returns the exit code.
+    /// Runs the command and returns the exit code, or the error of the command.
     pub fn run(&self) -> Result<ExitCode> {
         match &self.command {
             CdiCommand::Generate(command) => command.run(),
@@ -54,7 +59,7 @@ impl Cdi {
     }
 }
 
-/// The directories of specs below `root` that `--spec-dir` names, or those in which engines look.
+/// The directories that `--spec-dir` names below `root`, else those in which engines look. Refuses an empty name.
 fn directories(spec_dirs: &[PathBuf], root: &Path) -> Result<Vec<PathBuf>> {
     if spec_dirs.is_empty() {
         return Ok(DIRECTORIES.map(PathBuf::from).into());
@@ -67,7 +72,7 @@ fn directories(spec_dirs: &[PathBuf], root: &Path) -> Result<Vec<PathBuf>> {
         .collect::<io::Result<_>>()?)
 }
 
-/// The path as the tree at `root` has it: on this host it may be relative.
+/// The path below `root`; on this host it may be relative.
 fn below(root: &Path, path: &Path) -> io::Result<PathBuf> {
     if root == Path::new("/") {
         return absolute(path);

@@ -22,19 +22,25 @@ mod host;
 const BELOW_CONFIG_HOME: &str = "nvidia-container-runtime/config.toml";
 const ETC: &str = "/etc";
 
-/// Print the toolkit's configuration file, or set keys in it. Where the file does not exist, the default stands in for it.
+/// Print the toolkit's configuration file, or set keys in it. If the file does not exist, the default configuration is used.
 #[derive(FromArgs, ArgsInfo)]
-#[argh(subcommand, name = "config", help_triggers("-h", "--help"))]
+#[argh(
+    subcommand,
+    name = "config",
+    help_triggers("-h", "--help"),
+    example = "nvidia-ctk config --set nvidia-container-runtime.mode=cdi\n\
+               nvidia-ctk config --in-place --set nvidia-container-cli.debug=/var/log/cli.log"
+)]
 #[expect(clippy::doc_markdown, reason = "help texts have no backticks")]
 pub struct Config {
     /// file to read (default: nvidia-container-runtime/config.toml in $XDG_CONFIG_HOME or /etc;
     /// also: --config; NVIDIA_CTK_CONFIG_FILE_PATH)
     #[argh(option, short = 'c', arg_name = "file")]
     pub config_file: Option<PathBuf>,
-    /// set a key; a bool needs no value, the value nil takes a key of features out; may be repeated
+    /// set a key; a boolean needs no value; the value nil removes a key of features; may be repeated
     #[argh(option, arg_name = "key=value")]
     pub set: Vec<String>,
-    /// what separates the elements of a list that is set (default: a colon, or else a comma)
+    /// separator between the elements of a list (default: a colon if the value has one, else a comma)
     #[argh(option, arg_name = "text")]
     pub set_list_separator: Option<String>,
     /// write to the file that was read
@@ -44,11 +50,11 @@ pub struct Config {
     #[argh(option, short = 'o', arg_name = "file")]
     pub output: Option<PathBuf>,
     #[argh(subcommand)]
-    /// what else to do
+    /// which command
     pub command: Option<ConfigCommand>,
 }
 
-/// What `config` does beside its own action.
+/// The subcommands of `config`, which also acts without one.
 #[derive(FromArgs, ArgsInfo)]
 #[argh(subcommand)]
 pub enum ConfigCommand {
@@ -58,7 +64,12 @@ pub enum ConfigCommand {
 
 /// Print the default configuration for this host.
 #[derive(FromArgs, ArgsInfo)]
-#[argh(subcommand, name = "default", help_triggers("-h", "--help"))]
+#[argh(
+    subcommand,
+    name = "default",
+    help_triggers("-h", "--help"),
+    example = "nvidia-ctk config default --output /etc/nvidia-container-runtime/config.toml"
+)]
 pub struct PrintDefault {
     /// write to this file (default: standard output)
     #[argh(option, short = 'o', arg_name = "file")]
@@ -66,7 +77,7 @@ pub struct PrintDefault {
 }
 
 impl Config {
-    /// Prints or writes the configuration. Nothing is written if any option is wrong.
+    /// Prints or writes the configuration. Fails, and writes nothing, if an option is wrong or a file cannot be read or written.
     pub fn run(&self) -> Result<()> {
         if let Some(ConfigCommand::Default(default)) = &self.command {
             ensure!(
@@ -78,7 +89,7 @@ impl Config {
         }
         ensure!(
             !(self.in_place && self.output.is_some()),
-            "--in-place and --output are two places to write to: give one of them"
+            "--in-place and --output exclude each other"
         );
         let separator = self.set_list_separator.as_deref();
         ensure!(separator != Some(""), "set-list-separator must be set");
@@ -116,7 +127,7 @@ fn load(path: &Path) -> Result<String> {
         Ok(document) => document,
         Err(err) if err.kind() == ErrorKind::NotFound => {
             log::info!(
-                "{} is not there: the default stands in for it",
+                "{} does not exist: the default configuration is used",
                 path.display()
             );
             return config::default_document(&host::values());
@@ -126,7 +137,7 @@ fn load(path: &Path) -> Result<String> {
             return Err(err).context(context);
         }
     };
-    config::check(&document).with_context(|| format!("{} is no TOML", path.display()))?;
+    config::check(&document).with_context(|| format!("{} is not TOML", path.display()))?;
     Ok(document)
 }
 

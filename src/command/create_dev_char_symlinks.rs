@@ -1,4 +1,4 @@
-//! `system create-dev-char-symlinks`: links in /dev/char for devices of which udev does not know.
+//! `system create-dev-char-symlinks`: creates links in /dev/char for devices that udev does not know.
 //!
 //! systemd finds a device by its numbers there: without a link a container loses the device at `systemctl daemon-reload`.
 
@@ -21,13 +21,14 @@ use crate::stdout::output;
 /// How often --watch looks for new nodes.
 const PERIOD: Duration = Duration::from_secs(5);
 
-/// Make links in /dev/char to the driver's device nodes, as systemd needs them where it manages containers' cgroups.
+/// Create links in /dev/char to the driver's device nodes, which systemd needs to manage the cgroups of containers.
 #[derive(FromArgs, ArgsInfo)]
 #[argh(
     subcommand,
     name = "create-dev-char-symlinks",
     help_triggers("-h", "--help"),
-    note = "A link that leads to the right device stays as it is; another one is replaced."
+    example = "nvidia-ctk system create-dev-char-symlinks --create-all",
+    note = "A link that leads to the right device is kept; any other is replaced."
 )]
 #[expect(
     clippy::struct_excessive_bools,
@@ -37,22 +38,22 @@ pub struct CreateDevCharSymlinks {
     /// directory of the links (default: /dev/char)
     #[argh(option, arg_name = "dir", default = "PathBuf::from(\"/dev/char\")")]
     pub dev_char_path: PathBuf,
-    /// directory whose dev has the nodes, and in which modprobe runs (default: /)
+    /// directory whose dev holds the nodes, and in which modprobe runs (default: /)
     #[argh(option, arg_name = "dir", default = "PathBuf::from(\"/\")")]
     pub driver_root: PathBuf,
-    /// make links to all nodes that the GPUs of this host may get, whether they are there or not
+    /// create links to all nodes that the GPUs of this host may get, whether these exist or not
     #[argh(switch)]
     pub create_all: bool,
-    /// with --create-all: load the modules nvidia, nvidia-uvm and nvidia-modeset first
+    /// with --create-all, load the modules nvidia, nvidia-uvm and nvidia-modeset first
     #[argh(switch)]
     pub load_kernel_modules: bool,
-    /// with --create-all: make nodes as create-device-nodes --control-devices does
+    /// with --create-all, create nodes as create-device-nodes --control-devices does
     #[argh(switch)]
     pub create_device_nodes: bool,
-    /// stay, and make links to nodes that appear, within 5 seconds
+    /// keep running, and create links to new nodes within 5 seconds
     #[argh(switch)]
     pub watch: bool,
-    /// print what would be done
+    /// print what would be done and change nothing
     #[argh(switch)]
     pub dry_run: bool,
 }
@@ -61,18 +62,18 @@ pub struct CreateDevCharSymlinks {
 type Target = (PathBuf, (u64, u64));
 
 impl CreateDevCharSymlinks {
-    /// Makes the links, and prints each that is new. Fails if one cannot be made.
+    /// Creates the links, and prints each new one. Fails if one cannot be created.
     pub fn run(&self) -> Result<()> {
         ensure!(
             !(self.watch && (self.create_all || self.dry_run)),
-            "--watch goes with neither --create-all nor --dry-run"
+            "--watch excludes --create-all and --dry-run"
         );
         if !self.create_all && (self.load_kernel_modules || self.create_device_nodes) {
             log::warn!(
-                "--load-kernel-modules and --create-device-nodes do nothing without --create-all"
+                "--load-kernel-modules and --create-device-nodes have no effect without --create-all"
             );
         }
-        // Everybody may look the links up, whatever the admin's umask is.
+        // Everybody may read the links, whatever the administrator's umask is.
         umask(Mode::empty());
         if self.watch {
             return self.stay();
@@ -98,7 +99,7 @@ impl CreateDevCharSymlinks {
         }
     }
 
-    /// The nodes that are there.
+    /// The existing nodes.
     fn existing(&self) -> Result<Vec<Target>> {
         let nodes = read_nodes(&Root::host()?, &self.driver_root).with_context(|| {
             format!("cannot read the devices in {}", self.driver_root.display())
@@ -112,7 +113,7 @@ impl CreateDevCharSymlinks {
             .collect())
     }
 
-    /// The nodes that there may be, after what is to be done before.
+    /// Loads modules and creates nodes if that is wanted. Returns all nodes that may exist.
     fn prepare_all(&self) -> Result<Vec<Target>> {
         if self.load_kernel_modules {
             load_modules(&self.driver_root, self.dry_run)?;
@@ -145,7 +146,7 @@ impl CreateDevCharSymlinks {
             let is_new = self.dry_run
                 || self
                     .link(&host, &name, target)
-                    .with_context(|| format!("cannot make the link {}", path.display()))?;
+                    .with_context(|| format!("cannot create the link {}", path.display()))?;
             if is_new {
                 output(&format!(
                     "{would}link {} -> {}\n",

@@ -1,4 +1,4 @@
-//! `system create-device-nodes`: what nvidia-modprobe does, without it.
+//! `system create-device-nodes`: does the work of nvidia-modprobe.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -15,43 +15,45 @@ use crate::stdout::output;
 
 const MODPROBE: &str = "/sbin/modprobe";
 const MODULES: [&str; 3] = ["nvidia", "nvidia-uvm", "nvidia-modeset"];
-/// A module starts the GPUs' firmware.
+/// How long a module may take to load: it starts the firmware of the GPUs.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// Make the device nodes that all GPUs share, and those of capabilities (MIG), with the numbers of the loaded driver.
+/// Create the device nodes that all GPUs share and those of MIG capabilities, with the numbers of the loaded driver.
 #[derive(FromArgs, ArgsInfo)]
 #[argh(
     subcommand,
     name = "create-device-nodes",
     help_triggers("-h", "--help"),
-    note = "Mode and owner are those of /proc/driver/nvidia/params; with ModifyDeviceFiles: 0 there, none is made. What stands in \
-            the place of a node and is another device stays, and the exit code is 1."
+    example = "nvidia-ctk system create-device-nodes --control-devices --load-kernel-modules",
+    note = "Mode and owner are those of /proc/driver/nvidia/params; with ModifyDeviceFiles: 0 there, no node is created. Another \
+            file in the place of a node is kept, and the exit code is 1."
 )]
 pub struct CreateDeviceNodes {
-    /// make nvidiactl, nvidia-modeset, nvidia-uvm, nvidia-uvm-tools, and nvidia-caps/*
+    /// create nvidiactl, nvidia-modeset, nvidia-uvm, nvidia-uvm-tools, and nvidia-caps/*
     #[argh(switch)]
     pub control_devices: bool,
     /// load the modules nvidia, nvidia-uvm and nvidia-modeset first
     #[argh(switch)]
     pub load_kernel_modules: bool,
-    /// root directory of the driver, in which modprobe runs (default: /); --root is the same
+    /// root directory of the driver, in which modprobe runs (default: /); also --root
     #[argh(option, arg_name = "dir", default = "PathBuf::from(\"/\")")]
     pub driver_root: PathBuf,
-    /// directory whose dev gets the nodes (default: that of the driver)
+    /// directory whose dev gets the nodes (default: the driver's root)
     #[argh(option, arg_name = "dir")]
     pub dev_root: Option<PathBuf>,
-    /// print what would be done
+    /// print what would be done and change nothing
     #[argh(switch)]
     pub dry_run: bool,
 }
 
 impl CreateDeviceNodes {
-    /// Does what is asked for, and prints each change. Fails if a module cannot be loaded or a node cannot be made.
+    /// Loads the modules, creates the nodes, and prints each change. Fails if a module cannot be loaded or a node cannot be
+    /// created.
     pub fn run(&self) -> Result<()> {
-        // Programs of other users need the nodes, whatever the admin's umask is.
+        // Programs of other users need the nodes, whatever the administrator's umask is.
         umask(Mode::empty());
         if !self.control_devices && !self.load_kernel_modules {
-            log::warn!("nothing is done without --control-devices or --load-kernel-modules");
+            log::warn!("nothing to do without --control-devices or --load-kernel-modules");
         }
         if self.load_kernel_modules {
             load_modules(&self.driver_root, self.dry_run)?;
@@ -63,7 +65,7 @@ impl CreateDeviceNodes {
         match make_nodes(dev_root, self.dry_run) {
             Err(err) if self.dry_run && self.load_kernel_modules => {
                 log::warn!(
-                    "which nodes there are to be is known when the modules are loaded: {err:#}"
+                    "which nodes to create is not known before the modules are loaded: {err:#}"
                 );
                 Ok(())
             }
@@ -72,7 +74,7 @@ impl CreateDeviceNodes {
     }
 }
 
-/// Loads the driver's modules with the modprobe of the driver's root. One that is loaded stays as it is.
+/// Loads the driver's modules with the modprobe of the driver's root. A loaded module is left alone.
 pub(super) fn load_modules(driver_root: &Path, dry_run: bool) -> Result<()> {
     let root = Path::new("/").join(driver_root);
     let root = root.to_str().context("the driver's root is not UTF-8")?;
@@ -91,13 +93,13 @@ pub(super) fn load_modules(driver_root: &Path, dry_run: bool) -> Result<()> {
     Ok(())
 }
 
-/// Makes the nodes that do not belong to one GPU. Each is tried, and each that fails is reported.
+/// Creates the nodes that do not belong to one GPU. Each is tried, and each failure is logged.
 pub(super) fn make_nodes(dev_root: &Path, dry_run: bool) -> Result<()> {
     let host = Root::host()?;
     let wanted = WantedNodes::read(&host)?;
     if !wanted.may_be_made() {
         log::warn!(
-            "no node is made: /proc/driver/nvidia/params has ModifyDeviceFiles: 0, so that they are left to the admin"
+            "no device node is created: /proc/driver/nvidia/params has ModifyDeviceFiles: 0, which leaves them to the administrator"
         );
         return Ok(());
     }
@@ -112,16 +114,16 @@ pub(super) fn make_nodes(dev_root: &Path, dry_run: bool) -> Result<()> {
             Ok(true) => tell(&node, &path, dry_run)?,
             Ok(false) => {}
             Err(err) => {
-                log::error!("{}: not made: {err}", path.display());
+                log::error!("{}: not created: {err}", path.display());
                 failed += 1;
             }
         }
     }
-    ensure!(failed == 0, "{failed} device nodes are not there");
+    ensure!(failed == 0, "{failed} device nodes could not be created");
     Ok(())
 }
 
-/// Returns whether it was missing.
+/// Creates a node. Returns whether it was missing.
 fn make(node: &WantedNode, dev: &Root, dry_run: bool) -> io::Result<bool> {
     if dry_run {
         return node.is_in(dev).map(|is_there| !is_there);

@@ -1,4 +1,4 @@
-//! `doctor`: what is wrong on this host, why, and what helps.
+//! `doctor`: what is wrong on this host, why, and how to fix it.
 
 pub(super) mod cdi;
 mod crun;
@@ -19,9 +19,14 @@ use super::finding::{Finding, few, report};
 use crate::driver::root::Asked;
 use crate::inventory::Inventory;
 
-/// Tell what is wrong on this host, why, and what helps. The exit code is 0 if all is well, 1 for warnings, 2 for errors.
+/// Diagnose this host: what is wrong, why, and how to fix it. The exit code is 0 if all is well, 1 for warnings, 2 for errors.
 #[derive(FromArgs, ArgsInfo)]
-#[argh(subcommand, name = "doctor", help_triggers("-h", "--help"))]
+#[argh(
+    subcommand,
+    name = "doctor",
+    help_triggers("-h", "--help"),
+    example = "nvidia-ctk doctor\nnvidia-ctk doctor --json"
+)]
 pub struct Doctor {
     /// print JSON
     #[argh(switch)]
@@ -29,10 +34,10 @@ pub struct Doctor {
     /// root directory of the host (default: /)
     #[argh(option, arg_name = "dir", default = "PathBuf::from(\"/\")")]
     pub root: PathBuf,
-    /// root directory of the driver on the host, as /run/nvidia/driver (default: where one is found)
+    /// root directory of the driver on the host, such as /run/nvidia/driver (default: detected)
     #[argh(option, arg_name = "dir")]
     pub driver_root: Option<PathBuf>,
-    /// directory on the host whose dev has the driver's nodes (default: that of the driver if it has them, or /)
+    /// directory on the host whose dev holds the driver's nodes (default: the driver's root if it has them, else /)
     #[argh(option, arg_name = "dir")]
     pub dev_root: Option<PathBuf>,
 }
@@ -69,7 +74,7 @@ const CHECKS: [&[Check]; 3] = [
 ];
 
 impl Doctor {
-    /// Prints the findings; their worst severity is the exit code.
+    /// Prints the findings, and returns their worst severity as exit code. Fails if the root directory cannot be opened.
     pub fn run(&self) -> Result<ExitCode> {
         let asked = Asked {
             driver_root: self.driver_root.as_deref(),

@@ -1,18 +1,21 @@
-//! What is wrong on a host, as `doctor` and `cdi check` tell it.
+//! What is wrong on a host, as `doctor` and `cdi check` report it.
 
+use std::cmp::Reverse;
 use std::fmt::{self, Write};
 use std::process::ExitCode;
 
 use anyhow::Result;
+use log::Level;
 use serde_json::{Value, json};
 
-use crate::printable::escape;
-use crate::stdout::{output, output_json};
+use crate::diagnostics::Reader;
+use crate::printable::{escape, fold};
+use crate::stdout::{output, output_json, reader};
 
-/// Something that is wrong.
+/// A fault of the host.
 #[derive(Debug)]
 pub(super) struct Finding {
-    /// Stays the same in all releases, for programs.
+    /// Stays the same in all releases: programs rely on it.
     code: &'static str,
     severity: Severity,
     what: String,
@@ -26,12 +29,12 @@ pub(super) enum Severity {
     Error,
 }
 
-/// Prints the findings, as JSON or for a person. Their worst severity is the exit code.
+/// Prints the findings, as JSON or for a person. Returns their worst severity as exit code.
 pub(super) fn report(findings: &[Finding], as_json: bool) -> Result<ExitCode> {
     if as_json {
         output_json(&json(findings))
     } else {
-        output(&text(findings))
+        output(&text(findings, reader()))
     }?;
     let worst = findings.iter().map(|finding| finding.severity).max();
     Ok(ExitCode::from(match worst {
@@ -69,7 +72,7 @@ impl Finding {
         }
     }
 
-    /// A file that counts, and that this user may not read.
+    /// A file that engines use, and that this user may not read.
     pub(super) fn unreadable(code: &'static str, what: String) -> Self {
         Self::warning(
             code,
@@ -79,13 +82,13 @@ impl Finding {
         )
     }
 
-    /// A file that the inventory does not hold.
+    /// A file that the inventory left out.
     pub(super) fn left_out(code: &'static str, what: String) -> Self {
         Self::error(
             code,
             what,
-            "it is larger than any such file of a working host, or all of them together are: this program does not read it",
-            "remove what is not needed",
+            "the file, or all such files together, is larger than on any working host: this program does not read it",
+            "remove the files that are not needed",
         )
     }
 }
@@ -113,16 +116,29 @@ fn json(findings: &[Finding]) -> Value {
     json!({ "findings": findings })
 }
 
-fn text(findings: &[Finding]) -> String {
+/// The findings, errors before warnings. In a pipe each part is one line, for grep; at a terminal it is folded.
+fn text(findings: &[Finding], reader: Reader) -> String {
     if findings.is_empty() {
         return "all is well\n".to_owned();
     }
     let mut text = String::new();
-    for it in findings {
-        let _ = writeln!(text, "{}: {}", it.severity, it.code);
-        let _ = writeln!(text, "  {}", escape(&it.what));
-        let _ = writeln!(text, "  cause: {}", it.cause);
-        let _ = writeln!(text, "  fix:   {}", escape(&it.fix));
+    let mut sorted: Vec<_> = findings.iter().collect();
+    sorted.sort_by_key(|it| Reverse(it.severity));
+    for it in sorted {
+        let level = match it.severity {
+            Severity::Warning => Level::Warn,
+            Severity::Error => Level::Error,
+        };
+        let severity = reader.paint(level, &format!("{}:", it.severity));
+        let _ = writeln!(text, "{severity} {}", it.code);
+        for (label, part) in [("", &it.what), ("cause: ", &it.cause), ("fix:   ", &it.fix)] {
+            let line = format!("  {label}{}", escape(part));
+            let indent = "  ".len() + label.len();
+            let _ = match reader {
+                Reader::Program => writeln!(text, "{line}"),
+                Reader::Person { .. } => writeln!(text, "{}", fold(&line, indent)),
+            };
+        }
     }
     let count = |severity| findings.iter().filter(|it| it.severity == severity).count();
     let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
@@ -130,7 +146,7 @@ fn text(findings: &[Finding]) -> String {
     text
 }
 
-/// The first few of them, and how many more there are.
+/// The first few items, and the number of those left out.
 pub(super) fn few<T: fmt::Display>(items: impl IntoIterator<Item = T>) -> String {
     const SHOWN: usize = 3;
     let items: Vec<_> = items.into_iter().map(|item| item.to_string()).collect();

@@ -1,4 +1,4 @@
-//! `info`: what there is on this host.
+//! `info`: describes this host.
 
 mod json;
 mod text;
@@ -10,28 +10,33 @@ use argh::{ArgsInfo, FromArgs};
 
 use crate::driver::root::Asked;
 use crate::inventory::Inventory;
-use crate::stdout::{output, output_json};
+use crate::stdout::{output, output_json, reader};
 
-/// Tell what there is on this host: driver, GPUs, device nodes, libraries, container engines, CDI specs, hooks.
+/// Describe this host: driver, GPUs, device nodes, libraries, container engines, CDI specs and hooks.
 #[derive(FromArgs, ArgsInfo)]
-#[argh(subcommand, name = "info", help_triggers("-h", "--help"))]
+#[argh(
+    subcommand,
+    name = "info",
+    help_triggers("-h", "--help"),
+    example = "nvidia-ctk info\nnvidia-ctk info --json"
+)]
 pub struct Info {
-    /// print JSON, with everything in it
+    /// print JSON, with every detail
     #[argh(switch)]
     pub json: bool,
     /// root directory of the host (default: /)
     #[argh(option, arg_name = "dir", default = "PathBuf::from(\"/\")")]
     pub root: PathBuf,
-    /// root directory of the driver on the host, as /run/nvidia/driver (default: where one is found)
+    /// root directory of the driver on the host, such as /run/nvidia/driver (default: detected)
     #[argh(option, arg_name = "dir")]
     pub driver_root: Option<PathBuf>,
-    /// directory on the host whose dev has the driver's nodes (default: that of the driver if it has them, or /)
+    /// directory on the host whose dev holds the driver's nodes (default: the driver's root if it has them, else /)
     #[argh(option, arg_name = "dir")]
     pub dev_root: Option<PathBuf>,
 }
 
 impl Info {
-    /// Prints it. A host without a driver is no error.
+    /// Prints the description. Fails if the root directory cannot be opened; a host without a driver is not an error.
     pub fn run(&self) -> Result<()> {
         let asked = Asked {
             driver_root: self.driver_root.as_deref(),
@@ -42,7 +47,7 @@ impl Info {
         Ok(if self.json {
             output_json(&json::of(&inventory))
         } else {
-            output(&text::of(&inventory))
+            output(&text::of(&inventory, reader()))
         }?)
     }
 }

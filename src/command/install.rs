@@ -17,9 +17,14 @@ use system::System;
 
 const HOOKS_DIRECTORY: &str = hooks_dir::DIRECTORIES[0];
 
-/// Put this program, its links and the hooks.d files in place. A second run changes nothing.
+/// Install this program, its links and the hooks.d files. A second run changes nothing.
 #[derive(FromArgs, ArgsInfo)]
-#[argh(subcommand, name = "install", help_triggers("-h", "--help"))]
+#[argh(
+    subcommand,
+    name = "install",
+    help_triggers("-h", "--help"),
+    example = "nvidia-ctk install --dry-run\nnvidia-ctk install --root /mnt"
+)]
 #[expect(
     clippy::struct_excessive_bools,
     reason = "argh wants one for each switch"
@@ -31,31 +36,35 @@ pub struct Install {
     /// directory of the program (default: /usr/bin)
     #[argh(option, arg_name = "dir", default = "String::from(\"/usr/bin\")")]
     pub bindir: String,
-    /// directory of the hooks' names (default: /usr/libexec)
+    /// directory of the links that name the hooks (default: /usr/libexec)
     #[argh(option, arg_name = "dir", default = "String::from(\"/usr/libexec\")")]
     pub libexecdir: String,
     /// directory of the hooks.d files (default: /usr/share/containers/oci/hooks.d)
     #[argh(option, arg_name = "dir", default = "String::from(HOOKS_DIRECTORY)")]
     pub hooksdir: String,
-    /// install the name nvidia-container-runtime-hook as well, without which Docker before 29.2 refuses --gpus; from that release on
-    /// leave it out
+    /// install the name nvidia-container-runtime-hook as well: Docker before 29.2 needs it for --gpus, later releases must not
+    /// have it
     #[argh(switch)]
     pub with_runtime_hook: bool,
-    /// tell what would be done, and do nothing
+    /// print what would be done and change nothing
     #[argh(switch)]
     pub dry_run: bool,
-    /// stay when it is done, until a signal SIGTERM or SIGINT: for a container
-    /// that a cluster runs on each of its hosts
+    /// keep running until SIGTERM or SIGINT, for a container that a cluster runs on each node
     #[argh(switch)]
     pub wait: bool,
-    /// with --wait: remove everything again at the end
+    /// with --wait, uninstall at the end
     #[argh(switch)]
     pub uninstall_at_exit: bool,
 }
 
-/// Remove what install put in place, CDI specs whose hook apply would be missing then, and nothing else.
+/// Remove what install installed, and the CDI specs that call its hook apply.
 #[derive(FromArgs, ArgsInfo)]
-#[argh(subcommand, name = "uninstall", help_triggers("-h", "--help"))]
+#[argh(
+    subcommand,
+    name = "uninstall",
+    help_triggers("-h", "--help"),
+    example = "nvidia-ctk uninstall --dry-run\nnvidia-ctk uninstall --root /mnt"
+)]
 pub struct Uninstall {
     /// root directory of the system to remove from (default: /)
     #[argh(option, arg_name = "dir", default = "String::from(\"/\")")]
@@ -63,33 +72,30 @@ pub struct Uninstall {
     /// directory of the program (default: /usr/bin)
     #[argh(option, arg_name = "dir", default = "String::from(\"/usr/bin\")")]
     pub bindir: String,
-    /// directory of the hooks' names (default: /usr/libexec)
+    /// directory of the links that name the hooks (default: /usr/libexec)
     #[argh(option, arg_name = "dir", default = "String::from(\"/usr/libexec\")")]
     pub libexecdir: String,
     /// directory of the hooks.d files (default: /usr/share/containers/oci/hooks.d)
     #[argh(option, arg_name = "dir", default = "String::from(HOOKS_DIRECTORY)")]
     pub hooksdir: String,
-    /// remove the CDI specs only: for package managers, which remove the rest themselves
+    /// remove only the CDI specs, for package managers, which remove the rest themselves
     #[argh(switch)]
     pub only_specs: bool,
-    /// tell what would be done, and do nothing
+    /// print what would be done and change nothing
     #[argh(switch)]
     pub dry_run: bool,
 }
 
 impl Install {
-    /// Installs in an order in which nothing ever names what is not there yet. Refuses to replace what is not this program's.
-    /// Returns when that is done, or with `wait` at the first signal to end.
+    /// Installs in an order in which no file refers to one that does not exist yet. Refuses to replace files of others. Returns
+    /// when that is done, or with `wait` at the first signal to end.
     pub fn run(&self) -> Result<()> {
         ensure!(
             self.wait || !self.uninstall_at_exit,
             "--uninstall-at-exit needs --wait"
         );
-        ensure!(
-            !(self.wait && self.dry_run),
-            "--dry-run does nothing to wait for: leave --wait out"
-        );
-        // A signal that comes while files are put in place waits until they are.
+        ensure!(!(self.wait && self.dry_run), "--dry-run excludes --wait");
+        // A signal during the installation takes effect at its end.
         let end: SigSet = [Signal::SIGTERM, Signal::SIGINT].into_iter().collect();
         if self.wait {
             end.thread_block()?;
@@ -105,7 +111,7 @@ impl Install {
     }
 
     fn install(&self) -> Result<()> {
-        // Everybody may use what is installed, whatever the admin's umask is.
+        // Everybody may use what is installed, whatever the administrator's umask is.
         umask(Mode::empty());
         let program = sys::map_own_program().context("cannot read this program")?;
         let system = System::open(&self.root, self.dry_run)?;
@@ -131,7 +137,8 @@ impl Install {
 }
 
 impl Uninstall {
-    /// Removes in the opposite order. What is not as install made it stays.
+    /// Removes in the opposite order. Files that are not as install wrote them are kept, with a warning. Fails if one cannot be
+    /// removed.
     pub fn run(&self) -> Result<()> {
         let system = System::open(&self.root, self.dry_run)?;
         let layout = Layout::new(&system.root, &self.bindir, &self.libexecdir, &self.hooksdir)?;

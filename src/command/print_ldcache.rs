@@ -1,4 +1,4 @@
-//! `system print-ldcache`: what a root's `ld.so.cache` holds, and what is wrong with it.
+//! `system print-ldcache`: prints a root's `ld.so.cache`, or its faults.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -15,13 +15,14 @@ use crate::ldcache::{PATH, problems, read};
 use crate::rootfs::Root;
 use crate::stdout::{output, output_json};
 
-/// Print the libraries in /etc/ld.so.cache as ldconfig -p does, from any architecture and version of glibc.
+/// Print the libraries in /etc/ld.so.cache as ldconfig -p does, for any architecture and version of glibc.
 #[derive(FromArgs, ArgsInfo)]
 #[argh(
     subcommand,
     name = "print-ldcache",
     help_triggers("-h", "--help"),
-    note = "The exit code is 1 where there is no cache, and with --check where something is wrong with it."
+    example = "nvidia-ctk system print-ldcache --root /mnt\nnvidia-ctk system print-ldcache --check",
+    note = "The exit code is 1 if there is no cache, or if --check finds a fault in it."
 )]
 pub struct PrintLdcache {
     /// root directory of the system or container (default: /)
@@ -30,13 +31,13 @@ pub struct PrintLdcache {
     /// print JSON
     #[argh(switch)]
     pub json: bool,
-    /// print what is wrong with the cache instead: paths that lead nowhere, wrong order, what the root's loaders pass over
+    /// print the cache's faults instead: paths that lead nowhere, a wrong order, entries that the root's loaders ignore
     #[argh(switch)]
     pub check: bool,
 }
 
 impl PrintLdcache {
-    /// Prints the cache or its problems. Refuses a file that is no cache, and with `check` one that has problems.
+    /// Prints the cache or its faults. Fails if there is no valid cache, and with `check` if it has faults.
     pub fn run(&self) -> Result<()> {
         let root = Root::open(Path::new(&self.root))
             .with_context(|| format!("cannot open the root directory {}", self.root))?;
@@ -63,7 +64,7 @@ impl PrintLdcache {
         }?;
         if !problems.is_empty() {
             bail!(
-                "{PATH} in {}: {} problems; ldconfig -r, or the hook update-ldcache in a container, writes it anew",
+                "{PATH} in {}: {} problems; ldconfig -r, or the hook update-ldcache in a container, rewrites it",
                 self.root,
                 problems.len()
             );

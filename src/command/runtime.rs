@@ -1,4 +1,4 @@
-//! `runtime`: tells the container engines of the NVIDIA runtime.
+//! `runtime`: registers the NVIDIA runtime with container engines.
 
 mod apply;
 mod configure;
@@ -9,9 +9,14 @@ use argh::{ArgsInfo, FromArgs};
 
 use configure::{Configure, Unconfigure};
 
-/// Tell container engines of the NVIDIA runtime, or no longer.
+/// Register or unregister the NVIDIA runtime with a container engine.
 #[derive(FromArgs, ArgsInfo)]
-#[argh(subcommand, name = "runtime", help_triggers("-h", "--help"))]
+#[argh(
+    subcommand,
+    name = "runtime",
+    help_triggers("-h", "--help"),
+    example = "nvidia-ctk runtime configure --runtime docker --enable-cdi\nnvidia-ctk runtime unconfigure --runtime docker"
+)]
 pub struct Runtime {
     #[argh(subcommand)]
     command: RuntimeCommand,
@@ -25,7 +30,7 @@ enum RuntimeCommand {
 }
 
 impl Runtime {
-    /// Edits the configuration of an engine.
+    /// Edits the configuration of an engine. Fails, and changes nothing, if it cannot be read, is invalid or cannot be written.
     pub fn run(&self) -> Result<()> {
         match &self.command {
             RuntimeCommand::Configure(configure) => configure.run(),

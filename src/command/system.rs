@@ -1,4 +1,4 @@
-//! The commands for a system: its devices, and what its loader knows.
+//! The commands for a system: its device nodes and its ld.so.cache.
 
 use anyhow::Result;
 use argh::{ArgsInfo, FromArgs};
@@ -7,9 +7,14 @@ use super::create_dev_char_symlinks::CreateDevCharSymlinks;
 use super::create_device_nodes::CreateDeviceNodes;
 use super::print_ldcache::PrintLdcache;
 
-/// Make the driver's device nodes and links to them, or look at the libraries that a system's loader knows of.
+/// Create the driver's device nodes and links to them, or print ld.so.cache.
 #[derive(FromArgs, ArgsInfo)]
-#[argh(subcommand, name = "system", help_triggers("-h", "--help"))]
+#[argh(
+    subcommand,
+    name = "system",
+    help_triggers("-h", "--help"),
+    example = "nvidia-ctk system create-device-nodes --control-devices\nnvidia-ctk system print-ldcache"
+)]
 pub struct System {
     #[argh(subcommand)]
     /// which command

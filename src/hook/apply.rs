@@ -1,4 +1,4 @@
-//! `apply`: all that a container with GPUs needs, in one call.
+//! `apply`: does everything that a container with GPUs needs, in one call.
 
 use std::cell::OnceCell;
 use std::mem::take;
@@ -27,8 +27,11 @@ use crate::sandbox::Mounts;
     subcommand,
     name = "apply",
     help_triggers("-h", "--help"),
-    note = "Taken here, too: --debug, --quiet, --strict (fail where a warning is given)."
+    example = "nvidia-cdi-hook apply --find-driver <state.json\n\
+               nvidia-cdi-hook apply --folder /usr/lib64 --chmod 755:/dev/dri <state.json",
+    note = "Also accepts: --debug, --quiet, --strict (treat warnings as errors)."
 )]
+#[expect(clippy::doc_markdown, reason = "help texts have no backticks")]
 pub struct Apply {
     /// version of the host's driver, as for enable-cuda-compat
     #[argh(option, arg_name = "version", default = "String::new()")]
@@ -39,30 +42,30 @@ pub struct Apply {
     /// directory of the compatibility libraries in the container (default: /usr/local/cuda/compat)
     #[argh(option, arg_name = "dir", default = "String::from(COMPAT_ROOT)")]
     pub cuda_compat_container_root: String,
-    /// link to make, as `TARGET::LINK`; may be repeated
+    /// link to create, as TARGET::LINK; may be repeated
     #[argh(option, arg_name = "target::link")]
     pub link: Vec<String>,
-    /// link to make if its target exists in the container, as `TARGET::LINK`; may be repeated
+    /// link to create if its target exists in the container, as TARGET::LINK; may be repeated
     #[argh(option, arg_name = "target::link")]
     pub link_if_target: Vec<String>,
-    /// mode to set and the file in the container, as `OCTAL:PATH`; may be repeated
+    /// mode to set and file in the container, as OCTAL:PATH; may be repeated
     #[argh(option, arg_name = "octal:path", from_str_fn(parse_chmod))]
     pub chmod: Vec<chmod::Options>,
     /// library directory in the container, as for update-ldcache; may be repeated
     #[argh(option, arg_name = "dir")]
     pub folder: Vec<String>,
-    /// find the driver's libraries in the container, make the links that NVIDIA's installer would make for them, and have the
-    /// loader find them; where config.json gives the container no NVIDIA device and no such library, do nothing but
+    /// find the driver's libraries in the container, create the links that NVIDIA's installer would make for them, and add them
+    /// to ld.so.cache; if config.json gives the container neither an NVIDIA device nor such a library, do no more than
     /// --disable-device-node-modification
     #[argh(switch)]
     pub find_driver: bool,
-    /// do what the hook of this name does
+    /// do the work of the hook of this name
     #[argh(switch)]
     pub disable_device_node_modification: bool,
-    /// do what the hook of this name does
+    /// do the work of the hook of this name
     #[argh(switch)]
     pub update_application_profile: bool,
-    /// file that holds the OCI state; "-" is standard input, the default
+    /// file that holds the OCI state (default: -, standard input)
     #[argh(option, arg_name = "file")]
     pub container_spec: Option<String>,
 }
@@ -78,11 +81,11 @@ pub struct Options {
     pub driver_links: Option<Vec<PathBuf>>,
     /// Modes to set.
     pub modes: Vec<chmod::Options>,
-    /// What the loader is to find.
+    /// What the loader must find.
     pub ldcache: Option<update_ldcache::Options>,
-    /// What the container is to see as the parameters of the kernel module.
+    /// The parameters of the kernel module that the container sees.
     pub params: Option<Vec<u8>>,
-    /// Whether a profile tells EGL of the GPUs.
+    /// Whether to write a profile that names the GPUs to EGL.
     pub application_profile: bool,
 }
 
@@ -171,7 +174,7 @@ impl InContainer for Apply {
 }
 
 impl Options {
-    /// The parts that are left where a variable or an annotation switches hooks off.
+    /// The parts that remain if a variable or an annotation switches hooks off.
     fn without(mut self, disabled: &Disabled) -> Self {
         if !disabled.allows::<Apply>(true) {
             return self.restrictions();
@@ -196,7 +199,7 @@ impl Options {
         self
     }
 
-    /// What restricts the container: only the host's configuration switches that off.
+    /// The parts that restrict the container: only the host's configuration switches them off.
     fn restrictions(self) -> Self {
         Self {
             params: self.params,
@@ -216,7 +219,7 @@ impl Options {
     }
 }
 
-/// What [`run`] needs of the sandbox.
+/// Returns what [`run`] needs of the sandbox.
 #[must_use]
 pub fn needs_mount(root: &ContainerRoot, options: &Options) -> Mounts {
     let cache = options.ldcache.as_ref();
@@ -232,8 +235,8 @@ pub fn needs_mount(root: &ContainerRoot, options: &Options) -> Mounts {
     }
 }
 
-/// Does each part, in an order in which what is looked at later is there already: which libcuda counts, links, the SONAME links
-/// that these lead to, and then the cache. A part that fails is reported, and does not keep the others from being done.
+/// Does each part, in an order in which each finds the results that it depends on: the preferred libcuda, links, the SONAME links
+/// that these lead to, and then the cache. A part that fails is logged, and the others are still done. Fails if any part failed.
 pub fn run(root: &ContainerRoot, options: &Options) -> Result<()> {
     let mut failed = 0;
     let mut part = |hook: &str, result: Result<()>| {

@@ -11,27 +11,28 @@ use super::InContainer;
 use super::disabled::Disabled;
 use crate::rootfs::{ContainerRoot, is_obstacle};
 
-/// Set the mode of files in the container, following symbolic links inside its root.
+/// Set the mode of files in the container, following symbolic links within its root.
 #[derive(FromArgs, ArgsInfo)]
 #[argh(
     subcommand,
     name = "chmod",
     help_triggers("-h", "--help"),
-    note = "Taken here, too: --debug, --quiet, --strict (fail where a warning is given)."
+    example = "nvidia-cdi-hook chmod --mode 755 --path /dev/dri <state.json",
+    note = "Also accepts: --debug, --quiet, --strict (treat warnings as errors)."
 )]
 pub struct Chmod {
-    /// file in the container; may be repeated; a missing one is skipped
+    /// file in the container, skipped if it is missing; may be repeated
     #[argh(option, arg_name = "path")]
     pub path: Vec<String>,
     /// mode to set, in octal, up to 7777
     #[argh(option, arg_name = "octal", from_str_fn(parse_mode))]
     pub mode: Mode,
-    /// file that holds the OCI state; "-" is standard input, the default
+    /// file that holds the OCI state (default: -, standard input)
     #[argh(option, arg_name = "file")]
     pub container_spec: Option<String>,
 }
 
-/// One mode, and the files that are to have it.
+/// A mode, and the files to set it on.
 #[derive(Clone)]
 pub struct Options {
     /// Paths in the container.
@@ -63,7 +64,7 @@ impl InContainer for Chmod {
     }
 }
 
-/// Sets the mode wherever it is different. Every path is tried; each one that fails is reported.
+/// Sets the mode of each file that has another one. Every path is tried, each failure is logged. Fails if any path failed.
 pub fn run(root: &ContainerRoot, options: &Options) -> Result<()> {
     let Options { paths, mode } = options;
     let failed = paths
@@ -78,7 +79,7 @@ pub fn run(root: &ContainerRoot, options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// Returns false for a failure that an error message told of.
+/// Returns `false` if it failed; the error has been logged.
 fn set_mode(root: &ContainerRoot, path: &Path, mode: Mode) -> bool {
     let (shown, bits) = (path.display(), mode.bits());
     match root.chmod(path, mode) {

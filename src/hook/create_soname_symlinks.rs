@@ -17,16 +17,17 @@ use crate::rootfs::ContainerRoot;
     subcommand,
     name = "create-soname-symlinks",
     help_triggers("-h", "--help"),
-    note = "Taken here, too: --debug, --quiet, --strict (fail where a warning is given)."
+    example = "nvidia-cdi-hook create-soname-symlinks --folder /usr/lib64 <state.json",
+    note = "Also accepts: --debug, --quiet, --strict (treat warnings as errors)."
 )]
 pub struct CreateSonameSymlinks {
     /// library directory in the container; may be repeated
     #[argh(option, arg_name = "dir")]
     pub folder: Vec<String>,
-    /// ignored: no ldconfig of the host is needed
+    /// accepted without effect: no ldconfig of the host is needed
     #[argh(option, arg_name = "path")]
     pub ldconfig_path: Option<String>,
-    /// file that holds the OCI state; "-" is standard input, the default
+    /// file that holds the OCI state (default: -, standard input)
     #[argh(option, arg_name = "file")]
     pub container_spec: Option<String>,
 }
@@ -48,7 +49,7 @@ impl InContainer for CreateSonameSymlinks {
     }
 }
 
-/// Makes the links in these directories of the root. What stands in the way is a warning.
+/// Makes the links in these directories of the root. A link that cannot be made is a warning.
 pub fn run(root: &ContainerRoot, folders: &[PathBuf]) {
     Ldconfig::new(root).link(folders.iter().map(PathBuf::as_path));
 }

@@ -21,32 +21,34 @@ use crate::rootfs::{
 
 pub use driver_links::link_driver_libraries;
 
-/// Create symbolic links in the container, and the SONAME links that these lead to.
+/// Create symbolic links in the container, and the SONAME links that they lead to.
 ///
-/// Without any option: the links that NVIDIA's installer would make for the driver libraries in it.
+/// Without options, create the links that NVIDIA's installer would make for the container's driver libraries.
 #[derive(FromArgs, ArgsInfo)]
 #[argh(
     subcommand,
     name = "create-symlinks",
     help_triggers("-h", "--help"),
-    note = "Taken here, too: --debug, --quiet, --strict (fail where a warning is given)."
+    example = "nvidia-cdi-hook create-symlinks --link libcuda.so.1::/usr/lib64/libcuda.so <state.json",
+    note = "Also accepts: --debug, --quiet, --strict (treat warnings as errors)."
 )]
+#[expect(clippy::doc_markdown, reason = "help texts have no backticks")]
 pub struct CreateSymlinks {
-    /// link to make, as `TARGET::LINK`; may be repeated
+    /// link to create, as TARGET::LINK; may be repeated
     #[argh(option, arg_name = "target::link")]
     pub link: Vec<String>,
-    /// CSV file whose "sym" lines name links of the host to make in the container; may be repeated
+    /// CSV file whose "sym" lines name links of the host to create in the container; may be repeated
     #[argh(option, arg_name = "file")]
     pub csv_filename: Vec<String>,
-    /// where the links that --csv-filename names are found on the host (default: /)
+    /// directory of the host below which the links of --csv-filename are looked up (default: /)
     #[argh(option, arg_name = "dir")]
     pub host_root: Option<String>,
-    /// file that holds the OCI state; "-" is standard input, the default
+    /// file that holds the OCI state (default: -, standard input)
     #[argh(option, arg_name = "file")]
     pub container_spec: Option<String>,
 }
 
-/// What is between target and link in `--link`.
+/// The separator between target and link in `--link`.
 const SEPARATOR: &str = "::";
 /// Largest CSV file.
 const MAX_CSV: u64 = 1 << 20;
@@ -60,7 +62,7 @@ pub struct Link {
     pub target: OsString,
     /// Where it is, absolute or taken from the container's root.
     pub path: PathBuf,
-    /// Whether it is made only where its target exists.
+    /// Whether to make it only if its target exists.
     pub needs_target: bool,
 }
 
@@ -102,7 +104,7 @@ impl InContainer for CreateSymlinks {
 }
 
 impl CreateSymlinks {
-    /// Whether no links are named: those of the driver's libraries are made.
+    /// Whether no links are named, so that those of the driver's libraries are made.
     fn finds_driver(&self) -> bool {
         self.link.is_empty() && self.csv_filename.is_empty()
     }
@@ -133,13 +135,13 @@ impl CreateSymlinks {
     }
 }
 
-/// Makes all links that are not there already, and the SONAME links that they lead to. Every link is tried; each one that fails is
-/// reported.
+/// Makes all missing links, and the SONAME links that they lead to. Every link is tried, each failure is logged. Fails if any link
+/// failed.
 pub fn run(root: &ContainerRoot, links: &[Link]) -> Result<()> {
     run_with(&OnceCell::new(), root, links)
 }
 
-/// The same, with what is known of the root's ldconfig already.
+/// The same, with an ldconfig of the root that may be known already.
 pub(super) fn run_with<'r>(
     ldconfig: &OnceCell<Ldconfig<'r>>,
     root: &'r ContainerRoot,
@@ -148,7 +150,7 @@ pub(super) fn run_with<'r>(
     ensure_none_failed(make_all(root, links, ldconfig))
 }
 
-/// Returns how many failed.
+/// Returns the number of failures.
 fn make_all<'r>(
     root: &'r ContainerRoot,
     links: &[Link],
@@ -160,7 +162,7 @@ fn make_all<'r>(
     let failed = failed.count();
     let targets = links.iter().flat_map(|link| missing_libraries(root, link));
     let targets: Vec<_> = targets.collect();
-    // What ldconfig does is found out in the root's C library, so not without need.
+    // The rules of ldconfig are read from the root's C library, so only if they are needed.
     if !targets.is_empty() {
         let ldconfig = ldconfig.get_or_init(|| Ldconfig::new(root));
         ldconfig.link_sonames(targets.iter().map(PathBuf::as_path));
@@ -168,7 +170,7 @@ fn make_all<'r>(
     failed
 }
 
-/// Where a link of a library leads to that leads to no library: one of these places may be that of a SONAME link.
+/// The paths that a link of a library leads through if it does not reach a library: one of them may be that of a SONAME link.
 fn missing_libraries(root: &ContainerRoot, link: &Link) -> Vec<PathBuf> {
     if !may_be_soname(Path::new(&link.target)) {
         return Vec::new();
@@ -191,7 +193,7 @@ fn ensure_none_failed(failed: usize) -> Result<()> {
     Ok(())
 }
 
-/// The links that this option names, and how many of them an error message told of.
+/// The links that this option names, and the number of invalid ones, which have been logged.
 pub(super) fn links(option: &str, texts: &[String], needs_target: bool) -> (Vec<Link>, usize) {
     let parse = |text: &String| {
         let link = parse_link(text, needs_target);
@@ -218,7 +220,7 @@ fn parse_link(text: &str, needs_target: bool) -> Option<Link> {
 /// The directory of the link that was made last, and its path.
 type LinkDirectory = (PathBuf, Directory);
 
-/// Makes one link. Returns false for a failure that an error message told of.
+/// Makes one link. Returns `false` if it failed; the error has been logged.
 fn make(root: &ContainerRoot, link: &Link, last: &mut Option<LinkDirectory>) -> bool {
     let (path, target) = (link.path.display(), link.target.display());
     if link.needs_target && !has_target(root, link) {
@@ -262,11 +264,11 @@ fn try_make(
     made
 }
 
-/// Whether the container has what the link would lead to.
+/// Whether the container has the target of the link.
 fn has_target(root: &Root, link: &Link) -> bool {
     let mut directory = link.path.parent().unwrap_or(Path::new("/"));
     let mut target = Path::new(&link.target);
-    // Directories that are missing are made for the link, and `..` would lead out of them again.
+    // Missing directories will be made for the link, and `..` leads out of them again.
     while let Ok(above) = target.strip_prefix("..")
         && root.stat(directory).is_err()
         && let Some(parent) = directory.parent()
@@ -276,7 +278,7 @@ fn has_target(root: &Root, link: &Link) -> bool {
     root.stat(&directory.join(target)).is_ok()
 }
 
-/// Whether `update-ldcache` gives the cache an entry of the link's name where the link cannot be made.
+/// Whether `update-ldcache` adds an entry of the link's name to the cache if the link cannot be made.
 fn is_in_cache(root: &ContainerRoot, link: &Path) -> bool {
     let has_library = || {
         let soname = driver_names::soname_of(link.file_name()?)?;
@@ -299,7 +301,7 @@ fn symlinks_of_csv(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// The link at `path` and those that it leads to, one after the other.
+/// The link at `path` and those that it leads to, in order.
 fn chain(root: &Root, path: &Path) -> Vec<Link> {
     let mut links = Vec::new();
     let mut path = path.to_owned();

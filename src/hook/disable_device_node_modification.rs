@@ -1,4 +1,4 @@
-//! `disable-device-node-modification`: keeps the driver's programs in the container from making device nodes of their own.
+//! `disable-device-node-modification`: keeps the driver's programs in the container from creating device nodes.
 
 use std::io;
 use std::path::Path;
@@ -12,16 +12,17 @@ use super::disabled::Disabled;
 use crate::rootfs::{ContainerRoot, Covered, Root};
 use crate::sandbox::Mounts;
 
-/// Tell the driver's programs in the container not to make or change device nodes.
+/// Keep the driver's programs in the container from creating or changing device nodes.
 #[derive(FromArgs, ArgsInfo)]
 #[argh(
     subcommand,
     name = "disable-device-node-modification",
     help_triggers("-h", "--help"),
-    note = "Taken here, too: --debug, --quiet, --strict (fail where a warning is given)."
+    example = "nvidia-cdi-hook disable-device-node-modification <state.json",
+    note = "Also accepts: --debug, --quiet, --strict (treat warnings as errors)."
 )]
 pub struct DisableDeviceNodeModification {
-    /// file that holds the OCI state; "-" is standard input, the default
+    /// file that holds the OCI state (default: -, standard input)
     #[argh(option, arg_name = "file")]
     pub container_spec: Option<String>,
 }
@@ -56,7 +57,8 @@ const ON: &[u8] = b"ModifyDeviceFiles: 1";
 const OFF: &[u8] = b"ModifyDeviceFiles: 0";
 const MODE: Mode = Mode::from_bits_truncate(0o444);
 
-/// What the container is to see as the parameters of the kernel module. Nothing where the host has none, or has it off already.
+/// Returns the parameters of the kernel module that the container must see; `None` if the host has none, or has the switch off
+/// already.
 #[must_use]
 pub fn params_for_container() -> Option<Vec<u8>> {
     match Root::host().and_then(|host| host.read(Path::new(PARAMS), MAX_PARAMS)) {
@@ -87,7 +89,7 @@ fn switch_off(params: &[u8]) -> Option<Vec<u8>> {
     Some(lines.join(&b'\n'))
 }
 
-/// What [`run`] needs of the sandbox.
+/// Returns what [`run`] needs of the sandbox.
 #[must_use]
 pub fn needs_mount(root: &ContainerRoot) -> Mounts {
     if root.may_mount() {
@@ -97,7 +99,7 @@ pub fn needs_mount(root: &ContainerRoot) -> Mounts {
     }
 }
 
-/// Mounts a read-only file with these parameters over the container's, once. Nothing in an image makes this fail.
+/// Mounts a read-only file with these parameters over the container's, once. A failure is only a warning.
 pub fn run(root: &ContainerRoot, params: &[u8]) {
     match root.has_other(Covered::NvidiaParams, params) {
         Ok(true) => {}

@@ -1,4 +1,4 @@
-//! Which hooks are switched off, and by whom.
+//! Which hooks are switched off, and where.
 
 use std::path::Path;
 
@@ -10,36 +10,36 @@ use crate::config;
 use crate::oci::State;
 use crate::rootfs::Root;
 
-/// Annotation with which a container's owner says that no hook is to touch it: `off`.
+/// Annotation by which the owner of a container switches all hooks off: `off`.
 const OPT_OUT: &str = "nvidia-ctk.hooks";
 /// The host's configuration of the toolkit.
 const CONFIG: &str = "/etc/nvidia-container-runtime/config.toml";
 const MAX_CONFIG: u64 = 1 << 20;
-/// What a file has in it that is worth parsing.
+/// A file without this text need not be parsed.
 const KEY: &[u8] = b"disabled-hooks";
 /// The name of all hooks.
 const ALL: &str = "all";
 
-/// The names of hooks that are switched off, and the place that says so.
+/// The names of hooks that are switched off, and where each is set.
 pub(super) struct Disabled(Vec<(String, Origin)>);
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Origin {
     /// The host's configuration, for all hooks.
     Config,
-    /// A variable or an annotation, which an image may have brought: not for the hook that restricts the container.
+    /// A variable or an annotation, which an image may have set: not for the hook that restricts the container.
     Environment,
     Annotation,
 }
 
 impl Disabled {
-    /// Asks the host's configuration.
+    /// Reads the host's configuration.
     pub(super) fn by_config() -> Self {
         let names = in_config().into_iter();
         Self(names.map(|name| (name, Origin::Config)).collect())
     }
 
-    /// Asks the environment and the container's annotations.
+    /// Reads the environment and the container's annotations.
     pub(super) fn by_caller(state: &State, environment: &Environment) -> Self {
         let names = environment.disabled_hooks().into_iter();
         let by_environment = names.map(|name| (name, Origin::Environment));
@@ -48,7 +48,7 @@ impl Disabled {
         Self(by_environment.chain(by_annotation).collect())
     }
 
-    /// Whether a hook that is wanted is to run. If it is switched off, a message says so.
+    /// Whether a wanted hook may run. If it is switched off, that is logged.
     pub(super) fn allows<H: InContainer>(&self, is_wanted: bool) -> bool {
         is_wanted && self.allows_named(name::<H>(), H::RESTRICTS)
     }
@@ -71,7 +71,7 @@ impl Disabled {
     }
 }
 
-/// The list in the host's file. What is wrong with the file does not keep a container from starting.
+/// The list in the host's file. A fault of the file is only a warning, so that containers start.
 fn in_config() -> Vec<String> {
     let text = Root::host()
         .and_then(|host| host.read(Path::new(CONFIG), MAX_CONFIG))

@@ -1,4 +1,4 @@
-//! Files in `ld.so.conf.d`: how hooks tell the container's loader of directories.
+//! Files in `ld.so.conf.d`, by which hooks add directories to the container's loader.
 
 use std::ffi::OsStr;
 use std::io;
@@ -9,22 +9,22 @@ use nix::sys::stat::Mode;
 
 use crate::rootfs::{ContainerRoot, Directory, is_not_there};
 
-/// Names the directory whose libcuda was decided to be used. It comes before [`DRIVER`].
+/// Names the directory of the preferred libcuda. It comes before [`DRIVER`].
 pub(super) const COMPAT: &str = "00-compat-nvidia-ctk.conf";
-/// Names the driver's directories. It comes first among those of distributions, so that the driver's libraries do.
+/// Names the driver's directories. It comes before the files of distributions, so that the driver's libraries take precedence.
 pub(super) const DRIVER: &str = "00-nvidia-ctk.conf";
 
 const DIRECTORY: &str = "/etc/ld.so.conf.d";
 const ETC: &str = "/etc";
 const CONF: &str = "ld.so.conf";
-/// What a missing ld.so.conf is made of.
+/// The text for a missing ld.so.conf.
 const CONF_TEXT: &str = "include /etc/ld.so.conf.d/*.conf\n";
 /// Longest drop-in of one line.
 const MAX_LINE: u64 = 8 << 10;
 const MODE: Mode = Mode::from_bits_truncate(0o644);
 
-/// Gives the drop-in `name` the text that `edit` makes, and makes ld.so.conf where there is none. Returns whether the drop-in
-/// changed. Where `edit` cannot read what is there, it stays.
+/// Writes the text that `edit` returns to the drop-in `name`, and creates ld.so.conf if it is missing. Returns whether the drop-in
+/// has changed. Fails, and keeps the file, if `edit` cannot read it or it cannot be written.
 pub(super) fn write(
     root: &ContainerRoot,
     name: &str,
@@ -45,7 +45,7 @@ pub(super) fn write(
     Ok(changed)
 }
 
-/// Removes the drop-in `name` if it is there.
+/// Removes the drop-in `name` if it exists.
 pub(super) fn remove(root: &ContainerRoot, name: &str) -> Result<()> {
     let directory = root.directory(Path::new(DIRECTORY));
     let removed = directory.and_then(|directory| {
@@ -66,7 +66,7 @@ pub(super) fn compat(root: &ContainerRoot) -> Option<PathBuf> {
     fits(&line).then_some(line)
 }
 
-/// The directories that `--folder` names.
+/// The directories that `--folder` names. Refuses what a line of ld.so.conf cannot hold.
 pub(super) fn folders(folders: &[String]) -> Result<Vec<PathBuf>> {
     for folder in folders {
         ensure!(

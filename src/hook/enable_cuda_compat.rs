@@ -1,4 +1,4 @@
-//! `enable-cuda-compat`: lets the container use its own, newer libcuda where the host's driver can carry that.
+//! `enable-cuda-compat`: lets the container use its own, newer libcuda if the host's driver supports it.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -14,15 +14,16 @@ use crate::cuda::{Compatibility, Version};
 use crate::elf::{Head, Object, OpenFile};
 use crate::rootfs::{ContainerRoot, Directory, Kind, is_not_there};
 
-/// Prefer the container's CUDA compatibility libraries where the host's driver can carry them.
+/// Prefer the container's CUDA compatibility libraries if the host's driver supports them.
 ///
-/// update-ldcache comes after this.
+/// Run update-ldcache afterwards.
 #[derive(FromArgs, ArgsInfo)]
 #[argh(
     subcommand,
     name = "enable-cuda-compat",
     help_triggers("-h", "--help"),
-    note = "Taken here, too: --debug, --quiet, --strict (fail where a warning is given)."
+    example = "nvidia-cdi-hook enable-cuda-compat --host-driver-version 570.133.20 <state.json",
+    note = "Also accepts: --debug, --quiet, --strict (treat warnings as errors)."
 )]
 pub struct EnableCudaCompat {
     /// version of the host's driver, such as 570.133.20
@@ -34,23 +35,23 @@ pub struct EnableCudaCompat {
     /// directory of the compatibility libraries in the container (default: /usr/local/cuda/compat)
     #[argh(option, arg_name = "dir", default = "String::from(COMPAT_ROOT)")]
     pub cuda_compat_container_root: String,
-    /// file that holds the OCI state; "-" is standard input, the default
+    /// file that holds the OCI state (default: -, standard input)
     #[argh(option, arg_name = "file")]
     pub container_spec: Option<String>,
 }
 
-/// Where NVIDIA's images have the libraries.
+/// The directory of the libraries in NVIDIA's images.
 pub(super) const COMPAT_ROOT: &str = "/usr/local/cuda/compat";
 const LIBCUDA: &[u8] = b"libcuda.so.";
-/// What NVIDIA writes into libcuda: for which drivers it is made.
+/// The section in which NVIDIA names the drivers that a libcuda supports.
 const SECTION: &[u8] = b".note.cuda.fwd_compatibility";
 const OWNER: &[u8] = b"NVIDIA Corporation";
 
-/// What the host has, and where the container has its libraries.
+/// The versions of the host, and the directory of the container's libraries.
 pub struct Options {
-    /// Version of the host's driver; empty if it is not known.
+    /// Version of the host's driver; empty if unknown.
     pub host_driver_version: String,
-    /// Version of CUDA that the host's driver supports; empty if it is not known.
+    /// Version of CUDA that the host's driver supports; empty if unknown.
     pub host_cuda_version: String,
     /// Directory of the compatibility libraries in the container.
     pub container_root: PathBuf,
@@ -83,15 +84,15 @@ impl InContainer for EnableCudaCompat {
 }
 
 impl Options {
-    /// Whether anything is known of the host. Else there is nothing to decide.
+    /// Whether a version of the host is known. If none is, there is nothing to decide.
     #[must_use]
     pub fn has_versions(&self) -> bool {
         !(self.host_driver_version.is_empty() && self.host_cuda_version.is_empty())
     }
 }
 
-/// Decides, and names the directory in the container's ld.so.conf.d, or takes back what an earlier run named there. Returns the
-/// directory. Nothing in an image makes this fail.
+/// Decides which libcuda to use, and names its directory in the container's ld.so.conf.d, or removes the name that an earlier run
+/// wrote. Returns the directory. A failure is only a warning.
 pub fn run(root: &ContainerRoot, options: &Options) -> Option<PathBuf> {
     let directory = find(root, options);
     let done = match &directory {
@@ -107,7 +108,7 @@ pub fn run(root: &ContainerRoot, options: &Options) -> Option<PathBuf> {
     directory
 }
 
-/// The directory of the container whose libcuda is to be used in the place of the host's.
+/// Returns the directory of the container whose libcuda replaces the host's, if one does.
 #[must_use]
 pub fn find(root: &ContainerRoot, options: &Options) -> Option<PathBuf> {
     let path = Path::new("/").join(&options.container_root);
@@ -163,7 +164,7 @@ fn decide(directory: &Directory, options: &Options) -> Result<bool> {
             let host = version(&options.host_cuda_version);
             note.cuda.zip(host).is_some_and(|(cuda, host)| cuda > host)
         }
-        // A library without a note is from before there was a version of CUDA to compare with.
+        // Libraries without a note are older than the comparison by versions of CUDA.
         (None, Some((compat, driver))) if options.host_cuda_version.is_empty() => {
             driver.major() < compat.major()
         }
@@ -176,11 +177,11 @@ fn decide(directory: &Directory, options: &Options) -> Result<bool> {
     Ok(decision)
 }
 
-/// Nothing, with a warning, where it is no version; empty is no version that was not given.
+/// The version; `None` if the text is empty, or with a warning if it is not a version.
 fn version(text: &str) -> Option<Version> {
     let version = Version::parse(text);
     if version.is_none() && !text.is_empty() {
-        log::warn!("\"{text}\" is not a version, and does not count");
+        log::warn!("\"{text}\" is not a version and is ignored");
     }
     version
 }

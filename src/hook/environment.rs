@@ -1,30 +1,30 @@
-//! What the environment says to a hook.
+//! The environment of a hook.
 //!
-//! A hook cannot know who set a variable: runc before 1.2 gives a hook without `env` the container's, which images set. So what the
-//! container has as well does not count. Where that cannot be known only the variables count that change what is said, not what is
-//! done.
+//! A hook cannot know who set a variable: runc before 1.2 gives a hook without `env` the container's, which images set. So a
+//! variable that the container has as well is ignored. If the container's are unknown, only the variables that control the log are
+//! used.
 
 use std::env;
 
 use crate::oci::State;
 
-/// Names of hooks, with commas between them.
+/// Names of hooks, separated by commas.
 pub(super) const DISABLE_HOOKS: &str = "NVIDIA_CTK_DISABLE_HOOKS";
-/// How names of variables of the log end.
+/// The ends of the names of variables that control the log.
 const OF_LOG: [&str; 2] = ["_DEBUG", "_QUIET"];
 
-/// Which variables count.
+/// Which variables to use.
 pub(super) enum Environment {
     /// None is set.
     Empty,
-    /// Those but the container's.
+    /// All but the container's.
     Without(Vec<String>),
-    /// The container's are not known.
+    /// The container's are unknown.
     Unknown,
 }
 
 impl Environment {
-    /// Looks for variables of this program; config.json is read if there are any.
+    /// Looks for variables of this program, and reads config.json if there are any.
     pub(super) fn of(state: &State) -> Self {
         if !env::vars_os().any(|(name, _)| name.to_str().is_some_and(State::is_own_variable)) {
             return Self::Empty;
@@ -36,7 +36,7 @@ impl Environment {
         Self::Unknown
     }
 
-    /// Whether a variable with this value counts.
+    /// Whether to use a variable with this value.
     pub(super) fn counts(&self, name: &str, value: &str) -> bool {
         match self {
             Self::Empty => true,

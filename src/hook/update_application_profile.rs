@@ -1,4 +1,4 @@
-//! `update-application-profile`: tells EGL in the container which GPUs there are.
+//! `update-application-profile`: names the container's GPUs to EGL.
 
 use std::ffi::OsStr;
 use std::io;
@@ -13,16 +13,17 @@ use super::InContainer;
 use super::disabled::Disabled;
 use crate::rootfs::{ContainerRoot, Directory, is_not_there, is_obstacle};
 
-/// Tell EGL in the container which of the host's GPUs it has, by a profile of the driver.
+/// Write a profile of the driver that names the container's GPUs to EGL.
 #[derive(FromArgs, ArgsInfo)]
 #[argh(
     subcommand,
     name = "update-application-profile",
     help_triggers("-h", "--help"),
-    note = "Taken here, too: --debug, --quiet, --strict (fail where a warning is given)."
+    example = "nvidia-cdi-hook update-application-profile <state.json",
+    note = "Also accepts: --debug, --quiet, --strict (treat warnings as errors)."
 )]
 pub struct UpdateApplicationProfile {
-    /// file that holds the OCI state; "-" is standard input, the default
+    /// file that holds the OCI state (default: -, standard input)
     #[argh(option, arg_name = "file")]
     pub container_spec: Option<String>,
 }
@@ -44,13 +45,13 @@ impl InContainer for UpdateApplicationProfile {
 }
 
 const DEV: &str = "/dev";
-/// How the device files of GPUs begin; their number follows.
+/// The start of the names of GPU devices; a number follows.
 const GPU: &[u8] = b"nvidia";
 const PROFILES: &str = "/etc/nvidia/nvidia-application-profiles-rc.d";
 const PROFILE: &str = "10-container.conf";
 const MODE: Mode = Mode::from_bits_truncate(0o444);
 
-/// Writes the profile if there are GPUs in the container.
+/// Writes the profile if the container has GPUs. Fails if it cannot be written.
 pub fn run(root: &ContainerRoot) -> Result<()> {
     let mask = match root.directory(Path::new(DEV)) {
         Ok(dev) => visible_gpus(&dev).context("cannot list /dev")?,
@@ -77,14 +78,14 @@ pub fn run(root: &ContainerRoot) -> Result<()> {
     }
 }
 
-/// One bit for each GPU, at the place of its device's minor number.
+/// A mask with the bit of each GPU's minor number.
 fn visible_gpus(dev: &Directory) -> io::Result<u64> {
     let mut mask = 0;
     for entry in dev.entries()? {
         if !is_gpu(&entry.name) {
             continue;
         }
-        // Where a device is mounted over a file, the listing shows the file.
+        // If a device is mounted over a file, the listing shows the file.
         let Some((_, minor)) = dev.stat(&entry.name)?.device_number else {
             continue;
         };
@@ -107,7 +108,7 @@ fn is_gpu(name: &OsStr) -> bool {
     number.is_some_and(|it| !it.is_empty() && it.iter().all(u8::is_ascii_digit))
 }
 
-/// The driver's format has hexadecimal numbers, which JSON has not.
+/// The driver's format has hexadecimal numbers, unlike JSON.
 fn profile(mask: u64) -> String {
     const NAME: &str = "_container_";
     format!(

@@ -20,25 +20,26 @@ use crate::sandbox::Mounts;
 
 /// Update the container's ld.so.cache and SONAME links, as its own ldconfig would.
 ///
-/// The driver's libraries come before others of the same name.
+/// The driver's libraries take precedence over others of the same name.
 #[derive(FromArgs, ArgsInfo)]
 #[argh(
     subcommand,
     name = "update-ldcache",
     help_triggers("-h", "--help"),
-    note = "Taken here, too: --debug, --quiet, --strict (fail where a warning is given)."
+    example = "nvidia-cdi-hook update-ldcache --folder /usr/lib64 <state.json",
+    note = "Also accepts: --debug, --quiet, --strict (treat warnings as errors)."
 )]
 pub struct UpdateLdcache {
     /// library directory in the container to add to its ld.so.conf.d; may be repeated
     #[argh(option, arg_name = "dir")]
     pub folder: Vec<String>,
-    /// add the directories in which driver libraries lie; do nothing in a container that has none
+    /// add the directories that hold driver libraries; do nothing if the container has none
     #[argh(switch)]
     pub find_driver: bool,
-    /// ignored: no ldconfig of the host is needed
+    /// accepted without effect: no ldconfig of the host is needed
     #[argh(option, arg_name = "path")]
     pub ldconfig_path: Option<String>,
-    /// file that holds the OCI state; "-" is standard input, the default
+    /// file that holds the OCI state (default: -, standard input)
     #[argh(option, arg_name = "file")]
     pub container_spec: Option<String>,
 }
@@ -47,13 +48,13 @@ const ETC: &str = "/etc";
 const MAX_CONF: u64 = 1 << 20;
 const MODE: Mode = Mode::from_bits_truncate(0o644);
 
-/// Where musl's loader lies, and how its name begins and ends.
+/// The directory of musl's loader, and the start and end of its name.
 const MUSL_DIRECTORY: &str = "/lib";
 const MUSL_LOADER: (&[u8], &[u8]) = (b"ld-musl-", b".so.1");
-/// What musl searches without a path file, which takes the place of this.
+/// The directories that musl searches if there is no path file, which replaces them.
 const MUSL_DEFAULT: &str = "/lib:/usr/local/lib:/usr/lib";
 
-/// What the loader is to find.
+/// What the loader must find.
 #[derive(Clone, Default)]
 pub struct Options {
     /// Library directories in the container to add to its ld.so.conf.d.
@@ -66,17 +67,17 @@ pub struct Options {
     pub preferred: Preferred,
 }
 
-/// What enable-cuda-compat decided.
+/// The decision of enable-cuda-compat.
 #[derive(Clone, Default)]
 pub enum Preferred {
-    /// What its drop-in names, in the place that ld.so.conf gives it.
+    /// The directory in its drop-in, at the place that ld.so.conf gives it.
     #[default]
     ByDropIn,
-    /// For this directory, which comes first even where ld.so.conf does not say so; or for none.
+    /// This directory, which comes first even if ld.so.conf does not include it; or none.
     Decided(Option<PathBuf>),
 }
 
-/// A directory of the container, and which one it is, if it is there.
+/// A directory of the container, and its identity if it exists.
 struct Folder {
     path: PathBuf,
     id: Option<FileId>,
@@ -131,7 +132,7 @@ impl InContainer for UpdateLdcache {
     }
 }
 
-/// Where the cache cannot be replaced, a new one is mounted over it.
+/// Returns whether a mount is needed: if the cache cannot be replaced, a new one is mounted over it.
 #[must_use]
 pub fn needs_mount(root: &ContainerRoot) -> Mounts {
     if root.needs_mount() {
@@ -141,12 +142,13 @@ pub fn needs_mount(root: &ContainerRoot) -> Mounts {
     }
 }
 
-/// Names the folders in the container's configuration, unless they are there, makes SONAME links, and writes the cache.
+/// Adds the folders to the container's configuration, makes SONAME links, and writes the cache. Fails if the cache cannot be
+/// written.
 pub fn run(root: &ContainerRoot, options: &Options) -> Result<()> {
     run_with(&Ldconfig::new(root), root, options)
 }
 
-/// The same, with what is known of the root's ldconfig already.
+/// The same, with the ldconfig of the root.
 pub(super) fn run_with(
     ldconfig: &Ldconfig<'_>,
     root: &ContainerRoot,
@@ -181,12 +183,12 @@ pub(super) fn run_with(
         search_path = ldconfig.search_path([]);
     }
     let preferred = preferred(root, options, !drivers.is_empty());
-    // What the drop-in names has its place; that of the hook itself may not be in it.
+    // The directory of the drop-in has its place; the one that was decided may be in none.
     let decided = match options.preferred {
         Preferred::Decided(_) => &preferred[..],
         Preferred::ByDropIn => &[],
     };
-    // Where the image's ld.so.conf does not include the drop-in, the cache has the folders all the same.
+    // If the image's ld.so.conf does not include the drop-in, the cache has the folders nevertheless.
     let first = decided.iter().chain(&folders);
     let first = first.filter(|folder| !folder.is_in(&search_path));
     let first: Vec<_> = first.map(|folder| folder.path.as_path()).collect();
@@ -234,7 +236,7 @@ fn add_to_conf(root: &ContainerRoot, folders: &[Folder]) -> Result<bool> {
     drop_in::write(root, drop_in::DRIVER, |directory| {
         let mut text = match directory.read(OsStr::new(drop_in::DRIVER), MAX_CONF) {
             Ok(text) => text,
-            // What folders it names cannot be told: it stays.
+            // It cannot be read, so it is kept.
             Err(err) if is_obstacle(&err) => return Err(err),
             Err(_) => Vec::new(),
         };
@@ -245,7 +247,7 @@ fn add_to_conf(root: &ContainerRoot, folders: &[Folder]) -> Result<bool> {
     })
 }
 
-/// Adds the folders to the path file of musl's loader, if the root has one, behind what is searched already.
+/// Adds the folders to the path file of musl's loader, if the root has that loader, after the directories that it searches already.
 fn add_to_musl(root: &ContainerRoot, folders: &[Folder]) -> Result<bool> {
     if folders.is_empty() {
         return Ok(false);
@@ -283,7 +285,7 @@ fn musl_arch(root: &ContainerRoot) -> io::Result<Option<Vec<u8>>> {
     Ok(lib.entries()?.iter().find_map(arch))
 }
 
-/// Adds a line unless there is one like it; colons separate as newlines do, in musl's file.
+/// Adds a line unless it exists; in musl's file colons separate as newlines do.
 fn add_line(text: &mut Vec<u8>, line: &[u8]) {
     if text
         .split(|byte| b"\n:".contains(byte))

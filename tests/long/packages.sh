@@ -63,6 +63,10 @@ for package in "$tmp/packages"/*; do
 	esac
 	doc=$(echo "$tmp/unpacked"/usr/share/doc/*)
 	cmp "$sbom" "$doc/nvidia-ctk.cdx.json"
+	case $package in
+	*/nvidia-ctk-hooks*) ;;
+	*) diff -r packaging/schemas "$tmp/unpacked/usr/share/nvidia-ctk/schemas" ;;
+	esac
 	{ tree normal,no-proc-macro | sed 's/ v/ /' && grep -E '^(musl-dev|rust-src|libgcc-[^_]*)$' "$tmp/parts"; } | while read -r part; do
 		grep -q "^== ${part}[: ]" "$doc/copyright" || die "$package does not say on which terms $part comes"
 	done

@@ -139,7 +139,7 @@ fn a_missing_or_unknown_hook_is_a_warning() {
     assert_answers("nvidia-cdi-hook --quiet foo", "");
     assert_warns(
         "nvidia-cdi-hook noop x y",
-        "noop has no use for 'x': ignored, as what follows it",
+        "noop does not take the argument 'x': it and what follows are ignored",
     );
 }
 

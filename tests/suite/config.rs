@@ -185,7 +185,10 @@ fn nothing_is_written_if_an_option_is_wrong() {
 fn files_that_cannot_be_read() {
     let (folder, path) = folder("a = 1\nb = [1,\nc = 2\n");
     let stderr = fail(config(&["--set", "disable-require"]).arg("-c").arg(&path));
-    assert!(stderr.contains("config.toml is no TOML: 3:3: "), "{stderr}");
+    assert!(
+        stderr.contains("config.toml is not TOML: 3:3: "),
+        "{stderr}"
+    );
     let stderr = fail(config(&["-c"]).arg(folder.path()));
     assert!(stderr.contains("Is a directory (os error 21)"), "{stderr}");
     fs::write(&path, b"a = \"\xff\"\n").unwrap();

@@ -130,11 +130,11 @@ fn the_file_of_a_hook_goes_unless_it_was_edited() {
     ));
     host.fail(
         &unconfigure,
-        "x.json is not as it was written, for this program; it stays",
+        "x.json was edited, or calls another program; it is kept",
     );
     host.fail(
         "runtime unconfigure --config-mode hook",
-        "which file? --oci-hook-path names the one that was written",
+        "--oci-hook-path is missing: name the file that was written",
     );
     host.succeed(&format!(
         "{unconfigure} --nvidia-runtime-hook-path /opt/hook"
@@ -189,7 +189,7 @@ fn what_a_user_is_told() {
     );
     assert_eq!(
         said(&format!("runtime unconfigure {podman}")),
-        "level=info msg=\"/containers.conf is not there\"\n"
+        "level=info msg=\"/containers.conf does not exist\"\n"
     );
 
     host.file("mine.json", "{}").set_mode("mine.json", 0o000);
@@ -199,7 +199,7 @@ fn what_a_user_is_told() {
     assert_eq!(
         run.stderr,
         host.expand(
-            "level=error msg=\"cannot read @ROOT@/mine.json: Permission denied (os error 13): be root, or name a file of yours with \
+            "level=error msg=\"cannot read @ROOT@/mine.json: Permission denied (os error 13): run this as root, or name a file of your own with \
              --config\"\n"
         )
     );
@@ -387,7 +387,7 @@ fn what_cannot_be_done_changes_nothing() {
         ),
         (
             &format!("{docker} extra"),
-            "configure has no use for 'extra'",
+            "configure does not take the argument 'extra'",
         ),
         (
             &format!("{docker} --enable-cdi-in-runtime"),
@@ -419,7 +419,7 @@ fn what_cannot_be_done_changes_nothing() {
         ),
         (
             "runtime configure --runtime containerd --config @ROOT@/v1.toml --executable-path @BIN@/containerd-2.1",
-            "v1.toml has version 1, from which containerd 2.x takes no runtimes",
+            "v1.toml has version 1, whose runtimes containerd 2.x ignores",
         ),
         (
             "runtime configure --runtime crio --config @ROOT@/x --config-source=command --executable-path /nowhere",
@@ -427,7 +427,7 @@ fn what_cannot_be_done_changes_nothing() {
         ),
         (
             "runtime configure --runtime podman --config @ROOT@/x --oci-hook-path @ROOT@/no/x.json",
-            "@ROOT@/no is not there",
+            "@ROOT@/no does not exist",
         ),
         (
             "runtime configure --config-mode hook --nvidia-runtime-hook-path x",

@@ -89,14 +89,14 @@ fn containerd_of_distributions_of_kubernetes() {
     }
     let text = host.succeed("info --root @ROOT@").stdout;
     assert!(
-        text.contains("containerd (k3s) (not installed): nvidia runtime /opt/k3s,"),
+        text.contains("containerd (k3s)       CDI default  nvidia runtime /opt/k3s\n             not installed\n"),
         "{text}"
     );
     let findings = findings(&host);
     assert_eq!(findings.len(), 5, "{findings:?}");
     assert_eq!(
         findings[2]["finding"],
-        "containerd (RKE2) is to use the runtime /opt/RKE2, which is not there"
+        "containerd (RKE2) is configured to use the runtime /opt/RKE2, which does not exist"
     );
     host.file(K3S, "a = \n");
     let report = host.run("doctor --root @ROOT@").stdout;
@@ -335,7 +335,7 @@ fn runtimes_from_flags_alone() {
     assert_eq!(docker["configs"], json!([UNIT]));
     let finding = finding(&host, "engine-runtime-missing");
     assert!(
-        finding.contains(&format!("take it out of {UNIT}")),
+        finding.contains(&format!("remove it from {UNIT}")),
         "{finding}"
     );
 }
@@ -366,17 +366,27 @@ fn an_engine_that_is_too_old_for_a_spec() {
         ),
         ("podman", "4.3.1+ds1-8+deb12u1+b3", "0.6.0", ""),
         ("podman", "5.4.2+ds1-2", "1.0.0", ""),
-        ("docker.io", "20.10.24+dfsg1-1+deb12u1", "0.5.0", "no CDI"),
+        (
+            "docker.io",
+            "20.10.24+dfsg1-1+deb12u1",
+            "0.5.0",
+            "does not support CDI",
+        ),
         (
             "docker-ce",
             "5:24.0.9-1~debian.12~bookworm",
             "0.5.0",
-            "no CDI",
+            "does not support CDI",
         ),
         ("docker-ce", "5:25.0.0-1~debian.12~bookworm", "0.5.0", ""),
-        ("containerd", "1.6.20~ds1-1+deb12u3", "0.3.0", "no CDI"),
+        (
+            "containerd",
+            "1.6.20~ds1-1+deb12u3",
+            "0.3.0",
+            "does not support CDI",
+        ),
         ("containerd.io", "1.7.27-1", "0.3.0", ""),
-        ("cri-o", "1.22.5-1.1", "0.3.0", "no CDI"),
+        ("cri-o", "1.22.5-1.1", "0.3.0", "does not support CDI"),
         ("cri-o", "1.33.0-1.1", "0.3.0", ""),
     ] {
         let host = Host::new();
@@ -440,11 +450,11 @@ fn the_library_in_a_program() {
         assert_eq!(findings(&host), [Value::Null; 0], "{library}");
         assert_eq!(engine(&host)["version"], "5.1.2");
         let text = host.succeed("info --root @ROOT@").stdout;
-        assert!(text.contains("podman 5.1.2: "), "{text}");
+        assert!(text.contains("podman 5.1.2  "), "{text}");
         spec(&host, refused, &json!({"env": ["A=b"]}));
         let finding = finding(&host, "cdi-spec-too-new");
         let known = format!(
-            "podman 5.1.2 does not read /etc/cdi/nvidia.json, which is of version {refused}: it knows CDI up to version {newest}"
+            "podman 5.1.2 does not read /etc/cdi/nvidia.json, which is of version {refused}: it supports CDI up to version {newest}"
         );
         assert!(finding.contains(&known), "{finding}");
     }
@@ -458,13 +468,13 @@ fn a_spec_of_a_newer_version_than_it_needs() {
     spec(&host, "0.7.0", &json!({"env": ["A=b"]}));
     let simple = finding(&host, "cdi-spec-too-new");
     assert!(
-        simple.contains("or write the spec as version 0.3.0"),
+        simple.contains("or write the spec in version 0.3.0"),
         "{simple}"
     );
     spec(&host, "0.7.0", &json!({"additionalGids": [7]}));
     let new = finding(&host, "cdi-spec-too-new");
     assert!(
-        new.contains("update podman: what the spec says needs version 0.7.0"),
+        new.contains("update podman: the content of the spec needs version 0.7.0"),
         "{new}"
     );
 }

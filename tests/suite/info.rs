@@ -42,23 +42,25 @@ fn a_host_where_all_is_well() {
     let version = env!("CARGO_PKG_VERSION");
     let expected = format!(
         "nvidia-ctk {version}
-Programs   /usr/bin/nvidia-cdi-hook -> nvidia-ctk
+Programs   /usr/bin/nvidia-cdi-hook           -> nvidia-ctk
            /usr/bin/nvidia-container-runtime
            /usr/bin/nvidia-ctk
-           /usr/libexec/nvidia-ctk-ldcache -> ../bin/nvidia-ctk
+           /usr/libexec/nvidia-ctk-ldcache    -> ../bin/nvidia-ctk
 Platform   Linux
 Driver     575.57.08, open kernel module
            libraries 575.57.08 in {LIBRARIES}
 Modules    nvidia, nvidia_uvm
-GPUs       /dev/nvidia0: NVIDIA L4, GPU-11111111-1111-4111-8111-111111111111, 0000:01:00.0
+GPUs       /dev/nvidia0  0000:01:00.0  NVIDIA L4
+             GPU-11111111-1111-4111-8111-111111111111
 Devices    /dev/nvidia0 195:0, /dev/nvidiactl 195:255, /dev/nvidia-uvm 508:0,
            /dev/nvidia-uvm-tools 508:1
-Libraries  libcuda.so.1 64-bit {LIBRARIES}/libcuda.so.575.57.08
-           libnvidia-ml.so.1 64-bit {LIBRARIES}/libnvidia-ml.so.575.57.08
-Engines    docker: nvidia runtime nvidia-container-runtime, CDI on
+Libraries  64-bit {LIBRARIES}/libcuda.so.575.57.08
+           64-bit {LIBRARIES}/libnvidia-ml.so.575.57.08
+Engines    docker  CDI on  nvidia runtime nvidia-container-runtime
 CDI specs  /etc/cdi/nvidia.yaml: nvidia.com/gpu
              0, all
-Hooks      /usr/share/containers/oci/hooks.d/30-nvidia-ctk-ldcache.json -> /usr/libexec/nvidia-ctk-ldcache
+Hooks      /usr/share/containers/oci/hooks.d/30-nvidia-ctk-ldcache.json
+             -> /usr/libexec/nvidia-ctk-ldcache
 "
     );
     assert_eq!(text(&host, "info", 0), expected);
@@ -235,14 +237,12 @@ fn a_program_that_was_moved() {
         ]
     );
     let info = text(&host, "info", 0);
-    assert!(
-        info.contains("/usr/bin/nvidia-cdi-hook -> nvidia-ctk, which is not there\n"),
-        "{info}"
-    );
-    assert!(
-        info.contains("30-nvidia-ctk-ldcache.json -> /usr/libexec/nvidia-ctk-ldcache, broken: "),
-        "{info}"
-    );
+    for part in [
+        "/usr/bin/nvidia-cdi-hook           -> nvidia-ctk\n             error: the target does not exist\n",
+        "             -> /usr/libexec/nvidia-ctk-ldcache\n             warning: ",
+    ] {
+        assert!(info.contains(part), "{info}");
+    }
 }
 
 /// A process without privileges must not call a file damaged that it may not read.

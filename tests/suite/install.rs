@@ -179,7 +179,7 @@ fn waits_for_the_end_of_its_container() {
         &Host::new(),
         "install --wait --dry-run",
         1,
-        "--dry-run does nothing to wait for: leave --wait out",
+        "--dry-run excludes --wait",
     );
 }
 

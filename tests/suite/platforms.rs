@@ -529,7 +529,7 @@ fn instances_of_mig() {
     assert_eq!(numbers, [1, 2, 10]);
     assert_eq!(instances[2]["computeInstanceCapability"], 94);
     let text = text(&host, &["info"]);
-    let line = "\nMIG        /dev/nvidia0: GPU instance 1, compute instance 0 (nvidia-cap12, nvidia-cap13)\n";
+    let line = "\nMIG        /dev/nvidia0  GI 1   CI 0  nvidia-cap12, nvidia-cap13\n";
     assert!(text.contains(line), "{text}");
     let (_, found) = findings(&host, &[]);
     assert_eq!(found.len(), 1, "{found:?}");

@@ -187,9 +187,9 @@ fn what_is_another_device_is_named_and_kept() {
         let ran = run(&host, &line);
         assert_eq!(ran.code, 1, "{ran:?}");
         for part in [
-            "/dev/nvidia-uvm: not made: it is the character device 509:0, but must be 508:0; remove it",
-            "/dev/nvidiactl: not made: it is not a character device, but must be 195:255; remove it",
-            "/dev/nvidia-modeset: not made: it is not a character device",
+            "/dev/nvidia-uvm: not created: it is the character device 509:0, but must be 508:0; remove it",
+            "/dev/nvidiactl: not created: it is not a character device, but must be 195:255; remove it",
+            "/dev/nvidia-modeset: not created: it is not a character device",
         ] {
             assert!(ran.stderr.contains(part), "{part}: {ran:?}");
         }
@@ -198,12 +198,12 @@ fn what_is_another_device_is_named_and_kept() {
             continue;
         }
         assert!(
-            ran.stderr.contains("4 device nodes are not there"),
+            ran.stderr.contains("4 device nodes could not be created"),
             "{ran:?}"
         );
         assert!(
             ran.stderr
-                .contains("/dev/nvidia-uvm-tools: not made: File exists"),
+                .contains("/dev/nvidia-uvm-tools: not created: File exists"),
             "{ran:?}"
         );
     }
@@ -219,17 +219,17 @@ fn what_keeps_nodes_from_being_made() {
     let Some(host) = host() else { return };
     host.file("proc/driver/nvidia/params", "ModifyDeviceFiles: 0\n");
     let ran = run(&host, CREATE);
-    ran.warns(&["no node is made: /proc/driver/nvidia/params has ModifyDeviceFiles: 0"]);
+    ran.warns(&["no device node is created: /proc/driver/nvidia/params has ModifyDeviceFiles: 0"]);
     host.file("proc/driver/nvidia/params", PARAMS);
 
     run(&host, "system create-device-nodes")
-        .warns(&["nothing is done without --control-devices or --load-kernel-modules"]);
+        .warns(&["nothing to do without --control-devices or --load-kernel-modules"]);
     run(
         &host,
         "system create-device-nodes --control-devices --dev-root @ROOT@/missing",
     )
     .fails(&["cannot open ", "/missing/dev: No such file or directory"]);
-    run(&host, "system create-device-nodes extra").fails(&["has no use for 'extra'"]);
+    run(&host, "system create-device-nodes extra").fails(&["does not take the argument 'extra'"]);
     assert!(host.names("dev").is_empty());
 
     host.file(
@@ -238,7 +238,7 @@ fn what_keeps_nodes_from_being_made() {
     );
     let ran = run(&host, CREATE);
     assert_eq!(ran.code, 1);
-    let missing = "/dev/nvidia-uvm-tools: not made: /proc/devices does not have its number: the module is not loaded";
+    let missing = "/dev/nvidia-uvm-tools: not created: /proc/devices does not have its number: the module is not loaded";
     assert!(ran.stderr.contains(missing), "{ran:?}");
     assert_eq!(nodes(&host, "dev").len(), 2);
 
@@ -347,7 +347,7 @@ fn links_lead_to_the_nodes_that_are_there() {
     assert_eq!(snapshot(&host.at("dev")), before);
 
     host.remove("dev/char/508:0").directory("dev/char/508:0");
-    run(&host, LINK).fails(&["cannot make the link ", "/dev/char/508:0: Is a directory"]);
+    run(&host, LINK).fails(&["cannot create the link ", "/dev/char/508:0: Is a directory"]);
 }
 
 #[test]
@@ -388,7 +388,7 @@ fn options_of_links_that_go_together() {
     let Some(host) = host() else { return };
     for option in ["--create-all", "--dry-run"] {
         run(&host, &format!("{LINK} --watch {option}"))
-            .fails(&["--watch goes with neither --create-all nor --dry-run"]);
+            .fails(&["--watch excludes --create-all and --dry-run"]);
     }
     with_nodes(&host);
     let variables =
@@ -399,12 +399,12 @@ fn options_of_links_that_go_together() {
     let ran = host.run_in(&before, "system create-dev-char-symlinks");
     assert!(
         ran.stdout.starts_with("would link /c/195:0 -> ")
-            && ran.stderr.contains("do nothing without --create-all"),
+            && ran.stderr.contains("have no effect without --create-all"),
         "{ran:?}"
     );
     let ran = run(&host, &format!("{LINK} --load-kernel-modules"));
     assert!(
-        ran.success() && ran.stderr.contains("do nothing without --create-all"),
+        ran.success() && ran.stderr.contains("have no effect without --create-all"),
         "{ran:?}"
     );
     host.file("proc/devices", "Character devices:\n195 nvidia\n");

@@ -33,11 +33,11 @@ fn no_unknown_hook_fails() {
         ),
         (
             "noop x y",
-            "hook noop | noop has no use for 'x': ignored, as what follows it",
+            "hook noop | noop does not take the argument 'x': it and what follows are ignored",
         ),
         (
             "chmod x --mode 7",
-            "hook chmod --mode 7 | chmod has no use for 'x': ignored, as what follows it",
+            "hook chmod --mode 7 | chmod does not take the argument 'x': it and what follows are ignored",
         ),
     ];
     check("hook", table);

@@ -1,4 +1,4 @@
-//! `cdi check`: what in CDI specs does not fit this host.
+//! `cdi check`: compares CDI specs with this host.
 
 use std::path::{PathBuf, absolute};
 use std::process::ExitCode;
@@ -14,16 +14,21 @@ use crate::driver::root::Asked;
 use crate::inventory::Inventory;
 use crate::rootfs::Root;
 
-/// Tell what is wrong with CDI specs and what in them does not fit this host, why, and what helps. The exit code is 0 if all is well,
-/// 1 for warnings, 2 for errors.
+/// Check CDI specs against this host, and explain each fault and its fix. The exit code is 0 if all is well, 1 for warnings, 2 for
+/// errors.
 #[derive(FromArgs, ArgsInfo)]
-#[argh(subcommand, name = "check", help_triggers("-h", "--help"))]
+#[argh(
+    subcommand,
+    name = "check",
+    help_triggers("-h", "--help"),
+    example = "nvidia-ctk cdi check\nnvidia-ctk cdi check /etc/cdi/nvidia.yaml"
+)]
 #[expect(clippy::doc_markdown, reason = "help texts have no backticks")]
 pub struct Check {
-    /// specs to check (default: all in the directories)
+    /// spec to check (default: all specs in the directories)
     #[argh(positional, arg_name = "file")]
     pub files: Vec<PathBuf>,
-    /// directory with specs, of which a later one has precedence; may be repeated (default: /etc/cdi and /var/run/cdi;
+    /// directory of specs, of which a later one takes precedence; may be repeated (default: /etc/cdi and /var/run/cdi;
     /// also: NVIDIA_CTK_CDI_SPEC_DIRS)
     #[argh(option, arg_name = "dir")]
     pub spec_dir: Vec<PathBuf>,
@@ -33,16 +38,16 @@ pub struct Check {
     /// root directory of the host (default: /)
     #[argh(option, arg_name = "dir", default = "PathBuf::from(\"/\")")]
     pub root: PathBuf,
-    /// root directory of the driver on the host, as /run/nvidia/driver (default: where one is found)
+    /// root directory of the driver on the host, such as /run/nvidia/driver (default: detected)
     #[argh(option, arg_name = "dir")]
     pub driver_root: Option<PathBuf>,
-    /// directory on the host whose dev has the driver's nodes (default: that of the driver if it has them, or /)
+    /// directory on the host whose dev holds the driver's nodes (default: the driver's root if it has them, else /)
     #[argh(option, arg_name = "dir")]
     pub dev_root: Option<PathBuf>,
 }
 
 impl Check {
-    /// Prints the findings; their worst severity is the exit code.
+    /// Prints the findings, and returns their worst severity as exit code. Fails if the root directory cannot be opened.
     pub fn run(&self) -> Result<ExitCode> {
         let root = Root::open(&self.root)
             .with_context(|| format!("cannot open the root directory {}", self.root.display()))?;

@@ -1,4 +1,4 @@
-//! `cdi list`: the devices that engines find.
+//! `cdi list`: lists the devices that engines find.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -13,17 +13,18 @@ use crate::command::finding::few;
 use crate::rootfs::Root;
 use crate::stdout::{output, output_json};
 
-/// Print the qualified names of the devices that containers can ask for.
+/// List the qualified names of the devices that containers can request.
 #[derive(FromArgs, ArgsInfo)]
 #[argh(
     subcommand,
     name = "list",
     help_triggers("-h", "--help"),
-    note = "The exit code is 1 where engines cannot use a spec, or where two specs in one directory have the same device."
+    example = "nvidia-ctk cdi list\nnvidia-ctk cdi list --json --spec-dir /run/cdi",
+    note = "The exit code is 1 if engines cannot use a spec, or if two specs in one directory define the same device."
 )]
 #[expect(clippy::doc_markdown, reason = "help texts have no backticks")]
 pub struct List {
-    /// directory with specs, of which a later one has precedence; may be repeated (default: /etc/cdi and /var/run/cdi;
+    /// directory of specs, of which a later one takes precedence; may be repeated (default: /etc/cdi and /var/run/cdi;
     /// also: NVIDIA_CTK_CDI_SPEC_DIRS)
     #[argh(option, arg_name = "dir")]
     pub spec_dir: Vec<PathBuf>,
@@ -35,11 +36,12 @@ pub struct List {
     pub root: PathBuf,
 }
 
-/// A file, and why engines do not use it, or not all of it.
+/// A file, and why engines cannot use it or a part of it.
 type Fault<'f> = (&'f SpecFile, String);
 
 impl List {
-    /// Prints the devices, and says which specs are of no use.
+    /// Prints the devices, and reports the specs that engines cannot use: then the exit code is 1. Fails if the root directory
+    /// cannot be opened.
     pub fn run(&self) -> Result<ExitCode> {
         let root = Root::open(&self.root)
             .with_context(|| format!("cannot open the root directory {}", self.root.display()))?;
@@ -71,7 +73,9 @@ fn faults<'f>(files: &'f [SpecFile], registry: &'f Registry<'f>) -> Vec<Fault<'f
         let (first, others) = shared.files.split_first()?;
         let others = few(others.iter().map(|file| file.path.display()));
         let names = few(&shared.names);
-        let reason = format!("{names}: also in {others}: engines take neither; remove one");
+        let reason = format!(
+            "{names}: also defined in {others}: engines use neither; remove one of the files"
+        );
         shared.winner().is_none().then_some((*first, reason))
     });
     unusable.chain(conflicts).collect()

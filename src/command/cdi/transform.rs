@@ -1,4 +1,4 @@
-//! `cdi transform root`: a spec for a driver whose files lie elsewhere.
+//! `cdi transform root`: rewrites a spec for a driver in another directory.
 
 use std::io::{self, Read};
 use std::path::{Path, PathBuf, absolute};
@@ -15,9 +15,14 @@ use crate::stdout::output_document;
 
 const STDIN: &str = "-";
 
-/// Write a CDI spec anew with other paths.
+/// Rewrite the paths in a CDI spec.
 #[derive(FromArgs, ArgsInfo)]
-#[argh(subcommand, name = "transform", help_triggers("-h", "--help"))]
+#[argh(
+    subcommand,
+    name = "transform",
+    help_triggers("-h", "--help"),
+    example = "nvidia-ctk cdi transform root --from /run/nvidia/driver </etc/cdi/nvidia.yaml"
+)]
 pub struct Transform {
     #[argh(subcommand)]
     /// what is changed
@@ -32,23 +37,28 @@ pub enum TransformCommand {
     Root(TransformRoot),
 }
 
-/// Write a CDI spec anew in which paths below one directory are below another one.
+/// Replace the root directory of the paths in a CDI spec.
 #[derive(FromArgs, ArgsInfo)]
-#[argh(subcommand, name = "root", help_triggers("-h", "--help"))]
+#[argh(
+    subcommand,
+    name = "root",
+    help_triggers("-h", "--help"),
+    example = "nvidia-ctk cdi transform root --from /run/nvidia/driver </etc/cdi/nvidia.yaml"
+)]
 pub struct TransformRoot {
-    /// directory that paths are below (default: /)
+    /// directory to replace (default: /)
     #[argh(option, arg_name = "dir", default = "String::new()")]
     pub from: String,
-    /// directory that takes its place (default: /)
+    /// directory to put in its place (default: /)
     #[argh(option, arg_name = "dir", default = "String::new()")]
     pub to: String,
-    /// whose paths are meant: host or container (default: host)
+    /// paths to change: those of the host or of the container (default: host)
     #[argh(option, arg_name = "side", default = "String::from(\"host\")")]
     pub relative_to: String,
-    /// spec to read (default: -, which is standard input)
+    /// spec to read (default: -, standard input)
     #[argh(option, arg_name = "file", default = "String::from(STDIN)")]
     pub input: String,
-    /// file to write, as its name says: .yaml, which is added where none is, or .json (default: standard output, as YAML)
+    /// file to write, named .yaml or .json; .yaml is added to any other name (default: standard output, as YAML)
     #[argh(option, arg_name = "file", default = "String::new()")]
     pub output: String,
 }
@@ -63,7 +73,8 @@ impl Transform {
 }
 
 impl TransformRoot {
-    /// Prints or writes the spec, of a later version if it needs one. Refuses a spec that engines refuse.
+    /// Prints or writes the spec, in a later version if it needs one. Fails if the spec cannot be read, is invalid, or cannot be
+    /// written.
     pub fn run(&self) -> Result<()> {
         let is_on_host = match self.relative_to.as_str() {
             "host" => true,
@@ -117,12 +128,12 @@ fn read_stdin() -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The file in which engines find the spec, and what it is written in.
+/// The file in which engines find the spec, and its format. Refuses an extension that engines ignore.
 fn output_file(name: &str) -> Result<(PathBuf, Format)> {
     let extension = Path::new(name).extension().unwrap_or_default();
     ensure!(
         extension != "yml",
-        "{name}: engines read no files with that extension; name it .yaml"
+        "{name}: engines do not read files with this extension; name it .yaml"
     );
     Ok(if extension == "json" {
         (name.into(), Format::Json)
@@ -145,7 +156,7 @@ impl<'a> Roots<'a> {
         Self { from, to }
     }
 
-    /// The path with the other directory in the place of the one; none if it is not below that.
+    /// The path with the directory replaced; `None` if it is not below that directory.
     fn transformed(&self, path: &str) -> Option<String> {
         let rest = path.strip_prefix(self.from)?;
         if !path.starts_with('/') || !rest.is_empty() && !rest.starts_with('/') {
@@ -191,7 +202,7 @@ impl<'a> Roots<'a> {
         }
     }
 
-    /// The node stays the one that it was on the host.
+    /// Renames the node in the container, and keeps its path on the host.
     fn transform_node(&self, node: &mut DeviceNode) {
         if let Some(path) = self.transformed(&node.path) {
             let old = std::mem::replace(&mut node.path, path);
@@ -208,7 +219,7 @@ impl<'a> Roots<'a> {
         }
     }
 
-    /// An argument may be a link: what it leads to, two colons and its path.
+    /// An argument may be a path, or a link: target, two colons, path.
     fn transform_arg(&self, arg: &mut String) {
         match arg.split_once("::") {
             None => self.transform(arg),

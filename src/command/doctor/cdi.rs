@@ -15,15 +15,15 @@ use crate::host::program::is_program;
 use crate::inventory::Inventory;
 
 const REWRITE: &str =
-    "write it again: 'nvidia-ctk cdi generate --output FILE', or the program that wrote it";
-/// The permission that engines of other users than root need.
+    "write it again with 'nvidia-ctk cdi generate --output FILE' or the program that wrote it";
+/// The permission that engines of users other than root need.
 const READABLE: u32 = 0o004;
-/// Libraries of which every driver has one, and whose file names tell its version.
+/// Libraries of which every driver has one, with its version in the file name.
 const WITNESSES: [&str; 2] = ["libcuda.so.", "libnvidia-ml.so."];
-/// The numbers of nodes that give access to instances of MIG: those for its control stand before them, others behind.
+/// The numbers of the nodes that give access to MIG instances; lower ones are for control, higher ones for other purposes.
 const MIG_CAPABILITIES: RangeInclusive<u32> = 3..=4322;
 
-/// All that is judged by the specs and the driver alone.
+/// The checks that need only the specs and the driver.
 pub(in crate::command) const CHECKS: [Check; 10] = [
     specs_are_valid,
     specs_are_readable,
@@ -49,7 +49,7 @@ fn specs_are_valid(host: &Inventory) -> Vec<Finding> {
                 Unusable::Invalid(_) => Finding::error(
                     "cdi-spec-invalid",
                     finding,
-                    "the file is damaged, or of a version that is not known: engines ignore it",
+                    "the file is damaged or has an unknown version: engines ignore it",
                     REWRITE,
                 ),
                 Unusable::LeftOut(_) => Finding::left_out("cdi-spec-left-out", finding),
@@ -87,7 +87,7 @@ fn paths_are_there(host: &Inventory) -> Vec<Finding> {
         |file, missing| {
             Finding::error(
                 "cdi-path-missing",
-                format!("{file} names what is not there: {missing}"),
+                format!("{file} names files that do not exist: {missing}"),
                 "the driver was updated or removed since the spec was written: no container starts with it",
                 REWRITE,
             )
@@ -121,7 +121,7 @@ fn device_numbers_are_right(host: &Inventory) -> Vec<Finding> {
         |file, wrong| {
             Finding::error(
                 "cdi-device-number",
-                format!("{file} has other numbers than the kernel gives the nodes {wrong}"),
+                format!("{file} has other device numbers than the kernel for {wrong}"),
                 "the kernel gave the driver another major number: containers get the wrong device",
                 REWRITE,
             )
@@ -170,7 +170,7 @@ fn hooks_are_there(host: &Inventory) -> Vec<Finding> {
         |file, missing| {
             Finding::error(
                 "cdi-hook-missing",
-                format!("{file} calls hooks that are no programs: {missing}"),
+                format!("{file} calls hooks that are not programs: {missing}"),
                 "the spec was written on another host, or the hook was removed: no container starts with it",
                 "run 'nvidia-ctk install', or write the spec again",
             )
@@ -189,7 +189,7 @@ fn hook_paths_are_absolute(host: &Inventory) -> Vec<Finding> {
             Finding::error(
                 "cdi-hook-relative",
                 format!("{file} calls hooks whose paths are not absolute: {relative}"),
-                "runtimes do not look programs up: they refuse such a hook, and no container starts with it",
+                "runtimes do not search PATH: they refuse such a hook, and no container starts with it",
                 "write the spec again with the full path of the hook",
             )
         },
@@ -219,8 +219,8 @@ fn mig_instances_are_there(host: &Inventory) -> Vec<Finding> {
         |file, gone| {
             Finding::error(
                 "cdi-mig-instance-gone",
-                format!("{file} has nodes of MIG instances that are no more: {gone}"),
-                "the GPU was divided anew since the spec was written: containers do not get the instance that they ask for",
+                format!("{file} has nodes of MIG instances that no longer exist: {gone}"),
+                "the GPU was repartitioned since the spec was written: containers do not get the instance that they request",
                 REWRITE,
             )
         },
@@ -232,8 +232,8 @@ fn names_are_those_of_the_standard(host: &Inventory) -> Vec<Finding> {
         Finding::warning(
             "cdi-spec-name",
             format!("{file} has names that the standard does not allow: {names}"),
-            "a vendor has at most 253 characters, a class 63, and keys of annotations are as those of Kubernetes: \
-             today's engines take others as well",
+            "a vendor has at most 253 characters, a class 63, and annotation keys follow the rules of Kubernetes: \
+             today's engines accept others as well",
             REWRITE,
         )
     })
@@ -252,7 +252,7 @@ fn odd_names(spec: &Spec) -> Vec<&str> {
     odd.chain(is_long.then_some(spec.kind.as_str())).collect()
 }
 
-/// A finding for each spec that has something wrong in it.
+/// Returns a finding for each spec that has a fault.
 fn each_spec<'h>(
     host: &'h Inventory,
     wrong: impl Fn(&'h Spec) -> Vec<&'h str>,
@@ -265,7 +265,7 @@ fn each_spec<'h>(
         .collect()
 }
 
-/// The specs that engines take.
+/// The specs that engines use.
 fn specs(host: &Inventory) -> impl Iterator<Item = (&SpecFile, &Spec)> {
     host.specs
         .iter()
@@ -291,7 +291,7 @@ fn devices_are_unique(host: &Inventory) -> Vec<Finding> {
 
 fn duplicate(shared: &Shared<'_>) -> Finding {
     let finding = format!(
-        "{}: in {}",
+        "{}: defined in {}",
         few(&shared.names),
         few(shared.files.iter().map(|file| file.path.display()))
     );
@@ -300,12 +300,15 @@ fn duplicate(shared: &Shared<'_>) -> Finding {
             "cdi-device-overridden",
             finding,
             "the specs were written to two directories",
-            format!("{} counts: remove the other one", winner.path.display()),
+            format!(
+                "remove the others: {} takes precedence",
+                winner.path.display()
+            ),
         ),
         None => Finding::error(
             "cdi-device-duplicate",
             finding,
-            "two specs in one directory have the same device: engines take neither",
+            "two specs in one directory define the same device: engines use neither",
             "remove one of the files",
         ),
     }

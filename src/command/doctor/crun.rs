@@ -1,4 +1,4 @@
-//! crun, whose version decides what hooks see.
+//! crun: its version decides what hooks see.
 
 use std::ops::RangeInclusive;
 
@@ -13,10 +13,10 @@ const MAX_PROGRAM: u64 = 16 << 20;
 /// What crun's build calls its main branch between the releases 1.28 and 1.29; the number of commits since 1.28 follows.
 const DEVELOPMENT: &str = "1.28.0.0.0.";
 /// From the merge of crun's pull request 2094, which calls createContainer hooks before it mounts anything, until that of 2168,
-/// which mends it. No release has the fault.
+/// which repairs it. No release has the fault.
 const AFFECTED: RangeInclusive<u32> = 43..=111;
 
-/// The version is read in the program, not asked of it, so that `--root` can be any host's.
+/// The version is read from the program file, so that `--root` may be any host.
 pub(super) fn calls_hooks_after_mounting(host: &Inventory) -> Vec<Finding> {
     let program = program::find(&host.root, "crun".as_ref()).and_then(|path| {
         let bytes = host.root.read(&path, MAX_PROGRAM).ok()?;

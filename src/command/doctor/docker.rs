@@ -9,7 +9,7 @@ use crate::host::program;
 use crate::inventory::Inventory;
 use crate::names::{CDI_HOOK, RUNTIME_HOOK};
 
-/// The first version that gives GPUs by CDI.
+/// The first version that maps `--gpus` to CDI devices.
 const BY_CDI: [u64; 2] = [29, 2];
 
 pub(super) fn cdi_hook_is_in_path(host: &Inventory) -> Vec<Finding> {
@@ -21,9 +21,9 @@ pub(super) fn cdi_hook_is_in_path(host: &Inventory) -> Vec<Finding> {
     }
     vec![Finding::warning(
         "docker-cdi-hook-missing",
-        format!("docker {version} looks for {CDI_HOOK} in its PATH, and it is not there"),
-        "docker takes --gpus to CDI devices only where a program of that name is there, whatever CDI specs there are",
-        "run 'nvidia-ctk install', and start docker anew: it looks when it starts",
+        format!("docker {version} looks for {CDI_HOOK} in its PATH and does not find it"),
+        "docker maps --gpus to CDI devices only if a program of that name exists, whatever CDI specs exist",
+        "run 'nvidia-ctk install' and restart docker, which looks for it when it starts",
     )]
 }
 
@@ -35,16 +35,16 @@ pub(super) fn runtime_hook_is_not_in_path(host: &Inventory) -> Vec<Finding> {
     let findings = path.map(|path| {
         Finding::warning(
             "docker-runtime-hook-in-path",
-            format!("{} is there beside docker {version}", path.display()),
-            "docker 29.2 and later need it no more, but take it for --gpus where CDI fails, or before they try CDI: the container is \
-             refused, or gets no GPU, and what is wrong with CDI is not said",
+            format!("{} is installed beside docker {version}", path.display()),
+            "docker 29.2 and later do not need it, but use it for --gpus if CDI fails, or before they try CDI: the container is \
+             refused or gets no GPU, and the fault of CDI is not reported",
             format!("remove it: rm {}", path.display()),
         )
     });
     findings.into_iter().collect()
 }
 
-/// The version of Docker, if it is known and one that gives GPUs by CDI.
+/// The version of Docker, if it is known and maps `--gpus` to CDI devices.
 fn version_by_cdi(host: &Inventory) -> Option<&str> {
     let docker = host.engines.iter().find(|it| it.engine == Engine::Docker)?;
     let version = docker.version.as_deref()?;

@@ -8,12 +8,12 @@ use crate::driver::name::driver_version;
 use crate::driver::platform::{DXG, Kind};
 use crate::inventory::Inventory;
 
-/// Libraries of which every driver has one, and whose file names tell its version.
+/// Libraries of which every driver has one, with its version in the file name.
 const WITNESSES: [&str; 2] = ["libcuda.so", "libnvidia-ml.so"];
 const LIBCUDA: &str = "libcuda.so";
 /// The module that drives Jetson's GPUs.
 const NVGPU: &str = "nvgpu";
-/// Nodes of a Jetson's GPU: of the older releases, and of the newer ones.
+/// Nodes of a Jetson's GPU, in older and in newer releases.
 const INTEGRATED: [&str; 2] = ["nvhost-ctrl-gpu", "nvgpu/igpu0/ctrl"];
 /// The node for the memory of a Jetson's GPU.
 const INTEGRATED_MEMORY: &str = "nvmap";
@@ -29,7 +29,7 @@ pub(super) fn all_is_read(host: &Inventory) -> Vec<Finding> {
     vec![Finding::warning(
         "driver-unreadable",
         few(problems),
-        "this user may not read it, or it is broken, so nobody knows what is there",
+        "this user may not read it, or it is broken: its content is unknown",
         "run this as root",
     )]
 }
@@ -37,7 +37,7 @@ pub(super) fn all_is_read(host: &Inventory) -> Vec<Finding> {
 pub(super) fn is_loaded(host: &Inventory) -> Vec<Finding> {
     let driver = &host.driver;
     let is_loaded = match driver.platform.kind {
-        // The driver is that of Windows.
+        // Windows has the driver.
         Kind::Wsl => true,
         Kind::Jetson => driver.kernel.is_some() || has_integrated_gpu(driver),
         _ => driver.kernel.is_some(),
@@ -50,8 +50,8 @@ pub(super) fn is_loaded(host: &Inventory) -> Vec<Finding> {
             "driver-not-loaded",
             "the NVIDIA kernel module is not loaded, and the PCI bus shows no NVIDIA GPU"
                 .to_owned(),
-            "this host has no GPU, or one that is not given to it",
-            "none is needed if no GPU is expected here",
+            "this host has no GPU, or the GPU is not passed through to it",
+            "nothing, if no GPU is expected here",
         ),
         count => Finding::error(
             "driver-not-loaded",
@@ -95,7 +95,7 @@ pub(super) fn versions_agree(host: &Inventory) -> Vec<Finding> {
     let Some(kernel) = &driver.kernel else {
         return Vec::new();
     };
-    // There the module is for the display: another one drives the GPU.
+    // On a Jetson this module drives the display, and another one the GPU.
     if driver.is_integrated() {
         return Vec::new();
     }
@@ -111,7 +111,7 @@ pub(super) fn versions_agree(host: &Inventory) -> Vec<Finding> {
                     driver.on_host(&path).display()
                 ),
                 "the driver was updated, and the old kernel module is still loaded",
-                "reboot, or stop all that uses the GPUs and load the nvidia modules anew",
+                "reboot, or stop everything that uses the GPUs and reload the nvidia modules",
             )
         })
         .collect()
@@ -135,7 +135,7 @@ pub(super) fn libraries_are_found(host: &Inventory) -> Vec<Finding> {
                 "/etc/ld.so.cache has no {LIBCUDA}, but there are driver libraries in {folders}"
             ),
             "ldconfig was not run since the driver was installed, or does not search there",
-            "write the directory to a file in /etc/ld.so.conf.d and run ldconfig",
+            "add the directory to a file in /etc/ld.so.conf.d and run ldconfig",
         )];
     }
     if is_named_by_a_spec(host) {
@@ -144,7 +144,7 @@ pub(super) fn libraries_are_found(host: &Inventory) -> Vec<Finding> {
     libcuda_missing(driver).into_iter().collect()
 }
 
-/// Whether a CDI spec mounts a libcuda that is there.
+/// Whether a CDI spec mounts a libcuda that exists.
 fn is_named_by_a_spec(host: &Inventory) -> bool {
     let specs = host.specs.iter().filter_map(|file| file.spec.as_ref().ok());
     let mounts = specs.flat_map(|spec| spec.edits().flat_map(|edits| &edits.mounts));
@@ -156,11 +156,11 @@ fn is_named_by_a_spec(host: &Inventory) -> bool {
 }
 
 fn libcuda_missing(driver: &Driver) -> Option<Finding> {
-    let nowhere = format!("no {LIBCUDA} is in the cache or a usual place");
+    let nowhere = format!("no {LIBCUDA} is in the cache or in a usual directory");
     let (what, cause, fix) = match (driver.platform.kind, &driver.kernel) {
         (Kind::Wsl, _) => (
             format!("this is WSL, but {nowhere}"),
-            "Windows has no driver of NVIDIA, or one without WSL's part",
+            "Windows has no NVIDIA driver, or one without support for WSL",
             "install NVIDIA's driver on Windows, and run 'wsl --shutdown' there; install none here",
         ),
         (Kind::Jetson, _) => (
@@ -173,7 +173,7 @@ fn libcuda_missing(driver: &Driver) -> Option<Finding> {
                 "the kernel module {} is loaded, but {nowhere}",
                 kernel.version
             ),
-            "only the driver's kernel part is installed, or its libraries lie in a place that is not known",
+            "only the kernel part of the driver is installed, or its libraries are in an unknown directory",
             "install the driver's libraries; for a driver in a container give its root with --driver-root",
         ),
         (_, None) => return None,
@@ -190,8 +190,8 @@ pub(super) fn links_lead_somewhere(host: &Inventory) -> Vec<Finding> {
     }
     vec![Finding::warning(
         "library-link-dangling",
-        format!("no file is behind {dangling}"),
-        "files of another driver were removed by hand, or its removal was not complete",
+        format!("links that lead nowhere: {dangling}"),
+        "files of another driver were removed by hand, or its removal was incomplete",
         "remove the links and run ldconfig, or install the driver again",
     )]
 }
@@ -212,15 +212,15 @@ pub(super) fn nodes_are_there(host: &Inventory) -> Vec<Finding> {
             "run 'modprobe nvgpu', and read 'dmesg | grep -i nvgpu'",
         ),
         _ => (
-            "nothing has used the GPUs since the host was started, and no service makes the nodes",
-            "run 'nvidia-ctk system create-device-nodes --control-devices' at each start, or nvidia-modprobe, nvidia-smi or nvidia-persistenced, which also make those of GPUs",
+            "nothing has used the GPUs since the host was started, and no service creates the nodes",
+            "run 'nvidia-ctk system create-device-nodes --control-devices' at each start, or nvidia-modprobe, nvidia-smi or nvidia-persistenced, which also create the nodes of GPUs",
         ),
     };
     let dev = driver.dev_root.join("dev");
     vec![Finding::error(
         "device-node-missing",
         format!(
-            "there is no {}",
+            "missing device nodes: {}",
             few(missing.iter().map(|it| dev.join(it).display().to_string()))
         ),
         cause,
@@ -228,7 +228,7 @@ pub(super) fn nodes_are_there(host: &Inventory) -> Vec<Finding> {
     )]
 }
 
-/// The names below /dev of nodes that the driver needs and that are not there.
+/// The names below /dev of the missing nodes that the driver needs.
 fn missing_nodes(driver: &Driver) -> Vec<String> {
     let mut needed: Vec<String> = Vec::new();
     if driver.platform.kind == Kind::Wsl {
@@ -262,8 +262,8 @@ pub(super) fn nodes_are_right(host: &Inventory) -> Vec<Finding> {
     }
     vec![Finding::error(
         "device-node-wrong",
-        format!("not the device that its name says: {}", few(wrong)),
-        "the node was made by hand or by an image, or is older than the loaded module",
+        format!("not the device of that name: {}", few(wrong)),
+        "the node was created by hand or by an image, or is older than the loaded module",
         "remove it and run 'nvidia-ctk system create-device-nodes --control-devices' or nvidia-modprobe",
     )]
 }

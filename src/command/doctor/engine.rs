@@ -27,7 +27,7 @@ pub(super) fn configs_are_valid(host: &Inventory) -> Vec<Finding> {
                 "engine-config-invalid",
                 format!("{err:#}"),
                 "the file was damaged by an edit",
-                format!("mend the file: {} does not start with it", engine.title()),
+                format!("repair the file: {} does not start with it", engine.title()),
             )
         })
         .collect()
@@ -39,9 +39,9 @@ pub(super) fn flags_are_not_in_configs(host: &Inventory) -> Vec<Finding> {
         .map(|conflict| {
             Finding::error(
                 "docker-flag-conflict",
-                format!("dockerd is given one setting twice: {conflict}"),
+                format!("dockerd gets one setting twice: {conflict}"),
                 "dockerd refuses a directive that is both a flag and in its configuration file: it does not start",
-                "take one of the two out; for a drop-in of systemd run 'systemctl daemon-reload' afterwards",
+                "remove one of the two; after a change to a drop-in of systemd, run 'systemctl daemon-reload'",
             )
         })
         .collect()
@@ -58,13 +58,13 @@ pub(super) fn runtimes_are_there(host: &Inventory) -> Vec<Finding> {
             Finding::error(
                 "engine-runtime-missing",
                 format!(
-                    "{} is to use the runtime {}, which is not there",
+                    "{} is configured to use the runtime {}, which does not exist",
                     engine.title(),
                     path.display()
                 ),
                 "the runtime was removed, or the configuration was written for another host",
                 format!(
-                    "install it, or take it out of {}",
+                    "install it, or remove it from {}",
                     few(engine.configs.iter().map(|it| it.display()))
                 ),
             )
@@ -80,7 +80,7 @@ pub(super) fn device_links_are_there(host: &Inventory) -> Vec<Finding> {
     else {
         return Vec::new();
     };
-    // udev knows the others.
+    // udev makes the links of the others.
     let nodes = host.driver.nodes.iter();
     let numbers = nodes
         .filter(|node| node.name.to_string_lossy().starts_with("nvidia"))
@@ -99,7 +99,7 @@ pub(super) fn device_links_are_there(host: &Inventory) -> Vec<Finding> {
     vec![Finding::warning(
         "dev-char-links-missing",
         format!(
-            "{} lets systemd manage cgroups, but there is no {}",
+            "{} lets systemd manage cgroups, but links are missing: {}",
             engine.title(),
             few(missing)
         ),

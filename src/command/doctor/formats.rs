@@ -25,7 +25,7 @@ pub(super) fn engines_know_the_specs(host: &Inventory) -> Vec<Finding> {
     findings
 }
 
-/// Not one that gives GPUs by NVIDIA's runtime, nor the containerd that Docker brings along, unless CDI is switched on there.
+/// Whether the engine gets GPUs by CDI: not one with NVIDIA's runtime, nor the containerd of Docker, unless CDI is enabled there.
 fn needs_cdi(host: &Inventory, engine: &Setup) -> bool {
     let is_engine = |it: &Setup| it.engine == Engine::Docker;
     let is_dockers = engine.engine == Engine::Containerd && host.engines.iter().any(is_engine);
@@ -37,11 +37,11 @@ fn knows_none(engine: &Setup, path: &str, spec: &Spec) -> Finding {
     Finding::warning(
         "cdi-spec-too-new",
         format!(
-            "{} does not read {path}, which is of version {}: it knows no CDI",
+            "{} does not read {path}, which is of version {}: it does not support CDI",
             named(engine),
             spec.cdi_version
         ),
-        "the engine is older than CDI: no device of the spec can be asked for",
+        "the engine is older than CDI: no device of the spec can be requested",
         format!(
             "update {} to {major}.{minor} or later, or let it use NVIDIA's runtime: see 'nvidia-ctk runtime configure --help'",
             engine.title()
@@ -53,14 +53,14 @@ fn knows_older(engine: &Setup, [major, minor]: [u64; 2], path: &str, spec: &Spec
     let needed = minimum_version(spec);
     let update = format!("update {}", engine.title());
     let fix = if numbers(needed) > Some([major, minor]) {
-        format!("{update}: what the spec says needs version {needed}")
+        format!("{update}: the content of the spec needs version {needed}")
     } else {
-        format!("{update}, or write the spec as version {needed}: what it says needs no more")
+        format!("{update}, or write the spec in version {needed}, which suffices for its content")
     };
     Finding::warning(
         "cdi-spec-too-new",
         format!(
-            "{} does not read {path}, which is of version {}: it knows CDI up to version {major}.{minor}.0",
+            "{} does not read {path}, which is of version {}: it supports CDI up to version {major}.{minor}.0",
             named(engine),
             spec.cdi_version
         ),

@@ -1,4 +1,4 @@
-//! hooks.d, and the names under which this program is installed.
+//! hooks.d files, and the installed names of this program.
 
 use super::{Finding, few};
 use crate::hooks_dir::Fault;
@@ -17,8 +17,8 @@ pub(super) fn hooks_dir_is_valid(host: &Inventory) -> Vec<Finding> {
                 Unusable::Invalid(_) => Finding::error(
                     "hooks-dir-invalid",
                     finding,
-                    "one wrong file in the directory keeps podman and CRI-O from starting any container",
-                    "mend or remove the file; for the hooks of this program run 'nvidia-ctk install'",
+                    "one invalid file in the directory keeps podman and CRI-O from starting any container",
+                    "repair or remove the file; for the hooks of this program run 'nvidia-ctk install'",
                 ),
                 Unusable::LeftOut(_) => Finding::left_out("hooks-dir-left-out", finding),
             }
@@ -35,13 +35,13 @@ pub(super) fn programs_can_be_called(host: &Inventory) -> Vec<Finding> {
             Fault::Missing(reason) => Finding::warning(
                 "hook-program-missing",
                 what(reason),
-                "the program was moved or removed: podman and CRI-O leave the hook out without a word",
+                "the program was moved or removed: podman and CRI-O skip the hook silently",
                 FIX,
             ),
             Fault::Unusable(reason) => Finding::error(
                 "hook-program-missing",
                 what(reason),
-                "the program was replaced: no container for which the hook is called starts",
+                "the program was replaced: containers for which the hook is called do not start",
                 FIX,
             ),
         })
@@ -57,10 +57,10 @@ pub(super) fn links_lead_somewhere(host: &Inventory) -> Vec<Finding> {
     vec![Finding::error(
         "program-link-dangling",
         format!(
-            "no file is behind {}",
+            "links that lead nowhere: {}",
             few(dangling.iter().map(|it| it.path.display()))
         ),
-        "the program was moved or removed, its names were not",
+        "the program was moved or removed, its links were not",
         "run 'nvidia-ctk install', or remove the links",
     )]
 }

@@ -1,4 +1,4 @@
-//! `nvidia-container-runtime`, where an engine calls it: its settings, and the runtime behind it.
+//! `nvidia-container-runtime`, if an engine calls it: its settings and its low-level runtime.
 
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -27,8 +27,8 @@ pub(super) fn settings_are_valid(host: &Inventory) -> Vec<Finding> {
     vec![Finding::error(
         "runtime-config-invalid",
         what,
-        "the file was damaged by an edit: nvidia-container-runtime starts no container that asks for GPUs",
-        "mend the file; 'nvidia-ctk config default' prints one that is right",
+        "the file was damaged by an edit: nvidia-container-runtime starts no container that requests GPUs",
+        "repair the file; 'nvidia-ctk config default' prints a valid one",
     )]
 }
 
@@ -43,15 +43,15 @@ pub(super) fn low_level_runtime_is_there(host: &Inventory) -> Vec<Finding> {
         Finding::error(
             "low-level-runtime-missing",
             why,
-            "nvidia-container-runtime leaves containers to the first of its low-level runtimes that is there: without one it starts \
-             none at all",
+            "nvidia-container-runtime passes containers to the first of its low-level runtimes that exists: without one it starts \
+             none",
             fix,
         )
     });
     missing.take(1).collect()
 }
 
-/// The engines that call it, and where it is.
+/// The engines that call it, and its path.
 fn callers(host: &Inventory) -> impl Iterator<Item = (&Setup, PathBuf)> {
     host.engines.iter().filter_map(|engine| {
         let path = program::find(&host.root, engine.nvidia_runtime.as_deref()?)?;

@@ -1,4 +1,4 @@
-//! For programs: everything.
+//! The description for programs, with every detail.
 
 use serde_json::{Value, json};
 

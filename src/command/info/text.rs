@@ -1,8 +1,11 @@
-//! For a person: one screen.
+//! The description for a person, on one screen.
 
 use std::fmt::Write;
 
+use log::Level;
+
 use crate::cdi::SpecFile;
+use crate::diagnostics::Reader;
 use crate::driver::Driver;
 use crate::driver::device::DriverNode;
 use crate::driver::gpu::Gpu;
@@ -11,53 +14,135 @@ use crate::driver::mig::MigInstance;
 use crate::driver::platform::{Kind, Platform};
 use crate::elf::Class;
 use crate::engine::setup::Setup;
-use crate::hooks_dir::HookFile;
-use crate::host::allowance::Unusable;
+use crate::hooks_dir::{Fault, HookFile};
 use crate::inventory::{Inventory, Program};
-use crate::printable::escape;
+use crate::printable::{escape, fold};
 
 /// Libraries that are shown one by one; the others are counted.
 const SHOWN: [&str; 2] = ["libcuda.so", "libnvidia-ml.so"];
 /// Where the right column begins, and how wide it is.
 const INDENT: usize = 11;
 const WIDTH: usize = 80 - INDENT;
+/// Before a line that belongs to the one above it.
+const DETAIL: &str = "  ";
+/// Between the cells of a row.
+const GAP: &str = "  ";
 
-pub(super) fn of(host: &Inventory) -> String {
+/// An entry in the right column.
+struct Entry {
+    /// Its cells, aligned with those of the other entries.
+    cells: Vec<String>,
+    /// More about it, on lines of their own.
+    details: Vec<String>,
+    /// What is wrong with it, and how severe that is.
+    fault: Option<(Level, String)>,
+}
+
+impl Entry {
+    fn new(cells: impl IntoIterator<Item = String>) -> Self {
+        Self {
+            cells: cells.into_iter().collect(),
+            details: Vec::new(),
+            fault: None,
+        }
+    }
+
+    fn with_error(self, error: Option<impl ToString>) -> Self {
+        Self {
+            fault: error.map(|it| (Level::Error, it.to_string())),
+            ..self
+        }
+    }
+}
+
+/// The inventory as `reader` reads it.
+pub(super) fn of(host: &Inventory, reader: Reader) -> String {
     let version = concat!("nvidia-ctk ", env!("CARGO_PKG_VERSION"), "\n").to_owned();
     [
         ("Programs", host.programs.iter().map(program).collect()),
-        ("Platform", vec![platform(&host.driver.platform)]),
-        ("Driver", driver(host)),
+        ("Platform", lines([platform(&host.driver.platform)])),
+        ("Driver", lines(driver(host))),
         (
             "Modules",
-            joined(host.driver.modules.iter().map(|it| it.name.to_owned())),
+            lines(joined(
+                host.driver.modules.iter().map(|it| it.name.to_owned()),
+            )),
         ),
         ("GPUs", host.driver.gpus.iter().map(gpu).collect()),
         ("MIG", host.driver.mig.iter().map(mig).collect()),
-        ("Devices", joined(host.driver.nodes.iter().map(node))),
-        ("Libraries", libraries(host)),
+        ("Devices", devices(&host.driver.nodes)),
+        ("Libraries", lines(libraries(host))),
         ("Engines", host.engines.iter().map(engine).collect()),
-        ("CDI specs", host.specs.iter().flat_map(spec).collect()),
+        ("CDI specs", host.specs.iter().map(spec).collect()),
         ("Hooks", host.hooks.iter().map(hook).collect()),
     ]
     .into_iter()
-    .filter(|(title, lines): &(_, Vec<_>)| !lines.is_empty() || *title != "MIG")
-    .fold(version, |text, (title, lines)| {
-        text + &section(title, lines)
+    .filter(|(title, entries): &(_, Vec<_>)| !entries.is_empty() || *title != "MIG")
+    .fold(version, |text, (title, entries)| {
+        text + &section(title, entries, reader)
     })
 }
 
-fn section(title: &str, mut lines: Vec<String>) -> String {
-    if lines.is_empty() {
-        lines.push("none".to_owned());
+fn lines(lines: impl IntoIterator<Item = String>) -> Vec<Entry> {
+    lines.into_iter().map(|it| Entry::new([it])).collect()
+}
+
+/// The entries below each other, with the title before the first.
+fn section(title: &str, mut entries: Vec<Entry>, reader: Reader) -> String {
+    if entries.is_empty() {
+        entries = lines(["none".to_owned()]);
     }
+    let widths = widths(&entries);
     let mut text = String::new();
     let mut title = title;
-    for line in lines {
-        let _ = writeln!(text, "{title:INDENT$}{}", escape(&line));
-        title = "";
+    for entry in entries {
+        let details = entry
+            .details
+            .iter()
+            .map(|it| format!("{DETAIL}{}", escape(it)));
+        let fault = entry.fault.iter().map(|(level, what)| {
+            let word = match level {
+                Level::Error => "error:",
+                _ => "warning:",
+            };
+            format!("{DETAIL}{} {}", reader.paint(*level, word), escape(what))
+        });
+        for line in std::iter::once(row(&entry.cells, &widths))
+            .chain(details)
+            .chain(fault)
+        {
+            let line = format!("{title:INDENT$}{line}");
+            let _ = match reader {
+                Reader::Program => writeln!(text, "{line}"),
+                Reader::Person { .. } => writeln!(text, "{}", fold(&line, INDENT + DETAIL.len())),
+            };
+            title = "";
+        }
     }
     text
+}
+
+/// The width of each column.
+fn widths(entries: &[Entry]) -> Vec<usize> {
+    let mut widths = Vec::new();
+    for entry in entries {
+        for (column, cell) in entry.cells.iter().enumerate() {
+            let width = escape(cell).chars().count();
+            match widths.get_mut(column) {
+                Some(widest) => *widest = width.max(*widest),
+                None => widths.push(width),
+            }
+        }
+    }
+    widths
+}
+
+fn row(cells: &[String], widths: &[usize]) -> String {
+    let cells = cells.iter().zip(widths);
+    let padded: Vec<_> = cells
+        .map(|(cell, width)| format!("{:width$}", escape(cell)))
+        .collect();
+    padded.join(GAP).trim_end().to_owned()
 }
 
 /// The words in lines that fit, with commas between.
@@ -65,7 +150,7 @@ fn joined(words: impl Iterator<Item = String>) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in words {
         match lines.last_mut() {
-            Some(line) if line.len() + word.len() + ", ,".len() <= WIDTH => {
+            Some(line) if line.len() + word.len() + ", ,".len() <= WIDTH - DETAIL.len() => {
                 line.push_str(", ");
                 line.push_str(&word);
             }
@@ -79,17 +164,14 @@ fn joined(words: impl Iterator<Item = String>) -> Vec<String> {
     lines
 }
 
-fn program(program: &Program) -> String {
-    let path = program.path.display();
-    let missing = if program.exists {
-        ""
-    } else {
-        ", which is not there"
-    };
-    match &program.target {
-        Some(target) => format!("{path} -> {}{missing}", target.display()),
-        None => path.to_string(),
-    }
+fn program(program: &Program) -> Entry {
+    let path = program.path.display().to_string();
+    let target = program
+        .target
+        .as_ref()
+        .map(|it| format!("-> {}", it.display()));
+    let missing = (!program.exists).then_some("the target does not exist");
+    Entry::new([path].into_iter().chain(target)).with_error(missing)
 }
 
 fn platform(platform: &Platform) -> String {
@@ -97,7 +179,7 @@ fn platform(platform: &Platform) -> String {
     let l4t = platform.l4t.as_ref().map(|it| format!("L4T {it}"));
     let system = platform.system.clone();
     let kind = match (&system, platform.kind) {
-        // They are systems of their own, which say who they are.
+        // These have a name of their own.
         (Some(_), Kind::Linux | Kind::NixOs | Kind::Talos | Kind::Bottlerocket) => None,
         _ => Some(title.to_owned()),
     };
@@ -141,7 +223,7 @@ fn module(host: &Inventory) -> String {
     }
 }
 
-fn mig(instance: &MigInstance) -> String {
+fn mig(instance: &MigInstance) -> Entry {
     let MigInstance {
         gpu,
         gpu_instance,
@@ -152,35 +234,56 @@ fn mig(instance: &MigInstance) -> String {
         Some(minor) => format!("nvidia-cap{minor}"),
         None => "no capability".to_owned(),
     });
-    format!(
-        "/dev/nvidia{gpu}: GPU instance {gpu_instance}, compute instance {compute_instance} ({})",
-        nodes.join(", ")
-    )
+    Entry::new([
+        format!("/dev/nvidia{gpu}"),
+        format!("GI {gpu_instance}"),
+        format!("CI {compute_instance}"),
+        nodes.join(", "),
+    ])
 }
 
-fn gpu(gpu: &Gpu) -> String {
+fn gpu(gpu: &Gpu) -> Entry {
     let minor = gpu.minor.map_or("?".to_owned(), |minor| minor.to_string());
     let model = gpu.model.as_deref().unwrap_or("unknown model");
     let uuid = gpu.uuid.as_deref().unwrap_or("not initialised yet");
     let excluded = if gpu.excluded { ", excluded" } else { "" };
-    format!(
-        "/dev/nvidia{minor}: {model}, {uuid}, {}{excluded}",
-        gpu.bus_id
-    )
+    Entry {
+        details: vec![uuid.to_owned()],
+        ..Entry::new([
+            format!("/dev/nvidia{minor}"),
+            gpu.bus_id.clone(),
+            format!("{model}{excluded}"),
+        ])
+    }
+}
+
+/// Nodes that are right share lines; each other one has its own.
+fn devices(nodes: &[DriverNode]) -> Vec<Entry> {
+    let (right, wrong): (Vec<_>, Vec<_>) = nodes.iter().partition(|it| it.is_right());
+    let mut entries = lines(joined(right.into_iter().map(node)));
+    entries.extend(
+        wrong
+            .into_iter()
+            .map(|it| Entry::new([node(it)]).with_error(Some(fault(it)))),
+    );
+    entries
 }
 
 fn node(node: &DriverNode) -> String {
     let path = node.path.display();
-    let Some((major, minor)) = node.number else {
-        return format!("{path} (no device)");
-    };
-    if node.is_right() {
-        return format!("{path} {major}:{minor}");
+    match node.number {
+        Some((major, minor)) => format!("{path} {major}:{minor}"),
+        None => path.to_string(),
     }
-    let number = |it: Option<u64>| it.map_or("*".to_owned(), |it| it.to_string());
-    let (expected_major, expected_minor) = node.expected;
-    let (expected_major, expected_minor) = (number(expected_major), number(expected_minor));
-    format!("{path} {major}:{minor} (must be {expected_major}:{expected_minor})")
+}
+
+fn fault(node: &DriverNode) -> String {
+    if node.number.is_none() {
+        return "not a device".to_owned();
+    }
+    let [major, minor] = <[Option<u64>; 2]>::from(node.expected)
+        .map(|it| it.map_or("*".to_owned(), |it| it.to_string()));
+    format!("must be {major}:{minor}")
 }
 
 fn libraries(host: &Inventory) -> Vec<String> {
@@ -202,67 +305,60 @@ fn library(driver: &Driver, library: &DriverLibrary) -> String {
         Class::Bits32 => "32-bit",
         Class::Bits64 => "64-bit",
     };
-    let path = driver.on_host(&library.path);
-    format!("{} {class} {}", library.soname, path.display())
+    format!("{class} {}", driver.on_host(&library.path).display())
 }
 
-fn engine(engine: &Setup) -> String {
+fn engine(engine: &Setup) -> Entry {
+    let version = engine.version.as_ref().map(|it| format!(" {it}"));
+    let cdi = match engine.cdi {
+        Some(true) => "CDI on",
+        Some(false) => "CDI off",
+        None => "CDI default",
+    };
     let runtime = match &engine.nvidia_runtime {
         Some(path) => format!("nvidia runtime {}", path.display()),
         None => "no nvidia runtime".to_owned(),
     };
-    let cdi = match engine.cdi {
-        Some(true) => "on",
-        Some(false) => "off",
-        None => "as its version has it",
-    };
-    let program = if engine.program.is_some() {
-        ""
-    } else {
-        " (not installed)"
-    };
-    let version = engine.version.as_ref().map(|it| format!(" {it}"));
-    let error = engine.error.as_ref().map(|it| format!("; broken: {it:#}"));
-    format!(
-        "{}{}{program}: {runtime}, CDI {cdi}{}",
-        engine.title(),
-        version.unwrap_or_default(),
-        error.unwrap_or_default()
-    )
+    let is_missing = engine.program.is_none();
+    Entry {
+        details: is_missing
+            .then(|| "not installed".to_owned())
+            .into_iter()
+            .collect(),
+        ..Entry::new([
+            engine.title() + &version.unwrap_or_default(),
+            cdi.to_owned(),
+            runtime,
+        ])
+    }
+    .with_error(engine.error.as_ref().map(|it| format!("{it:#}")))
 }
 
-fn spec(file: &SpecFile) -> Vec<String> {
+fn spec(file: &SpecFile) -> Entry {
     let path = file.path.display();
     match &file.spec {
-        Ok(spec) => {
-            let names = joined(spec.devices.iter().map(|device| device.name.clone()));
-            let first = format!("{path}: {}", spec.kind);
-            std::iter::once(first)
-                .chain(names.into_iter().map(|line| format!("  {line}")))
-                .collect()
-        }
-        Err(err) => vec![format!("{path}: {}", unusable(err))],
+        Ok(spec) => Entry {
+            details: joined(spec.devices.iter().map(|device| device.name.clone())),
+            ..Entry::new([format!("{path}: {}", spec.kind)])
+        },
+        Err(err) => Entry::new([path.to_string()]).with_error(Some(err)),
     }
 }
 
-fn hook(file: &HookFile) -> String {
-    let path = file.path.display();
+fn hook(file: &HookFile) -> Entry {
+    let entry = Entry::new([file.path.display().to_string()]);
     match &file.program {
-        Ok(program) => {
-            let fault = file.fault.as_ref().map(|it| format!(", broken: {it}"));
-            format!(
-                "{path} -> {}{}",
-                program.display(),
-                fault.unwrap_or_default()
-            )
-        }
-        Err(err) => format!("{path}: {}", unusable(err)),
-    }
-}
-
-fn unusable(file: &Unusable) -> String {
-    match file {
-        Unusable::Invalid(reason) => format!("broken: {reason}"),
-        Unusable::LeftOut(reason) => format!("left out: {reason}"),
+        Ok(program) => Entry {
+            details: vec![format!("-> {}", program.display())],
+            fault: file.fault.as_ref().map(|fault| {
+                let level = match fault {
+                    Fault::Missing(_) => Level::Warn,
+                    Fault::Unusable(_) => Level::Error,
+                };
+                (level, fault.to_string())
+            }),
+            ..entry
+        },
+        Err(err) => entry.with_error(Some(err)),
     }
 }

@@ -1,4 +1,4 @@
-//! Where everything goes: the program, its names, and the hooks.d files.
+//! The places of the program, its links and the hooks.d files.
 
 use std::iter::once;
 use std::path::{Component, Path, PathBuf};
@@ -8,7 +8,7 @@ use anyhow::{Result, ensure};
 use crate::names::{APPLETS, CDI_HOOK, PROGRAMS, RUNTIME_HOOK};
 use crate::rootfs::Root;
 
-/// Where the hooks.d files of the source tree say that the hooks are.
+/// The directory of the hooks in the hooks.d files of the source tree.
 const LIBEXEC_IN_HOOKS: &str = "/usr/libexec";
 
 pub(super) const PROGRAM: &str = "nvidia-ctk";
@@ -21,7 +21,7 @@ const HOOK: (&str, &str) = (
 pub(super) struct Layout {
     bin: PathBuf,
     libexec: PathBuf,
-    /// The same without links: from there relative links lead on.
+    /// The same without symbolic links, where relative links start.
     real_libexec: PathBuf,
     hooks: PathBuf,
 }
@@ -49,7 +49,7 @@ impl Layout {
         self.bin.join(PROGRAM)
     }
 
-    /// Each link and its relative target; with the name of the runtime's hook only where that is wanted.
+    /// Each link and its relative target, with the name of the runtime's hook only if that is wanted.
     pub(super) fn links(&self, has_runtime_hook: bool) -> impl Iterator<Item = (PathBuf, PathBuf)> {
         let target = relative(&self.real_libexec, &self.program());
         let programs = PROGRAMS.iter().map(|(name, _)| *name);

@@ -1,4 +1,4 @@
-//! The system that is installed into: what is put in place and removed there, past what is not ours.
+//! The system that is installed into: puts files in place and removes them, and keeps those of others.
 
 use std::ffi::OsStr;
 use std::io::{self, BufRead, BufReader, Read};
@@ -17,12 +17,12 @@ use crate::printable::escape;
 use crate::rootfs::{Directory, Kind, Metadata, Root};
 use crate::stdout::output;
 
-/// A text that this program has in it and no other: by that an older release of it is known.
+/// A text that only this program contains, which identifies its older releases.
 const MARK: &str = env!("CARGO_PKG_DESCRIPTION");
 
 const PROGRAM_MODE: Mode = Mode::from_bits_truncate(0o755);
 const HOOK_MODE: Mode = Mode::from_bits_truncate(0o644);
-/// Largest file that may be a release of this program; one with all that a debugger wants has 60 MiB.
+/// Largest file that may be a release of this program; one with debugging information has 60 MiB.
 const MAX_PROGRAM: u64 = 256 << 20;
 /// Bytes of it that are read at once.
 const PIECE: usize = 64 << 10;
@@ -88,7 +88,7 @@ impl System {
         })
     }
 
-    /// Puts something in place. `is_there` looks at what stands under the name already: whether it is right, or must stay.
+    /// Puts something in place. `is_there` judges what already has the name: whether it is right or must be kept.
     fn install(
         &self,
         path: &Path,
@@ -143,7 +143,7 @@ impl System {
         Ok(())
     }
 
-    /// Removes what is under the path if it is ours.
+    /// Removes the file if it is ours.
     fn remove_if(&self, path: &Path, is_ours: impl Fn(&Directory, &OsStr) -> bool) -> Result<()> {
         let (parent, name) = split(path)?;
         let Ok(directory) = self.root.directory(parent) else {

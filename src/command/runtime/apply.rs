@@ -1,4 +1,4 @@
-//! Edits are worked out for all files first, and only then printed or written.
+//! Works out the edits of all files, and then prints or writes them.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ pub(super) enum Mode {
     Write,
     /// Print the new documents.
     Print,
-    /// Print what is different in them.
+    /// Print the differences.
     Diff,
 }
 
@@ -33,20 +33,20 @@ impl Mode {
     }
 }
 
-/// A file as it is and as it shall be; none for a file that shall not be there.
+/// A file before and after the edit; `None` for a file that is removed.
 struct Edit {
     current: Current,
     after: Option<String>,
     backup: Backup,
 }
 
-/// What happens to the copy of the file as it was before we touched it.
+/// What to do with the copy of the original file.
 enum Backup {
-    /// Nothing.
+    /// Leave it alone.
     Leave,
-    /// It is made.
+    /// Make it.
     Make(PathBuf),
-    /// It has served.
+    /// Remove it.
     Remove(PathBuf),
 }
 
@@ -83,7 +83,8 @@ fn edit_to_add(target: Target, handler: &Handler) -> Result<Edit> {
     })
 }
 
-/// Where a copy is kept. It is made once, before our first edit, and never over a file that may be the admin's.
+/// The path for a copy, if one is needed. It is made once, before our first edit, and never over a file that may be the
+/// administrator's.
 fn backup_to_make(target: &Target, name: &str) -> Result<Option<PathBuf>> {
     let text = target.current.text();
     let [usual, other] = backups_of(&target.current.path);
@@ -95,7 +96,7 @@ fn backup_to_make(target: &Target, name: &str) -> Result<Option<PathBuf>> {
         .document
         .find(text, name)
         .is_ok_and(|it| it.is_some());
-    // Of a file that we made there is no state before that.
+    // A file that we created has no original.
     let is_ours =
         undo(&*target.document, text, None, name).is_ok_and(|it| it.is_empty() && !text.is_empty());
     Ok(match there {
@@ -106,7 +107,7 @@ fn backup_to_make(target: &Target, name: &str) -> Result<Option<PathBuf>> {
     })
 }
 
-/// The copy that was made, and what is in it.
+/// The copy that was made, and its text.
 fn backup_made(path: &Path) -> Result<Option<(PathBuf, String)>> {
     let [usual, other] = backups_of(path);
     for backup in [other, usual] {
@@ -164,7 +165,7 @@ pub(super) fn remove_hook(path: &Path, document: &str, mode: Mode) -> Result<()>
     let current = Current::read(path.to_owned())?;
     ensure!(
         current.text.as_deref().is_none_or(|text| text == document),
-        "{} is not as it was written, for this program; it stays",
+        "{} was edited, or calls another program; it is kept",
         path.display()
     );
     let edit = Edit {
@@ -195,7 +196,7 @@ impl Edit {
             Mode::Write if self.current.text.is_some() => {
                 log::info!("{} is unchanged", self.current.path.display());
             }
-            Mode::Write => log::info!("{} is not there", self.current.path.display()),
+            Mode::Write => log::info!("{} does not exist", self.current.path.display()),
             Mode::Print => self.print()?,
             Mode::Diff => output_document(&self.diff())?,
         }
@@ -215,7 +216,7 @@ impl Edit {
         if let Some(text) = &self.after {
             file::replace(&self.current.path, text.as_bytes())
                 .map_err(advise)
-                .with_context(|| format!("cannot write {path}, which is as it was"))?;
+                .with_context(|| format!("cannot write {path}, which is unchanged"))?;
             log::info!("Wrote updated config to {path}");
         } else {
             file::remove(&self.current.path)
@@ -241,7 +242,7 @@ impl Edit {
                 output_document(&format!("{text}{end}"))?;
             }
             None if self.current.text.is_some() => {
-                log::info!("{} would go", self.current.path.display());
+                log::info!("{} would be removed", self.current.path.display());
             }
             None => {}
         }

@@ -1,4 +1,4 @@
-//! `runtime configure` and `runtime unconfigure`: what may be asked for.
+//! `runtime configure` and `runtime unconfigure`: their options.
 
 use std::path::{Path, PathBuf};
 
@@ -16,11 +16,16 @@ const PROGRAM: &str = "nvidia-container-runtime";
 const PROGRAM_PATH: &str = "/usr/bin/nvidia-container-runtime";
 const HOOK_PROGRAM: &str = "/usr/bin/nvidia-container-runtime-hook";
 
-/// Add the NVIDIA runtime to the configuration of a container engine. Only the
-/// lines that this needs change, a second run changes nothing, and unconfigure
-/// takes it back.
+/// Add the NVIDIA runtime to the configuration of a container engine. Other settings stay as they are, a second run changes
+/// nothing, and unconfigure reverts it.
 #[derive(FromArgs, ArgsInfo)]
-#[argh(subcommand, name = "configure", help_triggers("-h", "--help"))]
+#[argh(
+    subcommand,
+    name = "configure",
+    help_triggers("-h", "--help"),
+    example = "nvidia-ctk runtime configure --runtime docker --enable-cdi --diff\n\
+               nvidia-ctk runtime configure --runtime containerd --nvidia-set-as-default"
+)]
 #[expect(
     clippy::struct_excessive_bools,
     reason = "argh wants one for each switch"
@@ -34,32 +39,33 @@ pub(super) struct Configure {
         default = "Engine::Docker"
     )]
     engine: Engine,
-    /// configuration file of the engine (default: that of the system, such as
+    /// configuration file of the engine (default: the system's, such as
     /// /etc/docker/daemon.json)
     #[argh(option, arg_name = "file")]
     config: Option<String>,
-    /// file that the engine reads besides, for containerd and crio; "" to edit
-    /// the configuration file itself
+    /// drop-in file to edit, for containerd and crio; "" to edit the configuration
+    /// file itself
     #[argh(option, arg_name = "file")]
     drop_in_config: Option<String>,
     /// name of the runtime (default: nvidia)
     #[argh(option, arg_name = "name", default = "String::from(\"nvidia\")")]
     nvidia_runtime_name: String,
-    /// program of the runtime (default: the one that is configured already, if
-    /// it is there, else nvidia-container-runtime); also --runtime-path
+    /// program of the runtime (default: the configured one if it exists, else
+    /// nvidia-container-runtime); also --runtime-path
     #[argh(option, arg_name = "path")]
     nvidia_runtime_path: Option<String>,
-    /// make it the runtime of containers that name none; also --set-as-default
+    /// make it the default, for containers that name no runtime; also --set-as-default
     #[argh(switch)]
     nvidia_set_as_default: bool,
     /// let the engine resolve CDI devices; also --cdi.enabled
     #[argh(switch)]
     enable_cdi: bool,
-    /// where the settings of the new runtime come from: file, or command, which
-    /// asks the engine (default: file)
+    /// source of the new runtime's settings: file, or command, which asks the
+    /// engine (default: file)
     #[argh(option, arg_name = "source", default = "String::from(\"file\")")]
     config_source: String,
-    /// program of the engine, for its version and for --config-source=command
+    /// program of the engine, asked for its version and with
+    /// --config-source=command
     #[argh(option, arg_name = "path")]
     executable_path: Option<String>,
     /// what to write: config-file, or oci-hook, a file for hooks.d (default:
@@ -67,27 +73,32 @@ pub(super) struct Configure {
     #[argh(option, arg_name = "mode", default = "String::new()")]
     config_mode: String,
     /// file to write with --config-mode=oci-hook (default: standard output); for
-    /// podman, a file in the directory of the hooks
+    /// podman, a file in the hooks directory
     #[argh(option, arg_name = "file")]
     oci_hook_path: Option<String>,
     /// program of that hook (default: /usr/bin/nvidia-container-runtime-hook)
     #[argh(option, arg_name = "path", default = "String::from(HOOK_PROGRAM)")]
     nvidia_runtime_hook_path: String,
-    /// take back what configure did
+    /// remove the runtime, as unconfigure does
     #[argh(switch)]
     remove: bool,
     /// print the new documents and write nothing
     #[argh(switch)]
     dry_run: bool,
-    /// print what would change, as diff -u does, and write nothing
+    /// print the changes as diff -u does and write nothing
     #[argh(switch)]
     diff: bool,
 }
 
-/// Take back what configure did: the runtime goes, the default is again what it
-/// was. A file that nobody edited since is restored byte for byte.
+/// Remove the NVIDIA runtime from the configuration of a container engine, and restore the previous default. A file that nobody has
+/// edited since is restored byte for byte.
 #[derive(FromArgs, ArgsInfo)]
-#[argh(subcommand, name = "unconfigure", help_triggers("-h", "--help"))]
+#[argh(
+    subcommand,
+    name = "unconfigure",
+    help_triggers("-h", "--help"),
+    example = "nvidia-ctk runtime unconfigure --runtime docker --diff\nnvidia-ctk runtime unconfigure --runtime containerd"
+)]
 pub(super) struct Unconfigure {
     /// engine: docker, containerd, crio or podman (default: docker)
     #[argh(
@@ -97,12 +108,12 @@ pub(super) struct Unconfigure {
         default = "Engine::Docker"
     )]
     engine: Engine,
-    /// configuration file of the engine (default: that of the system, such as
+    /// configuration file of the engine (default: the system's, such as
     /// /etc/docker/daemon.json)
     #[argh(option, arg_name = "file")]
     config: Option<String>,
-    /// file that the engine reads besides, for containerd and crio; "" if the
-    /// configuration file itself was edited
+    /// drop-in file that was edited, for containerd and crio; "" if it was the
+    /// configuration file itself
     #[argh(option, arg_name = "file")]
     drop_in_config: Option<String>,
     /// name of the runtime (default: nvidia)
@@ -112,8 +123,8 @@ pub(super) struct Unconfigure {
     /// config-file)
     #[argh(option, arg_name = "mode", default = "String::new()")]
     config_mode: String,
-    /// file that --config-mode=oci-hook wrote; for podman, a file in the
-    /// directory of the hooks
+    /// file that --config-mode=oci-hook wrote; for podman, a file in the hooks
+    /// directory
     #[argh(option, arg_name = "file")]
     oci_hook_path: Option<String>,
     /// program of that hook (default: /usr/bin/nvidia-container-runtime-hook)
@@ -122,13 +133,13 @@ pub(super) struct Unconfigure {
     /// print the new documents and write nothing
     #[argh(switch)]
     dry_run: bool,
-    /// print what would change, as diff -u does, and write nothing
+    /// print the changes as diff -u does and write nothing
     #[argh(switch)]
     diff: bool,
 }
 
 impl Configure {
-    /// Refuses what makes no sense before anything is read; what only has no effect gives a warning.
+    /// Edits the configuration. Refuses contradictory options before anything is read; options without effect are only warnings.
     pub(super) fn run(&self) -> Result<()> {
         let mode = Mode::new(self.dry_run, self.diff);
         if is_hook_mode(&self.config_mode, self.engine) {
@@ -254,7 +265,7 @@ impl Unconfigure {
     }
 }
 
-/// Whether the file of a hook is asked for, not the configuration of an engine.
+/// Whether to write the file of a hook instead of the configuration of an engine.
 fn is_hook_mode(mode: &str, engine: Engine) -> bool {
     let is_hook = matches!(mode, "hook" | "oci-hook");
     if is_hook {
@@ -274,7 +285,7 @@ fn hook_document(program: &str) -> Result<String> {
 }
 
 fn remove_hook(path: Option<&str>, program: &str, mode: Mode) -> Result<()> {
-    let path = path.context("which file? --oci-hook-path names the one that was written")?;
+    let path = path.context("--oci-hook-path is missing: name the file that was written")?;
     apply::remove_hook(Path::new(path), &hook_document(program)?, mode)
 }
 
@@ -309,7 +320,7 @@ fn drop_in(path: Option<&str>, engine: Engine) -> Result<DropIn> {
     }
 }
 
-/// The engine would only say so when the first container starts.
+/// The engine reports a missing program only when the first container starts.
 fn warn_if_missing(program: &str) {
     if program::find_here(program.as_ref()).is_none() {
         log::warn!("{program} is not there: containers that ask for it will not start");

@@ -22,14 +22,14 @@ use files::Files;
 
 use generated::Generator;
 
-/// The name of our file among those that an engine reads besides.
+/// The name of our drop-in file.
 const DROP_IN: &str = "99-nvidia.toml";
 
-/// What is asked for.
+/// The request of the command line.
 pub(super) struct Request {
     pub(super) engine: Engine,
     pub(super) handler: Handler,
-    /// Whether the program was named; else one that works is kept.
+    /// Whether the program was named; if not, a configured one that works is kept.
     pub(super) is_path_given: bool,
     /// The engine's configuration file, absolute.
     pub(super) config: PathBuf,
@@ -43,7 +43,7 @@ pub(super) struct Request {
 
 /// Which file the runtime is written to.
 pub(super) enum DropIn {
-    /// The one that suits the engine.
+    /// The usual one of the engine.
     Default,
     /// The configuration file itself.
     InPlace,
@@ -71,7 +71,7 @@ pub(super) struct Plan {
 pub(super) struct Target {
     pub(super) current: Current,
     pub(super) document: Box<dyn Configuration>,
-    /// Whether it is a file of ours beside the engine's own.
+    /// Whether it is our drop-in file, not the engine's own.
     pub(super) is_drop_in: bool,
 }
 
@@ -93,7 +93,7 @@ impl Target {
 }
 
 impl Request {
-    /// The drop-in file that is asked for, or the usual one.
+    /// The drop-in file that was named, or the usual one.
     fn drop_in_file(&self, generator: Option<Generator>) -> Option<PathBuf> {
         match &self.drop_in {
             DropIn::InPlace => None,
@@ -106,7 +106,7 @@ impl Request {
         }
     }
 
-    /// How the engine's file is read for a runtime that is there.
+    /// How to find a configured runtime in the engine's file.
     fn document(&self) -> Option<Box<dyn Configuration>> {
         match self.engine {
             Engine::Docker => Some(Box::new(DaemonJson)),
@@ -125,7 +125,7 @@ impl Request {
     }
 }
 
-/// The edits that put the runtime in, in their order: nothing names a file that is not there yet.
+/// The edits that add the runtime, in an order in which no file refers to one that does not exist yet.
 pub(super) fn add(mut request: Request) -> Result<Plan> {
     let files = Files::read(&request)?;
     if let Some(generator) = files.generator {
@@ -145,7 +145,7 @@ pub(super) fn add(mut request: Request) -> Result<Plan> {
             let containers = containers(&request);
             ensure!(
                 is_directory(&containers.hooks_dir),
-                "{} is not there: `nvidia-ctk install` puts the hooks there",
+                "{} does not exist: 'nvidia-ctk install' installs the hooks there",
                 containers.hooks_dir
             );
             vec![Target::main(files.main, containers)]
@@ -154,7 +154,7 @@ pub(super) fn add(mut request: Request) -> Result<Plan> {
     Ok(Plan::new(request, targets))
 }
 
-/// The edits that take it out of the file that it is in, in the opposite order.
+/// The edits that remove the runtime, in the opposite order.
 pub(super) fn remove(request: Request) -> Result<Plan> {
     let files = Files::read(&request)?;
     let targets = match request.engine {
@@ -179,7 +179,7 @@ impl Plan {
 fn settings(base: Option<Table>, plain: impl FnOnce() -> Table) -> Table {
     base.unwrap_or_else(|| {
         log::info!(
-            "No runtime is configured whose settings suit (the default one, runc or crun, of runc's kind); the usual ones do"
+            "No configured runtime has suitable settings (the default one, runc or crun, of runc's type): the usual ones are used"
         );
         plain()
     })

@@ -14,8 +14,8 @@ use crate::rootfs::{ContainerRoot, Kind, is_not_there, is_obstacle, is_read_only
 /// The sub-directory of a library directory that holds the driver's libraries for VDPAU.
 const VDPAU: &str = "vdpau";
 
-/// Makes the links that NVIDIA's installer would make, in every directory with driver libraries; `places` are looked into first.
-/// What is not a link stays.
+/// Makes the links that NVIDIA's installer would make, in every directory with driver libraries; `places` are searched first. Other
+/// files with those names are kept.
 pub fn link_driver_libraries(root: &ContainerRoot, places: &[PathBuf]) {
     let search_path = SearchPath::of(root);
     for driver in directories::find(root, places, &search_path) {

@@ -131,7 +131,7 @@ const FAULTS: [Fault; 17] = [
     (
         "cdi-device-overridden",
         1,
-        "/var/run/cdi/x.yaml counts",
+        "/var/run/cdi/x.yaml takes precedence",
         |host| {
             host.file("/var/run/cdi/x.yaml", SPEC);
         },

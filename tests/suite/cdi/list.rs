@@ -24,6 +24,7 @@ fn devices_are_sorted_and_the_later_directory_counts() {
     assert_eq!(listed.code, 0);
     let listed = list(&host, "--json");
     let expected = json!({
+        "schemaVersion": 1,
         "devices": [
             {"name": "a/b=x", "vendor": "a", "class": "b", "device": "x", "file": "/etc/cdi/a.json"},
             {"name": "nvidia.com/gpu=1", "vendor": "nvidia.com", "class": "gpu", "device": "1", "file": "/var/run/cdi/b.yaml"},
@@ -47,8 +48,9 @@ fn what_engines_do_not_take_is_an_error() {
     assert_eq!(lines.len(), 2, "{listed:?}");
     assert!(lines[0].contains("/etc/cdi/d.json: EOF"), "{listed:?}");
     assert!(
-        lines[1]
-            .contains("/etc/cdi/a.yaml: v.com/c=x: also in /etc/cdi/b.yaml: engines take neither"),
+        lines[1].contains(
+            "/etc/cdi/a.yaml: v.com/c=x: also defined in /etc/cdi/b.yaml: engines use neither"
+        ),
         "{listed:?}"
     );
     let found: serde_json::Value = serde_json::from_str(&list(&host, "--json").stdout).unwrap();

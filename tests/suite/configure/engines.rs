@@ -74,7 +74,7 @@ fn containerd_reads_what_is_written() {
         if is_2 && text == v1 {
             host.fail(
                 CONFIGURE,
-                "has version 1, from which containerd 2.x takes no runtimes",
+                "has version 1, whose runtimes containerd 2.x ignores",
             );
             continue;
         }

@@ -150,7 +150,7 @@ fn generated_files_are_not_edited() {
     );
     let run = host.succeed(&format!("{configure}/config.toml"));
     assert!(
-        run.stderr.contains("says that it is not to be edited"),
+        run.stderr.contains("is marked \\\"do not edit\\\""),
         "{}",
         run.stderr
     );
@@ -216,7 +216,7 @@ fn settings_come_from_all_files_of_crio() {
     ));
     assert!(
         run.stderr
-            .contains("20-default.conf is read later and sets default_runtime"),
+            .contains("20-default.conf is read later, and its default_runtime takes precedence"),
         "{}",
         run.stderr
     );
@@ -224,7 +224,7 @@ fn settings_come_from_all_files_of_crio() {
     let run = host.succeed(&format!("runtime configure {line}"));
     assert!(
         run.stderr
-            .contains("zz.conf is read later and has a runtime nvidia"),
+            .contains("zz.conf is read later, and its runtime nvidia takes precedence"),
         "{}",
         run.stderr
     );
@@ -333,9 +333,17 @@ fn what_would_have_no_effect_is_refused() {
     let run = host.succeed(&format!(
         "{configure} --executable-path @BIN@/containerd-1.6 --cdi.enabled"
     ));
-    assert!(run.stderr.contains("knows no CDI"), "{}", run.stderr);
+    assert!(
+        run.stderr.contains("does not support CDI"),
+        "{}",
+        run.stderr
+    );
     let run = host.succeed(&format!("{configure} {old} --cdi.enabled"));
-    assert!(!run.stderr.contains("knows no CDI"), "{}", run.stderr);
+    assert!(
+        !run.stderr.contains("does not support CDI"),
+        "{}",
+        run.stderr
+    );
 
     // dockerd takes names in any case, and the last one of several.
     host.file(

@@ -145,7 +145,7 @@ fn only_one_regular_file_is_a_libcuda() {
         ),
         (
             &["libcuda.so.1.2.3.4"],
-            Some("is not a version, and does not count"),
+            Some("is not a version and is ignored"),
         ),
     ] {
         let bundle = Bundle::new();

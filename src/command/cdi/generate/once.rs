@@ -36,7 +36,7 @@ pub(super) struct Generator<'c> {
     list: List,
 }
 
-/// What is known of a host at one time, and the specs for it.
+/// A host as it is at one time, and the specs for it.
 pub(super) struct Seen {
     pub(super) driver: Driver,
     pub(super) notes: Notes,
@@ -76,7 +76,7 @@ pub(super) fn put(specs: &Specs, output: &Output, purpose: Purpose) -> Result<()
     Ok(())
 }
 
-/// Names other files in the directory that have the same devices: engines then take none of them.
+/// Warns of other files in the directory that define the same devices: engines then use neither definition.
 fn warn_of_others(specs: &Specs, output: &Output) {
     let paths = specs.iter().filter_map(|(suffix, _)| output.path(suffix));
     let paths: Vec<_> = paths
@@ -93,14 +93,14 @@ fn warn_of_others(specs: &Specs, output: &Output) {
         let Ok(spec) = &file.spec else { continue };
         if let Some(name) = spec.qualified_names().find(|name| ours.contains(name)) {
             log::warn!(
-                "{} has the device {name} as well: engines take neither, so remove one of the files",
+                "{} defines the device {name} as well: engines use neither, so remove one of the files",
                 file.path.display()
             );
         }
     }
 }
 
-/// Says what a person should know of the specs.
+/// Logs the notes about the specs.
 pub(super) fn report(notes: &Notes) {
     for (level, text) in &notes.0 {
         log::log!(*level, "{text}");
@@ -108,7 +108,7 @@ pub(super) fn report(notes: &Notes) {
 }
 
 impl<'c> Generator<'c> {
-    /// Reads what does not change: options, configuration, the list of nvidia-smi.
+    /// Reads what does not change later: options, configuration, the list of nvidia-smi.
     pub(super) fn new(command: &'c Generate) -> Result<Self> {
         let root = &command.root;
         let host = Root::open(root)
@@ -128,12 +128,12 @@ impl<'c> Generator<'c> {
         })
     }
 
-    /// Whether there is a list of nvidia-smi, in which new devices are missing. It may be empty: nothing was there when it was made.
+    /// Whether there is a list of nvidia-smi, which lacks new devices. It is empty if there were no devices when it was written.
     pub(super) fn has_list(&self) -> bool {
         self.command.nvidia_smi_list.is_some()
     }
 
-    /// Looks at the host, and generates the specs for what is there.
+    /// Reads the host, and generates the specs for it.
     pub(super) fn look(&self) -> Result<Seen> {
         let asked = Asked {
             driver_root: self.driver_root.as_deref(),
@@ -146,7 +146,7 @@ impl<'c> Generator<'c> {
         if self.makes_nodes && self.make_nodes(&driver, &mut notes)? {
             driver = self.driver(asked)?;
         }
-        // The nodes stay open until the driver is asked again: by then it has learnt the UUIDs.
+        // The nodes stay open until the driver is read again: by then it reports the UUIDs.
         let open = self.initialise(&driver, &mut notes)?;
         if !open.is_empty() {
             driver = self.driver(asked)?;
@@ -154,7 +154,7 @@ impl<'c> Generator<'c> {
         let (list, options) = (&self.list, &self.options);
         let mut specs = generate(&self.host, asked, &driver, list, options, &mut notes);
         if specs.is_ok() && self.command.strict && !notes.0.is_empty() {
-            let refusal = "nothing is written, because of --strict and what is said above";
+            let refusal = "nothing is written: --strict treats the messages above as errors";
             specs = Err(anyhow!(refusal).into());
         }
         Ok(Seen {
@@ -168,14 +168,14 @@ impl<'c> Generator<'c> {
         let is_by_config = self.driver_root.is_some() && self.command.driver_root.is_none();
         Driver::read(&self.host, asked).map_err(|err| {
             if is_by_config {
-                err.context(format!("{CONFIG} says where the driver is"))
+                err.context(format!("the driver's root is set in {CONFIG}"))
             } else {
                 err
             }
         })
     }
 
-    /// Makes nodes that are missing. Returns whether there were any.
+    /// Creates missing device nodes. Returns whether any were created.
     fn make_nodes(&self, driver: &Driver, notes: &mut Notes) -> Result<bool> {
         if driver.kernel.is_none() {
             return Ok(false);
@@ -183,11 +183,11 @@ impl<'c> Generator<'c> {
         let wanted = WantedNodes::read(&self.host)?;
         if !wanted.may_be_made() {
             notes.warn(
-                "no node is made: the kernel module's option NVreg_ModifyDeviceFiles leaves them to the admin",
+                "no device node is created: the kernel module's option NVreg_ModifyDeviceFiles leaves them to the administrator",
             );
             return Ok(false);
         }
-        // Programs of other users need them, whatever the admin's umask is.
+        // Programs of other users need the nodes, whatever the administrator's umask is.
         umask(Mode::empty());
         let path = driver.dev_root.join("dev");
         let dev = self.host.open_root(&path);
@@ -198,10 +198,10 @@ impl<'c> Generator<'c> {
         for node in wanted.control().chain(gpus) {
             let path = path.join(&node.name);
             match node.make_in(&dev) {
-                Ok(true) => log::info!("Made {}", path.display()),
+                Ok(true) => log::info!("Created {}", path.display()),
                 Ok(false) => continue,
                 Err(err) => {
-                    notes.warn(format!("cannot make {}: {err}", path.display()));
+                    notes.warn(format!("cannot create {}: {err}", path.display()));
                     continue;
                 }
             }
@@ -210,7 +210,7 @@ impl<'c> Generator<'c> {
         Ok(has_made)
     }
 
-    /// Opens the nodes of GPUs that have no UUID yet.
+    /// Opens the nodes of GPUs that have no UUID yet, and returns the open files.
     fn initialise(&self, driver: &Driver, notes: &mut Notes) -> Result<Vec<File>> {
         let mut open = Vec::new();
         if !self.command.init_devices {
@@ -224,7 +224,7 @@ impl<'c> Generator<'c> {
             .iter()
             .filter(|it| it.uuid.is_none() && !it.excluded);
         let names = gpus.filter_map(|it| Some(format!("nvidia{}", it.minor?)));
-        // To open another device may do anything.
+        // Opening another device may have any effect.
         let is_right = |name: &String| {
             let mut right = driver.nodes.iter().filter(|it| it.is_right());
             right.any(|it| it.name == Path::new(name))
@@ -239,7 +239,7 @@ impl<'c> Generator<'c> {
     }
 }
 
-/// The driver's root by the toolkit's configuration.
+/// The driver's root in the toolkit's configuration, if it has one.
 fn configured_root(host: &Root) -> Result<Option<PathBuf>> {
     let bytes = match host.read(Path::new(CONFIG), MAX_CONFIG) {
         Err(err) if is_not_there(&err) => return Ok(None),
@@ -250,7 +250,7 @@ fn configured_root(host: &Root) -> Result<Option<PathBuf>> {
     Ok(root.filter(|it| !it.is_empty()).map(PathBuf::from))
 }
 
-/// What `nvidia-smi -L` printed; nothing where it failed.
+/// The list in the output of `nvidia-smi -L`, empty if no file is named.
 fn list(path: Option<&str>) -> Result<List> {
     let Some(path) = path else {
         return Ok(List::default());
@@ -262,13 +262,13 @@ fn list(path: Option<&str>) -> Result<List> {
         text
     } else {
         let read = file::read(Path::new(path));
-        let read = read.with_context(|| format!("cannot read the list of nvidia-smi, {path}"))?;
-        read.with_context(|| format!("there is no list of nvidia-smi, {path}"))?
+        let read = read.with_context(|| format!("cannot read the list of nvidia-smi {path}"))?;
+        read.with_context(|| format!("the list of nvidia-smi {path} does not exist"))?
     };
     let list = List::parse(&text);
     if list.is_empty() && !text.is_empty() {
         let first = text.lines().next().unwrap_or_default();
-        log::warn!("{path}: no GPU is in this list of nvidia-smi: {first}");
+        log::warn!("{path}: this list of nvidia-smi has no GPU: {first}");
     }
     Ok(list)
 }

@@ -12,18 +12,18 @@ use crate::stdout::output_document;
 
 const FORMATS: [(&str, Format); 2] = [("yaml", Format::Yaml), ("json", Format::Json)];
 
-/// What happens to the specs.
+/// What to do with the specs.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Purpose {
-    /// They are written.
+    /// Write them.
     Write,
-    /// They are printed.
+    /// Print them.
     Print,
-    /// What would change in the files is printed.
+    /// Print the changes to the files.
     Diff,
 }
 
-/// The file, if there is one, and the format.
+/// The file, or standard output, and the format.
 pub(super) struct Output {
     path: Option<PathBuf>,
     format: Format,
@@ -40,7 +40,7 @@ impl Purpose {
 }
 
 impl Output {
-    /// Reads the options. Refuses names that engines do not read, and a name that says another format.
+    /// Reads the options. Refuses names that engines ignore, and a name that contradicts the format.
     pub(super) fn new(path: &str, format: Option<&str>) -> Result<Self> {
         let asked = format
             .map(|it| lookup("format", it, &FORMATS))
@@ -66,7 +66,7 @@ impl Output {
         };
         if asked.is_some_and(|it| it != *by_name) {
             bail!(
-                "--format {} does not go with the name {}",
+                "--format {} contradicts the name {}",
                 name_of(format),
                 path.display()
             );
@@ -77,20 +77,20 @@ impl Output {
         })
     }
 
-    /// The file for the spec with this suffix; none for standard output.
+    /// The file for the spec with this suffix; `None` is standard output.
     pub(super) fn path(&self, suffix: &str) -> Option<PathBuf> {
         let path = self.path.as_ref()?;
         Some(with_suffix(path, suffix))
     }
 
-    /// Writes or prints a spec. Returns whether a file was not so already.
+    /// Writes or prints a spec. Returns whether a file has changed.
     pub(super) fn put(&self, suffix: &str, spec: &Spec, purpose: Purpose) -> Result<bool> {
         let text = to_text(spec, self.format);
         match (self.path(suffix), purpose) {
             (Some(path), Purpose::Write) => {
                 let written = file::publish(&path, text.as_bytes());
                 return written.with_context(|| {
-                    format!("cannot write {}, which is as it was", path.display())
+                    format!("cannot write {}, which is unchanged", path.display())
                 });
             }
             (Some(path), Purpose::Diff) => output_document(&diff(&path, &text)?)?,

@@ -1,4 +1,4 @@
-//! What the options ask for, as the generator takes it.
+//! Translates the options for the generator.
 
 use std::path::{Path, PathBuf};
 
@@ -14,9 +14,9 @@ use crate::host::{file, program};
 use crate::names::CDI_HOOK;
 use crate::rootfs::Root;
 
-/// Where the program is installed, if it is not found.
+/// Where the program is expected if it is not found.
 const PROGRAMS: &str = "/usr/bin";
-/// The device that has nothing in it.
+/// The device without content.
 const NONE: &str = "none";
 
 const EXPLICIT_LIBRARIES: &str = "enable-explicit-driver-libraries";
@@ -24,7 +24,7 @@ const COHERENT: &str = "enable-coherent-annotations";
 const NO_GROUPS: &str = "no-additional-gids-for-device-nodes";
 const NO_IPC: &str = "disable-ipc-discoverer";
 const FEATURES: [&str; 4] = [EXPLICIT_LIBRARIES, COHERENT, NO_GROUPS, NO_IPC];
-/// Features about libraries that are not used here, and devices that are not told apart.
+/// Features that concern libraries which this program does not use, and devices that it does not distinguish.
 const WITHOUT_EFFECT: [&str; 3] = [
     "disable-nvsandboxutils",
     "disable-nvsandbox-utils",
@@ -32,24 +32,24 @@ const WITHOUT_EFFECT: [&str; 3] = [
 ];
 const STYLES: [(&str, Style); 2] = [("apply", Style::Apply), ("separate", Style::Separate)];
 
-/// Reads the options. Refuses values that are not known; a hook or feature that is not known gives a warning.
+/// Reads the options. Refuses unknown values; unknown hooks and features are only warnings.
 pub(super) fn options(command: &Generate, host: &Root) -> Result<Options> {
     warn_of_unknown(command);
     ensure!(
         !command.enable_hook.iter().any(|it| it == ALL),
-        "--enable-hook all: name the hooks"
+        "--enable-hook does not accept all: name the hooks"
     );
     for (option, value) in [("vendor", &command.vendor), ("class", &command.class)] {
         ensure!(
             is_kind_part(value),
-            "--{option} {value}: it has to begin with a letter, end with a letter or digit, and have only '_', '-' and '.' beside these"
+            "--{option} {value}: must begin with a letter, end with a letter or digit, and contain only letters, digits, '_', '-' and '.'"
         );
     }
     let has = |flag: &str| command.feature_flag.iter().any(|it| it == flag);
     let ids = ids(command)?;
     let is_none = ids.iter().any(|it| it == NONE);
     if is_none && !command.no_all_device {
-        log::warn!("the device \"all\" is left out, since \"none\" is asked for");
+        log::warn!("the device \"all\" is left out because of --device-id none");
     }
     let program = hook_program(command, host)?;
     let name = program.file_name().unwrap_or_default();
@@ -83,24 +83,21 @@ pub(super) fn options(command: &Generate, host: &Root) -> Result<Options> {
 fn warn_of_unknown(command: &Generate) {
     let hooks = command.disable_hook.iter().chain(&command.enable_hook);
     for hook in hooks.filter(|it| *it != ALL && !NAMES.contains(&it.as_str())) {
-        log::warn!(
-            "the hook \"{hook}\" is not known: known are {}",
-            NAMES.join(", ")
-        );
+        log::warn!("unknown hook \"{hook}\"; known are {}", NAMES.join(", "));
     }
     for flag in command.feature_flag.iter().map(String::as_str) {
         if WITHOUT_EFFECT.contains(&flag) {
             log::debug!("--feature-flag {flag} has no effect here");
         } else if !FEATURES.contains(&flag) {
             log::warn!(
-                "the feature \"{flag}\" is not known: known are {}",
+                "unknown feature \"{flag}\"; known are {}",
                 FEATURES.join(", ")
             );
         }
     }
     if command.csv_compat_container_root.is_some() {
         log::warn!(
-            "--csv.compat-container-root has no effect: the version of CUDA that it goes with is not known without NVML"
+            "--csv.compat-container-root has no effect: it depends on a version of CUDA that only NVML knows"
         );
     }
 }
@@ -125,15 +122,12 @@ fn strategies(names: &[String]) -> Result<Vec<Strategy>> {
     strategies.collect()
 }
 
-/// What a name stands for; the error names all.
+/// Looks up the value of a name; the error lists all names.
 pub(super) fn lookup<T: Copy>(option: &str, name: &str, values: &[(&str, T)]) -> Result<T> {
     let found = values.iter().find(|(it, _)| *it == name);
     let (_, value) = found.ok_or_else(|| {
         let names: Vec<_> = values.iter().map(|(name, _)| *name).collect();
-        anyhow!(
-            "--{option} {name}: it has to be one of {}",
-            names.join(", ")
-        )
+        anyhow!("--{option} {name}: must be one of {}", names.join(", "))
     })?;
     Ok(*value)
 }
@@ -155,15 +149,15 @@ fn hook_program(command: &Generate, host: &Root) -> Result<PathBuf> {
     match found {
         Some(found) => std::path::absolute(found).context("the current directory is gone"),
         None if is_asked => bail!(
-            "--nvidia-cdi-hook-path {}: there is no such program",
+            "--nvidia-cdi-hook-path {}: no such program",
             asked.display()
         ),
         None => {
             let path = Path::new(PROGRAMS).join(CDI_HOOK);
             if is_here {
                 log::warn!(
-                    "{} is not there: containers start once it is; 'nvidia-ctk install' makes it, and --nvidia-cdi-hook-path names \
-                     another program",
+                    "{} does not exist: no container starts without it; 'nvidia-ctk install' installs it, and --nvidia-cdi-hook-path \
+                     names another program",
                     path.display()
                 );
             }
@@ -175,7 +169,7 @@ fn hook_program(command: &Generate, host: &Root) -> Result<PathBuf> {
 fn csv_lists(paths: &[PathBuf]) -> Result<Option<Vec<String>>> {
     let read = |path: &PathBuf| {
         let text = file::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-        text.with_context(|| format!("there is no {}", path.display()))
+        text.with_context(|| format!("{} does not exist", path.display()))
     };
     let lists = (!paths.is_empty()).then(|| paths.iter().map(read).collect());
     lists.transpose()

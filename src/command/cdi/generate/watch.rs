@@ -1,4 +1,4 @@
-//! `--watch`: stays, and keeps the specs as the host is.
+//! `--watch`: keeps running, and the specs up to date with the host.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -14,8 +14,8 @@ use crate::host::file;
 use crate::host::pause::{Pause, Woken};
 use crate::rootfs::{FileVersion, Root};
 
-/// Writes the specs when what they are made of changes, until a signal comes. Fails if they cannot be written the first time; later
-/// on it is tried again, since a disk may be full for a while.
+/// Writes the specs whenever their sources change, until a signal ends it. Fails if they cannot be written the first time; later
+/// failures are logged and retried, since a disk may be full for a while.
 pub(super) fn run(generator: &Generator<'_>, output: &Output, seconds: u64) -> Result<ExitCode> {
     let pause = Pause::new().context("cannot wait for signals")?;
     let mut watch = Watch {
@@ -39,7 +39,7 @@ pub(super) fn run(generator: &Generator<'_>, output: &Output, seconds: u64) -> R
     Ok(ExitCode::SUCCESS)
 }
 
-/// What comes after a look at the host.
+/// What to do after a look at the host.
 #[derive(PartialEq, Eq)]
 enum Next {
     Wait,
@@ -51,16 +51,16 @@ struct Watch<'w> {
     output: &'w Output,
     /// The root directory of the files that are written.
     here: Root,
-    /// What is known of the driver, for looking at it again.
+    /// Known facts about the driver, for the next look.
     known: Known,
-    /// What the specs were made of.
+    /// The sources of the specs.
     state: Option<State>,
-    /// Whether the next look has to be a whole one, since this one failed.
+    /// Whether the next look must be a full one, because this one failed.
     is_due: bool,
-    /// What was said last, so that it is said once.
+    /// The notes that were logged last, so that they are logged once.
     notes: Notes,
     failure: String,
-    /// The files that are there by this process.
+    /// The files that this process has written.
     written: Vec<(Option<FileVersion>, PathBuf)>,
     has_written: bool,
 }
@@ -85,7 +85,7 @@ impl Watch<'_> {
         }
     }
 
-    /// Makes the files what was seen, unless that was named by a list which is outdated.
+    /// Writes what was seen, unless the list that names the devices is outdated.
     fn take(&mut self, seen: Seen, is_outdated: bool) -> Result<Next> {
         self.known = Known::of(&seen.driver);
         let is_gone = matches!(seen.specs, Err(Failure::NoDevices(_)));
@@ -96,7 +96,7 @@ impl Watch<'_> {
         match seen.specs {
             Err(Failure::NoDevices(err)) => {
                 self.complain(&err);
-                // A spec without devices is invalid, and one with devices that are gone is worse.
+                // A spec without devices is invalid, and one with devices that no longer exist is worse.
                 self.remove_all_but(&[]);
             }
             _ if is_outdated => {}
@@ -128,7 +128,7 @@ impl Watch<'_> {
         Ok(())
     }
 
-    /// What somebody else wrote stays.
+    /// Removes the files of this process, except these. Files of others are kept.
     fn remove_all_but(&mut self, kept: &[PathBuf]) {
         for (_, path) in std::mem::take(&mut self.written) {
             if kept.contains(&path) {
@@ -156,7 +156,7 @@ impl Watch<'_> {
         Some(self.here.stat(&path).ok()?.version())
     }
 
-    /// The reason may go away without a trace in what is watched.
+    /// Logs an error, and looks again: its reason may vanish without a change in what is watched.
     fn fail(&mut self, err: &Error) {
         self.is_due = true;
         self.complain(err);

@@ -1,4 +1,4 @@
-//! containerd: the main file itself, or a file beside it that it imports.
+//! containerd: the main file, or a drop-in file that it imports.
 
 use std::path::Path;
 
@@ -20,7 +20,7 @@ use crate::rootfs::Root;
 /// Most imported files that are looked into.
 const MAX_IMPORTS: usize = 256;
 
-/// Which of the two depends on the version of the file and on the containerd that is installed.
+/// The edits that add the runtime, in one of the two: that depends on the version of the file and of the installed containerd.
 pub(super) fn add(request: &Request, files: Files) -> Result<Vec<Target>> {
     let file = files.main;
     let installed = installed_version(request);
@@ -32,12 +32,12 @@ pub(super) fn add(request: &Request, files: Files) -> Result<Vec<Target>> {
     let main = MainFile::read(file.text(), new).map_err(|err| file.invalid(&err))?;
     ensure!(
         main.version > ConfigVersion::V1 || installed < Some([2, 0]),
-        "{} has version 1, from which containerd 2.x takes no runtimes; bring it to version 2 or 3 first",
+        "{} has version 1, whose runtimes containerd 2.x ignores; migrate it to version 2 or 3 first",
         file.path.display()
     );
     if let (ConfigVersion::V1, DropIn::File(path)) = (main.version, &request.drop_in) {
         bail!(
-            "{} has version 1, which imports no other files; without --drop-in-config {} it is edited itself",
+            "{} has version 1, which imports no other files; leave out --drop-in-config {} to edit the file itself",
             file.path.display(),
             path.display()
         );
@@ -53,7 +53,9 @@ pub(super) fn add(request: &Request, files: Files) -> Result<Vec<Target>> {
         refuse_replaced(&file, &main, files.drop_in.as_ref())?;
     }
     if request.handler.cdi && installed.is_some_and(|installed| installed < [1, 7]) {
-        log::warn!("this containerd is older than 1.7 and knows no CDI: enable_cdi has no effect");
+        log::warn!(
+            "this containerd is older than 1.7 and does not support CDI: enable_cdi has no effect"
+        );
     }
     match files
         .drop_in
@@ -87,7 +89,7 @@ fn refuse_replaced(file: &Current, main: &MainFile, drop_in: Option<&Current>) -
         let read = read.map_err(|err| import.invalid(&err))?;
         ensure!(
             read.cri.is_none(),
-            "containerd 1.x takes the CRI settings from {0} and not from {1}, which imports it: name it, --config {0}",
+            "containerd 1.x takes the CRI settings from {0} and not from {1}, which imports it: use --config {0}",
             import.path.display(),
             file.path.display()
         );
@@ -95,7 +97,7 @@ fn refuse_replaced(file: &Current, main: &MainFile, drop_in: Option<&Current>) -
     Ok(())
 }
 
-/// Whether the runtime goes into a file beside the main one.
+/// Whether the runtime goes into a drop-in file.
 fn has_drop_in(request: &Request, version: ConfigVersion, is_merged: bool) -> bool {
     // Version 1 has no imports. In containerd 1.x the section in the drop-in would replace that of the main file.
     version > ConfigVersion::V1 && (is_merged || matches!(request.drop_in, DropIn::File(_)))
@@ -117,7 +119,7 @@ fn copied(file: Current, mut main: MainFile, base: Table, drop_in: Current) -> R
     beside(file, &main, config, drop_in)
 }
 
-/// The drop-in first, and then the main file that imports it, unless it does.
+/// The edit of the drop-in, and then that of the main file if it does not import the drop-in yet.
 fn beside(
     file: Current,
     main: &MainFile,
@@ -146,7 +148,7 @@ fn config(new: ConfigVersion, base: Base, copied: Option<Table>) -> ConfigToml {
     ConfigToml { new, base, copied }
 }
 
-/// The first two numbers of the version of the containerd that is installed; none if it does not say.
+/// The first two numbers of the version of the installed containerd, if it reports one.
 fn installed_version(request: &Request) -> Option<[u32; 2]> {
     let answer = program::ask(request.program(), &["--version"])
         .inspect_err(|err| log::debug!("the version of containerd is not known: {err:#}"))
@@ -162,7 +164,8 @@ fn version(answer: &str) -> Option<[u32; 2]> {
     Some([number()?, number()?])
 }
 
-/// What containerd says that its settings are. Versions before 2.0 fail without a configuration file; then those built in.
+/// The settings that containerd reports; the built-in ones if there is no configuration file, without which versions before 2.0
+/// fail.
 fn ask_containerd(request: &Request, is_blank: bool, new: ConfigVersion) -> Result<MainFile> {
     let action = if is_blank { "default" } else { "dump" };
     let config = request.config.to_string_lossy();
@@ -196,14 +199,14 @@ pub(super) fn remove(request: &Request, files: Files) -> Result<Vec<Target>> {
     })
 }
 
-/// What the main file imports for the sake of the drop-in.
+/// The pattern by which the main file imports the drop-in.
 fn pattern(drop_in: &Path) -> Result<String> {
     let folder = drop_in.parent().and_then(Path::to_str);
     let folder = folder.with_context(|| format!("{} is not UTF-8", drop_in.display()))?;
     Ok(format!("{}/*.toml", folder.trim_end_matches('/')))
 }
 
-/// Whether a pattern of the main file's imports matches the drop-in. Only the file's name is understood as a pattern.
+/// Whether a pattern of the main file's imports matches the drop-in. Only the name of the file may be a pattern.
 fn covers(pattern: &str, main: &Path, drop_in: &Path) -> bool {
     let pattern = main.parent().unwrap_or(main).join(pattern);
     let names = pattern.file_name().zip(drop_in.file_name());

@@ -42,7 +42,7 @@ pub(super) fn remove(request: &Request, files: Files) -> Result<Vec<Target>> {
     }])
 }
 
-/// What CRI-O reads, in its order, but for the drop-in that is written.
+/// The files that CRI-O reads, in its order, without the drop-in that is written.
 fn read_all(request: &Request, files: &Files) -> Result<Merged> {
     let mut merged = Merged::default();
     let mut read = |file: &Current| merged.read(file.text()).map_err(|err| file.invalid(&err));
@@ -70,14 +70,14 @@ fn read_all(request: &Request, files: &Files) -> Result<Merged> {
 fn warn_of_deprecated(file: &Current, ours: &Handler) {
     if ours.is_default && CrioConf::has_deprecated_default(file.text()) {
         log::warn!(
-            "{} has the deprecated setting runtime, which old releases of CRI-O take for the default whatever default_runtime says: \
-             take it out",
+            "{} has the deprecated setting runtime, which old releases of CRI-O use as the default whatever default_runtime is: \
+             remove it",
             file.path.display()
         );
     }
 }
 
-/// What a later file says counts.
+/// A later file takes precedence.
 fn warn_of_override(file: &Current, ours: &Handler) {
     let conf = CrioConf { base: Base::Own };
     let path = file.path.display();
@@ -86,13 +86,15 @@ fn warn_of_override(file: &Current, ours: &Handler) {
         .is_ok_and(|it| it.is_some())
     {
         log::warn!(
-            "{path} is read later and has a runtime {}: that one counts; take it out there",
+            "{path} is read later, and its runtime {} takes precedence; remove it there",
             ours.name
         );
     }
     let default = CrioConf::default_runtime(file.text());
     if ours.is_default && default.as_ref().is_some_and(|it| *it != ours.name) {
-        log::warn!("{path} is read later and sets default_runtime: that counts; change it there");
+        log::warn!(
+            "{path} is read later, and its default_runtime takes precedence; change it there"
+        );
     }
 }
 

@@ -11,7 +11,7 @@ use crate::host::file;
 /// A file as it is.
 pub(in crate::command::runtime) struct Current {
     pub(in crate::command::runtime) path: PathBuf,
-    /// None if it is not there.
+    /// `None` if it does not exist.
     pub(in crate::command::runtime) text: Option<String>,
 }
 
@@ -23,7 +23,7 @@ impl Current {
         Ok(Self { path, text })
     }
 
-    /// The text; a file that is not there is taken as empty.
+    /// The text; empty if the file does not exist.
     pub(in crate::command::runtime) fn text(&self) -> &str {
         self.text.as_deref().unwrap_or_default()
     }
@@ -33,11 +33,11 @@ impl Current {
     }
 }
 
-/// Says what to do about an error that the user can do something about.
+/// Adds advice to an error that the user can resolve.
 pub(in crate::command::runtime) fn advise(err: io::Error) -> anyhow::Error {
     match err.kind() {
         io::ErrorKind::PermissionDenied => {
-            anyhow!("{err}: be root, or name a file of yours with --config")
+            anyhow!("{err}: run this as root, or name a file of your own with --config")
         }
         _ => err.into(),
     }

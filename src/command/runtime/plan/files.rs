@@ -12,7 +12,7 @@ use crate::host::program;
 pub(super) struct Files {
     /// The engine's configuration file.
     pub(super) main: Current,
-    /// The file beside it that may hold our runtime.
+    /// The drop-in file that may hold our runtime.
     pub(super) drop_in: Option<Current>,
     /// The program that writes the configuration file, if one does.
     pub(super) generator: Option<Generator>,
@@ -36,7 +36,7 @@ impl Files {
         })
     }
 
-    /// The program of the runtime `name` where it is configured already and the program is there.
+    /// The program of the runtime `name`, if it is configured and the program exists.
     pub(super) fn working_program(
         &self,
         document: &dyn Configuration,

@@ -1,4 +1,4 @@
-//! Configuration files of containerd that a distribution of Kubernetes writes: what is edited in them is lost.
+//! Configuration files of containerd that a distribution of Kubernetes generates: edits in them are lost.
 
 use std::path::Path;
 
@@ -7,17 +7,17 @@ use anyhow::{Result, bail};
 use super::current::Current;
 use crate::engine::Engine;
 
-/// How far from the start of a file the remark of its author is looked for.
+/// How many lines at the start of a file may contain the remark of its generator.
 const HEAD_LINES: usize = 5;
-/// k0s writes its file anew as long as this is the first line.
+/// k0s rewrites its file as long as this is the first line.
 const K0S: &str = "# k0s_managed=true";
 /// The folder of drop-ins from which k0s makes containerd's settings.
 const K0S_DROP_INS: &str = "containerd.d";
-/// What `MicroK8s` makes its file of.
+/// The source of the file of `MicroK8s`.
 const MICROK8S_TEMPLATE: &str = "containerd-template.toml";
 const MICROK8S: &str = "containerd.toml";
 
-/// What writes a configuration file.
+/// The generator of a configuration file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Generator {
     /// k3s or RKE2, at each start
@@ -31,7 +31,7 @@ pub(super) enum Generator {
 }
 
 impl Generator {
-    /// What writes the file, as its first lines say or what lies beside it.
+    /// The generator of the file, by its first lines or the files in its directory.
     pub(super) fn of(file: &Current) -> Option<Self> {
         let mut head = file.text().lines().take(HEAD_LINES);
         if head
@@ -59,12 +59,12 @@ impl Generator {
         })
     }
 
-    /// The folder of the drop-ins, beside the configuration file.
+    /// The folder of the drop-ins, in the directory of the configuration file.
     pub(super) fn drop_in_folder(self) -> Option<&'static str> {
         (self == Self::K0s).then_some(K0S_DROP_INS)
     }
 
-    /// Refuses to edit a file that is written anew from another one.
+    /// Refuses to edit a file that is generated from another one.
     pub(super) fn permit(self, file: &Current, engine: Engine) -> Result<()> {
         let path = file.path.display();
         match self {
@@ -87,7 +87,7 @@ impl Generator {
                 file.path.with_file_name(MICROK8S_TEMPLATE).display()
             ),
             Self::Other => log::warn!(
-                "{path} says that it is not to be edited: what writes it may undo this, and {engine} would lose the runtime"
+                "{path} is marked \"do not edit\": the program that writes it may undo this, and {engine} would lose the runtime"
             ),
         }
         Ok(())
