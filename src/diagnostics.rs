@@ -16,7 +16,7 @@ use log::{Level, LevelFilter, Log, Metadata, Record};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use syslog::{Facility, LogFormat, LoggerBackend, Severity};
 
-use crate::printable::{escape, quote, shorten};
+use crate::printable::{escape, fold, quote, shorten};
 
 const SYSLOG_SOCKET: &str = "/dev/log";
 
@@ -71,6 +71,14 @@ impl Reader {
         match self {
             Self::Person { sees_colours: true } => format!("\x1b[1;{colour}m{words}\x1b[m"),
             _ => words.to_owned(),
+        }
+    }
+
+    /// A line as it fits the reader: folded for a person, whole for a program.
+    pub(crate) fn fold(self, line: &str, indent: usize) -> String {
+        match self {
+            Self::Program => line.to_owned(),
+            Self::Person { .. } => fold(line, indent),
         }
     }
 }

@@ -9,7 +9,7 @@ use log::Level;
 use serde_json::{Value, json};
 
 use crate::diagnostics::Reader;
-use crate::printable::{escape, fold};
+use crate::printable::escape;
 use crate::stdout::{output, output_json, reader};
 
 /// A fault of the host.
@@ -134,10 +134,7 @@ fn text(findings: &[Finding], reader: Reader) -> String {
         for (label, part) in [("", &it.what), ("cause: ", &it.cause), ("fix:   ", &it.fix)] {
             let line = format!("  {label}{}", escape(part));
             let indent = "  ".len() + label.len();
-            let _ = match reader {
-                Reader::Program => writeln!(text, "{line}"),
-                Reader::Person { .. } => writeln!(text, "{}", fold(&line, indent)),
-            };
+            let _ = writeln!(text, "{}", reader.fold(&line, indent));
         }
     }
     let count = |severity| findings.iter().filter(|it| it.severity == severity).count();

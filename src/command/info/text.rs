@@ -16,7 +16,7 @@ use crate::elf::Class;
 use crate::engine::setup::Setup;
 use crate::hooks_dir::{Fault, HookFile};
 use crate::inventory::{Inventory, Program};
-use crate::printable::{escape, fold};
+use crate::printable::escape;
 
 /// Libraries that are shown one by one; the others are counted.
 const SHOWN: [&str; 2] = ["libcuda.so", "libnvidia-ml.so"];
@@ -112,10 +112,7 @@ fn section(title: &str, mut entries: Vec<Entry>, reader: Reader) -> String {
             .chain(fault)
         {
             let line = format!("{title:INDENT$}{line}");
-            let _ = match reader {
-                Reader::Program => writeln!(text, "{line}"),
-                Reader::Person { .. } => writeln!(text, "{}", fold(&line, INDENT + DETAIL.len())),
-            };
+            let _ = writeln!(text, "{}", reader.fold(&line, INDENT + DETAIL.len()));
             title = "";
         }
     }
