@@ -5,6 +5,9 @@ use rustc_hash::FxHashMap;
 use super::library::Parsed;
 use crate::rootfs::FileId;
 
+/// The maximum number of library names in all directories, including new SONAME links. Honest images have some thousands; all
+/// library packages of Debian of at most 350 kB have ten thousand.
+pub(super) const MAX_LIBRARIES: usize = 14_000;
 /// The maximum number of bytes for names and paths of libraries; ten thousand take 1 MiB.
 pub(super) const MAX_STRINGS: usize = 3 << 19;
 

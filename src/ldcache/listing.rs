@@ -10,7 +10,7 @@ use rustc_hash::FxHasher;
 
 use super::budget::Budget;
 use super::driver_names;
-use super::files::{Files, MAX_STRINGS};
+use super::files::{Files, MAX_LIBRARIES, MAX_STRINGS};
 use super::is_failure;
 use super::library::{self, Parsed};
 use super::order::compare_bytes;
@@ -20,9 +20,6 @@ use super::search_path::LibraryDirectory;
 use crate::elf::Head;
 use crate::rootfs::{Entry, FileVersion, Kind};
 
-/// The maximum number of library names in all directories, including new SONAME links. Honest images have some thousands; all
-/// library packages of Debian of at most 350 kB have ten thousand.
-pub(super) const MAX_LIBRARIES: usize = 14_000;
 /// The number of names to read before their results are stored.
 const BATCH: usize = 1 << 12;
 /// The maximum length of a link's target to keep: a longer one usually leads out of the directory.

@@ -15,8 +15,8 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::budget::Budget;
 use super::driver_names;
+use super::files::MAX_LIBRARIES;
 use super::is_failure;
-use super::listing::MAX_LIBRARIES;
 use super::precedence::{Owner, Owners};
 use super::profile::{Format, Profile};
 use crate::rootfs::{Directory, Entry, FileId, Kind, Root};

@@ -476,7 +476,8 @@ fn a_labyrinth_of_links() {
     assert!(paths.contains(&driver), "{paths:?}");
     // Lines of the configuration.
     let bundle = with_driver();
-    bundle.file("etc/ld.so.conf", "/m/0\n".repeat(16_000));
+    let lines: String = (0..16_000).map(|it| format!("/m/0/{it}\n")).collect();
+    bundle.file("etc/ld.so.conf", lines);
     ends_in_time(&bundle, &line);
     // Entries of the cache before: whether they lead anywhere is not known of all, but they are there.
     let bundle = with_driver();
