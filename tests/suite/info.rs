@@ -96,12 +96,15 @@ fn a_host_without_a_driver() {
 
 #[test]
 fn each_fault_has_its_code() {
+    // It needs no spec.
+    const RUNTIME: &str = r#"{"runtimes": {"nvidia": {"path": "nvidia-container-runtime"}}}"#;
     type Fault = fn(&Host);
     let faults: [(&str, i32, Fault); 20] = [
         ("driver-version-mismatch", 2, |host| {
             let version = "NVRM version: NVIDIA UNIX x86_64 Kernel Module  570.1.2  Thu\n";
             host.file("/proc/driver/nvidia/version", version);
-            host.remove("/etc/cdi/nvidia.yaml");
+            host.remove("/etc/cdi/nvidia.yaml")
+                .file("/etc/docker/daemon.json", RUNTIME);
         }),
         ("ldcache-lacks-libcuda", 1, |host| {
             host.remove("/etc/ld.so.cache");
@@ -112,7 +115,8 @@ fn each_fault_has_its_code() {
                 host.remove(format!("{LIBRARIES}/{name}.575.57.08"));
             }
             host.remove("/etc/ld.so.cache");
-            host.remove("/etc/cdi/nvidia.yaml");
+            host.remove("/etc/cdi/nvidia.yaml")
+                .file("/etc/docker/daemon.json", RUNTIME);
         }),
         ("library-link-dangling", 1, |host| {
             host.link(

@@ -37,7 +37,7 @@ fn a_spec_that_fits() {
 /// A code, the exit code, a part of what is said, and how the host gets the fault.
 type Fault = (&'static str, i32, &'static str, fn(&Host));
 
-const FAULTS: [Fault; 21] = [
+const FAULTS: [Fault; 22] = [
     ("cdi-path-missing", 2, "libcuda.so.575.57.08", |host| {
         host.remove(format!("{LIBRARIES}/libcuda.so.575.57.08"));
     }),
@@ -87,6 +87,14 @@ const FAULTS: [Fault; 21] = [
         |host| {
             host.remove("/dev/nvidia-uvm")
                 .file("/proc/driver/nvidia/version", "");
+        },
+    ),
+    (
+        "cdi-spec-missing",
+        1,
+        "no CDI spec in /etc/cdi or /var/run/cdi describes an NVIDIA GPU",
+        |host| {
+            host.remove(FILE);
         },
     ),
     ("cdi-device-number", 2, "/dev/nvidia-uvm", |host| {
@@ -220,5 +228,8 @@ fn files_by_name() {
     );
     let both = codes(&host, "@ROOT@/x/b.json @ROOT@/x/nowhere");
     assert_eq!(both, (2, vec!["cdi-spec-invalid".into(); 2]));
-    assert_eq!(check(&host, "--spec-dir /nowhere").code, 0);
+    let missing = (1, vec!["cdi-spec-missing".into()]);
+    assert_eq!(codes(&host, "--spec-dir /nowhere"), missing);
+    let text = check(&host, "--spec-dir /nowhere").text();
+    assert!(text.contains("no CDI spec in /nowhere describes"), "{text}");
 }
