@@ -94,10 +94,11 @@ fn a_host_without_a_driver() {
     assert_eq!(codes(&host, 2), ["driver-not-loaded"]);
 }
 
+/// A Docker that needs no CDI spec.
+const RUNTIME: &str = r#"{"runtimes": {"nvidia": {"path": "nvidia-container-runtime"}}}"#;
+
 #[test]
 fn each_fault_has_its_code() {
-    // It needs no spec.
-    const RUNTIME: &str = r#"{"runtimes": {"nvidia": {"path": "nvidia-container-runtime"}}}"#;
     type Fault = fn(&Host);
     let faults: [(&str, i32, Fault); 20] = [
         ("driver-version-mismatch", 2, |host| {

@@ -47,81 +47,84 @@ fn hooks_dir(host: &Host) {
     program(host, "/usr/libexec/nvidia-ctk-apply", "");
 }
 
+type Setup = fn(&Host);
+
+/// A name, what doctor finds, and how the host is set up.
+const SETUPS: [(&str, &[&str], Setup); 17] = [
+    ("no engine", &[], |_| {}),
+    ("podman", &[MISSING], podman),
+    ("no driver", &[], |host| {
+        podman(host);
+        host.remove(VERSION);
+    }),
+    ("an NVIDIA spec", &[], |host| {
+        podman(host);
+        spec(host, "0.5.0", &json!({"env": ["A=b"]}));
+    }),
+    ("an NVIDIA spec of another name", &[], |host| {
+        podman(host);
+        let text = r#"{"cdiVersion": "0.5.0", "kind": "example.com/gpu", "devices":
+            [{"name": "0", "containerEdits": {"deviceNodes": [{"path": "/dev/nvidia0"}]}}]}"#;
+        host.file("/var/run/cdi/x.json", text);
+    }),
+    ("a spec of another vendor", &[MISSING], |host| {
+        podman(host);
+        let text = r#"{"cdiVersion": "0.5.0", "kind": "notnvidia.com/gpu", "devices":
+            [{"name": "0", "containerEdits": {"deviceNodes": [{"path": "/dev/kfd"}]}}]}"#;
+        host.file("/etc/cdi/x.json", text);
+    }),
+    ("an unusable spec", &[], |host| {
+        podman(host);
+        host.file("/etc/cdi/nvidia.json", "{");
+    }),
+    ("hooks.d alone", &[], |host| {
+        podman(host);
+        hooks_dir(host);
+    }),
+    ("hooks.d of the whole package", &[MISSING], |host| {
+        podman(host);
+        hooks_dir(host);
+        program(host, "/usr/bin/nvidia-cdi-hook", "");
+    }),
+    ("NVIDIA's runtime", &[], |host| {
+        host.file(
+            "/etc/containerd/config.toml",
+            containerd("nvidia-container-runtime"),
+        );
+    }),
+    ("NVIDIA's runtime, and CDI on request", &[MISSING], |host| {
+        let text = r#"{"runtimes": {"nvidia": {"path": "nvidia-container-runtime"}}, "features": {"cdi": true}}"#;
+        host.file(DAEMON_JSON, text);
+    }),
+    ("the hook for --gpus", &[], |host| {
+        docker(host, "28.5.2");
+        program(host, "/usr/bin/nvidia-container-runtime-hook", "");
+    }),
+    ("a Docker with CDI", &[MISSING], |host| {
+        docker(host, "28.2.0");
+    }),
+    ("a Docker before CDI", &[], |host| docker(host, "24.0.9")),
+    ("a Docker where CDI is off", &[DISABLED], |host| {
+        docker(host, "28.5.2");
+        host.file(DAEMON_JSON, r#"{"features": {"cdi": false}}"#);
+    }),
+    ("a directory of Docker's own", &[], |host| {
+        docker(host, "28.5.2");
+        spec(host, "0.5.0", &json!({"env": ["A=b"]}));
+        host.directory("/srv");
+        std::fs::rename(host.at("/etc/cdi"), host.at("/srv/cdi")).unwrap();
+        host.file(DAEMON_JSON, r#"{"cdi-spec-dirs": ["/srv/cdi"]}"#);
+    }),
+    ("GKE", &[], |host| {
+        program(host, "/usr/bin/containerd", "");
+        host.directory("/home/kubernetes/bin/nvidia");
+    }),
+];
+
 /// Guard: each other way to GPUs, and each reason why an engine needs no spec.
 #[test]
 fn a_spec_is_missing_only_if_an_engine_needs_it() {
-    type Setup = fn(&Host);
-    let setups: [(&str, &[&str], Setup); 17] = [
-        ("no engine", &[], |_| {}),
-        ("podman", &[MISSING], podman),
-        ("no driver", &[], |host| {
-            podman(host);
-            host.remove(VERSION);
-        }),
-        ("an NVIDIA spec", &[], |host| {
-            podman(host);
-            spec(host, "0.5.0", &json!({"env": ["A=b"]}));
-        }),
-        ("an NVIDIA spec of another name", &[], |host| {
-            podman(host);
-            let text = r#"{"cdiVersion": "0.5.0", "kind": "example.com/gpu", "devices":
-                [{"name": "0", "containerEdits": {"deviceNodes": [{"path": "/dev/nvidia0"}]}}]}"#;
-            host.file("/var/run/cdi/x.json", text);
-        }),
-        ("a spec of another vendor", &[MISSING], |host| {
-            podman(host);
-            let text = r#"{"cdiVersion": "0.5.0", "kind": "notnvidia.com/gpu", "devices":
-                [{"name": "0", "containerEdits": {"deviceNodes": [{"path": "/dev/kfd"}]}}]}"#;
-            host.file("/etc/cdi/x.json", text);
-        }),
-        ("an unusable spec", &[], |host| {
-            podman(host);
-            host.file("/etc/cdi/nvidia.json", "{");
-        }),
-        ("hooks.d alone", &[], |host| {
-            podman(host);
-            hooks_dir(host);
-        }),
-        ("hooks.d of the whole package", &[MISSING], |host| {
-            podman(host);
-            hooks_dir(host);
-            program(host, "/usr/bin/nvidia-cdi-hook", "");
-        }),
-        ("NVIDIA's runtime", &[], |host| {
-            host.file(
-                "/etc/containerd/config.toml",
-                containerd("nvidia-container-runtime"),
-            );
-        }),
-        ("NVIDIA's runtime, and CDI on request", &[MISSING], |host| {
-            let text = r#"{"runtimes": {"nvidia": {"path": "nvidia-container-runtime"}}, "features": {"cdi": true}}"#;
-            host.file(DAEMON_JSON, text);
-        }),
-        ("the hook for --gpus", &[], |host| {
-            docker(host, "28.5.2");
-            program(host, "/usr/bin/nvidia-container-runtime-hook", "");
-        }),
-        ("a Docker with CDI", &[MISSING], |host| {
-            docker(host, "28.2.0");
-        }),
-        ("a Docker before CDI", &[], |host| docker(host, "24.0.9")),
-        ("a Docker where CDI is off", &[DISABLED], |host| {
-            docker(host, "28.5.2");
-            host.file(DAEMON_JSON, r#"{"features": {"cdi": false}}"#);
-        }),
-        ("a directory of Docker's own", &[], |host| {
-            docker(host, "28.5.2");
-            spec(host, "0.5.0", &json!({"env": ["A=b"]}));
-            host.directory("/srv");
-            std::fs::rename(host.at("/etc/cdi"), host.at("/srv/cdi")).unwrap();
-            host.file(DAEMON_JSON, r#"{"cdi-spec-dirs": ["/srv/cdi"]}"#);
-        }),
-        ("GKE", &[], |host| {
-            program(host, "/usr/bin/containerd", "");
-            host.directory("/home/kubernetes/bin/nvidia");
-        }),
-    ];
-    for (name, expected, setup) in setups {
+    for (name, expected, setup) in SETUPS {
         let host = host();
         setup(&host);
         assert_eq!(codes(&host), expected, "{name}");
