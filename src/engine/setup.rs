@@ -45,7 +45,7 @@ pub struct Setup {
     pub default_runtime: Option<String>,
     /// Whether CDI is enabled; `None` if the engine's version decides.
     pub cdi: Option<bool>,
-    /// The directories in which it looks for CDI specs; empty for the default ones, and if they are not read from its configuration.
+    /// The directories of CDI specs in Docker's configuration; empty for the default ones, and for other engines.
     pub cdi_spec_dirs: Vec<PathBuf>,
     /// Whether systemd manages the containers' cgroups; `None` if the engine decides.
     pub systemd_cgroup: Option<bool>,

@@ -40,8 +40,8 @@ pub struct List {
 type Fault<'f> = (&'f SpecFile, String);
 
 impl List {
-    /// Prints the devices, or a warning if there are none, and reports the specs that engines cannot use: then the exit code is 1. Fails if the root directory
-    /// cannot be opened.
+    /// Prints the devices, warns if there are none, and reports the specs that engines cannot use: then the exit code is 1. Fails if
+    /// the root directory cannot be opened.
     pub fn run(&self) -> Result<ExitCode> {
         let root = Root::open(&self.root)
             .with_context(|| format!("cannot open the root directory {}", self.root.display()))?;

@@ -20,6 +20,8 @@ use crate::inventory::Inventory;
 const READABLE: u32 = 0o004;
 /// Libraries of which every driver has one, with its version in the file name.
 const WITNESSES: [&str; 2] = ["libcuda.so.", "libnvidia-ml.so."];
+/// The kind of the specs that `cdi generate` writes, and its vendor.
+const KIND: &str = "nvidia.com/gpu";
 const VENDOR: &str = "nvidia.com";
 /// Parts of the paths of NVIDIA's device nodes, on a host with its driver and on WSL.
 const NODES: [&str; 2] = ["/dev/nvidia", DXG];
@@ -303,9 +305,9 @@ fn odd_names(spec: &Spec) -> Vec<&str> {
     odd.chain(is_long.then_some(spec.kind.as_str())).collect()
 }
 
-/// How to write a spec again. A spec of another vendor is not this program's to replace.
+/// How to write a spec again. This program writes `nvidia.com/gpu`: in the place of another spec it would replace other devices.
 fn rewrite(file: &SpecFile) -> String {
-    if describes_nvidia(file) {
+    if file.spec.as_ref().is_ok_and(|spec| spec.kind == KIND) {
         let path = file.path.display();
         format!(
             "write it again with 'nvidia-ctk cdi generate --output {path}' or the program that wrote it"

@@ -240,7 +240,8 @@ pub(super) fn why_nodes_are_missing(driver: &Driver) -> (&'static str, &'static 
     }
 }
 
-/// Whether the device node at `path` is missing although the driver needs it, or comes with the driver's module, which is not loaded.
+/// Whether the device node at `path` is one that the driver needs and nothing created, or that comes with the driver's module, which
+/// is not loaded.
 pub(super) fn awaits_node(driver: &Driver, path: &Path) -> bool {
     let Ok(name) = path.strip_prefix(driver.dev_root.join("dev")) else {
         return false;

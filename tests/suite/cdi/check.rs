@@ -55,8 +55,8 @@ const FAULTS: [Fault; 22] = [
         2,
         "again with the program that wrote",
         |host| {
-            let text =
-                spec("v.com/c", "x").replace("env: [A=b]", "deviceNodes: [{path: /dev/kfd}]");
+            let text = spec("management.nvidia.com/gpu", "x")
+                .replace("env: [A=b]", "deviceNodes: [{path: /dev/kfd}]");
             host.file("/etc/cdi/other.yaml", text);
         },
     ),
