@@ -26,7 +26,7 @@ pub(super) const HWCAPS: &str = "glibc-hwcaps";
 /// The maximum number of directories.
 const MAX_DIRECTORIES: usize = 512;
 /// The maximum number of directories that are kept open.
-const MAX_HELD: usize = 8;
+const MAX_HELD: usize = 2;
 
 /// A directory to search.
 pub(super) struct LibraryDirectory {
