@@ -246,7 +246,7 @@ impl<'r> SearchPath<'r> {
                     log::warn!("{}: not searched: {err}", path.display());
                     return Some(Place::Unread(Some(path.clone())));
                 }
-                Err(err) => log::debug!("{}: passed over: {err}", path.display()),
+                Err(err) => log::debug!("{}: skipped: {err}", path.display()),
             }
         }
     }
@@ -375,6 +375,6 @@ impl<'r> SearchPath<'r> {
 fn entries(directory: &Directory, path: &Path) -> Option<Vec<Entry>> {
     directory
         .entries()
-        .inspect_err(|err| log::warn!("{}: not looked into: {err}", path.display()))
+        .inspect_err(|err| log::warn!("{}: not read: {err}", path.display()))
         .ok()
 }
