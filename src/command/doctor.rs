@@ -8,6 +8,7 @@ mod engine;
 mod formats;
 mod hooks;
 mod runtime;
+pub(super) mod supply;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -58,6 +59,8 @@ const CHECKS: [&[Check]; 3] = [
         engine::flags_are_not_in_configs,
         engine::runtimes_are_there,
         engine::device_links_are_there,
+        docker::cdi_is_enabled,
+        docker::spec_is_in_its_directories,
         docker::cdi_hook_is_in_path,
         docker::runtime_hook_is_not_in_path,
         runtime::settings_are_valid,
@@ -66,6 +69,7 @@ const CHECKS: [&[Check]; 3] = [
     ],
     &cdi::CHECKS,
     &[
+        supply::engines_have_a_spec,
         formats::engines_know_the_specs,
         hooks::hooks_dir_is_valid,
         hooks::programs_can_be_called,

@@ -45,6 +45,8 @@ pub struct Setup {
     pub default_runtime: Option<String>,
     /// Whether CDI is enabled; `None` if the engine's version decides.
     pub cdi: Option<bool>,
+    /// The directories in which it looks for CDI specs; empty for the default ones, and if they are not read from its configuration.
+    pub cdi_spec_dirs: Vec<PathBuf>,
     /// Whether systemd manages the containers' cgroups; `None` if the engine decides.
     pub systemd_cgroup: Option<bool>,
 }
@@ -111,6 +113,7 @@ impl Setup {
             nvidia_runtime: None,
             default_runtime: None,
             cdi: None,
+            cdi_spec_dirs: Vec::new(),
             systemd_cgroup: None,
         }
     }

@@ -23,20 +23,13 @@ fails() {
   grep -qF "$2" /tmp/said || { cat /tmp/said && die "$1 does not say \"$2\""; }
 }
 
-# readme_cures COMMAND: README has it
-readme_cures() {
-  grep -qF "$1" "$readme" || die "README.md does not have: $1"
-  echo "README: $1"
-  sh -c "$1" >/tmp/log 2>&1 || { cat /tmp/log && die 'the command fails'; }
-}
-
 # doctor_cures CODE: by the command in the fix of the finding with this code
 doctor_cures() {
-  nvidia-ctk doctor --json >/tmp/findings || [ $? = 2 ] || die 'doctor finds no error'
+  ! nvidia-ctk doctor --json >/tmp/findings || die 'doctor finds nothing'
   cure=$(tr -d '\n' </tmp/findings | sed 's/}/}\n/g' | grep -F "\"$1\"" | sed -n "s/.*\"fix\": *\"[^']*'\(nvidia-ctk [^']*\)'.*/\1/p" | head -n 1)
   [ -n "$cure" ] || { cat /tmp/findings && die "doctor has no $1 with a command in its fix"; }
   echo "doctor: $1: $cure"
-  sh -c "$(echo "$cure" | sed "s|FILE|$spec|")" >/tmp/log 2>&1 || { cat /tmp/log && die 'the command fails'; }
+  sh -c "$cure" >/tmp/log 2>&1 || { cat /tmp/log && die 'the command fails'; }
 }
 
 # works ENGINE
@@ -48,8 +41,9 @@ works() {
 # No spec.
 fails podman 'unresolvable CDI devices nvidia.com/gpu=all'
 grep -q '^|.*unresolvable CDI devices.*nvidia-ctk cdi list' "$readme" || die 'README.md does not explain this message'
-[ -z "$(nvidia-ctk cdi list)" ] || die 'there are devices'
-readme_cures "nvidia-ctk cdi generate --output $spec"
+[ -z "$(nvidia-ctk cdi list 2>/tmp/log)" ] || die 'there are devices'
+grep -q 'no CDI device is defined in /etc/cdi or /var/run/cdi' /tmp/log || { cat /tmp/log && die 'cdi list does not name the directories'; }
+doctor_cures cdi-spec-missing
 works podman
 
 # A spec of another driver.
@@ -76,7 +70,8 @@ mkdir -p /etc/docker
 echo '{"features": {"cdi": false}}' >/etc/docker/daemon.json
 start_docker
 fails docker 'could not select device driver "cdi"'
-readme_cures 'nvidia-ctk runtime configure --runtime docker --enable-cdi'
+grep -q '^|.*could not select device driver "cdi".*--enable-cdi' "$readme" || die 'README.md does not explain this message'
+doctor_cures docker-cdi-disabled
 kill "$(cat /var/run/docker.pid)"
 wait $! || :
 start_docker

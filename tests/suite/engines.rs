@@ -1,5 +1,6 @@
 //! What `nvidia-ctk info` and `doctor` know of container engines.
 
+mod cdi;
 mod files;
 mod runtime;
 

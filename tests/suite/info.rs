@@ -94,6 +94,9 @@ fn a_host_without_a_driver() {
     assert_eq!(codes(&host, 2), ["driver-not-loaded"]);
 }
 
+/// A Docker that needs no CDI spec.
+const RUNTIME: &str = r#"{"runtimes": {"nvidia": {"path": "nvidia-container-runtime"}}}"#;
+
 #[test]
 fn each_fault_has_its_code() {
     type Fault = fn(&Host);
@@ -101,7 +104,8 @@ fn each_fault_has_its_code() {
         ("driver-version-mismatch", 2, |host| {
             let version = "NVRM version: NVIDIA UNIX x86_64 Kernel Module  570.1.2  Thu\n";
             host.file("/proc/driver/nvidia/version", version);
-            host.remove("/etc/cdi/nvidia.yaml");
+            host.remove("/etc/cdi/nvidia.yaml")
+                .file("/etc/docker/daemon.json", RUNTIME);
         }),
         ("ldcache-lacks-libcuda", 1, |host| {
             host.remove("/etc/ld.so.cache");
@@ -112,7 +116,8 @@ fn each_fault_has_its_code() {
                 host.remove(format!("{LIBRARIES}/{name}.575.57.08"));
             }
             host.remove("/etc/ld.so.cache");
-            host.remove("/etc/cdi/nvidia.yaml");
+            host.remove("/etc/cdi/nvidia.yaml")
+                .file("/etc/docker/daemon.json", RUNTIME);
         }),
         ("library-link-dangling", 1, |host| {
             host.link(

@@ -9,6 +9,7 @@ use argh::{ArgsInfo, FromArgs};
 use super::directories;
 use crate::cdi::{read_all, read_files};
 use crate::command::doctor::cdi::CHECKS;
+use crate::command::doctor::supply::spec_is_there;
 use crate::command::finding::report;
 use crate::driver::root::Asked;
 use crate::inventory::Inventory;
@@ -51,8 +52,9 @@ impl Check {
     pub fn run(&self) -> Result<ExitCode> {
         let root = Root::open(&self.root)
             .with_context(|| format!("cannot open the root directory {}", self.root.display()))?;
+        let directories = directories(&self.spec_dir, &self.root)?;
         let specs = if self.files.is_empty() {
-            read_all(&root, &directories(&self.spec_dir, &self.root)?)
+            read_all(&root, &directories)
         } else {
             let paths = self.files.iter().map(absolute);
             read_files(&Root::host()?, &paths.collect::<Result<Vec<_>, _>>()?)
@@ -63,7 +65,10 @@ impl Check {
             ..Asked::default()
         };
         let host = Inventory::of_specs(root, specs, asked)?;
-        let findings: Vec<_> = CHECKS.iter().flat_map(|check| check(&host)).collect();
+        let mut findings: Vec<_> = CHECKS.iter().flat_map(|check| check(&host)).collect();
+        if self.files.is_empty() {
+            findings.extend(spec_is_there(&host, &directories));
+        }
         report(&findings, self.json)
     }
 }

@@ -40,12 +40,13 @@ pub struct List {
 type Fault<'f> = (&'f SpecFile, String);
 
 impl List {
-    /// Prints the devices, and reports the specs that engines cannot use: then the exit code is 1. Fails if the root directory
+    /// Prints the devices, or a warning if there are none, and reports the specs that engines cannot use: then the exit code is 1. Fails if the root directory
     /// cannot be opened.
     pub fn run(&self) -> Result<ExitCode> {
         let root = Root::open(&self.root)
             .with_context(|| format!("cannot open the root directory {}", self.root.display()))?;
-        let files = read_all(&root, &directories(&self.spec_dir, &self.root)?);
+        let directories = directories(&self.spec_dir, &self.root)?;
+        let files = read_all(&root, &directories);
         let registry = Registry::of(&files);
         let faults = faults(&files, &registry);
         if self.json {
@@ -53,6 +54,10 @@ impl List {
         } else {
             let lines = registry.devices().flat_map(|(name, _)| [name, "\n"]);
             output(&lines.collect::<String>())?;
+        }
+        if registry.devices().next().is_none() {
+            let directories: Vec<_> = directories.iter().map(|it| it.to_string_lossy()).collect();
+            log::warn!("no CDI device is defined in {}", directories.join(" or "));
         }
         for (file, reason) in &faults {
             log::error!("{}: {reason}", file.path.display());

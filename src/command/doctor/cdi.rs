@@ -2,33 +2,37 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
-use std::path::{Display, Path};
+use std::path::Path;
 
+use super::driver::{awaits_node, why_nodes_are_missing};
 use super::{Check, Finding, few};
 use crate::cdi::{
     DeviceNode, Hook, MAX_CLASS, MAX_VENDOR, Mount, Registry, Shared, Spec, SpecFile,
     is_annotation_key,
 };
 use crate::driver::name::driver_version;
+use crate::driver::platform::DXG;
 use crate::host::allowance::Unusable;
 use crate::host::program::is_program;
 use crate::inventory::Inventory;
 
-const REWRITE: &str =
-    "write it again with 'nvidia-ctk cdi generate --output FILE' or the program that wrote it";
 /// The permission that engines of users other than root need.
 const READABLE: u32 = 0o004;
 /// Libraries of which every driver has one, with its version in the file name.
 const WITNESSES: [&str; 2] = ["libcuda.so.", "libnvidia-ml.so."];
+const VENDOR: &str = "nvidia.com";
+/// Parts of the paths of NVIDIA's device nodes, on a host with its driver and on WSL.
+const NODES: [&str; 2] = ["/dev/nvidia", DXG];
 /// The numbers of the nodes that give access to MIG instances; lower ones are for control, higher ones for other purposes.
 const MIG_CAPABILITIES: RangeInclusive<u32> = 3..=4322;
 
 /// The checks that need only the specs and the driver.
-pub(in crate::command) const CHECKS: [Check; 10] = [
+pub(in crate::command) const CHECKS: [Check; 11] = [
     specs_are_valid,
     specs_are_readable,
     names_are_those_of_the_standard,
     paths_are_there,
+    nodes_are_there,
     device_numbers_are_right,
     mig_instances_are_there,
     driver_is_the_loaded_one,
@@ -50,7 +54,7 @@ fn specs_are_valid(host: &Inventory) -> Vec<Finding> {
                     "cdi-spec-invalid",
                     finding,
                     "the file is damaged or has an unknown version: engines ignore it",
-                    REWRITE,
+                    "write it again with 'nvidia-ctk cdi generate --output FILE' or the program that wrote it",
                 ),
                 Unusable::LeftOut(_) => Finding::left_out("cdi-spec-left-out", finding),
             }
@@ -76,23 +80,54 @@ fn specs_are_readable(host: &Inventory) -> Vec<Finding> {
 }
 
 fn paths_are_there(host: &Inventory) -> Vec<Finding> {
-    let is_missing = |path: &&str| host.root.stat(Path::new(path)).is_err();
     each_spec(
         host,
         |spec| {
             let mounts = mounts(spec).map(|mount| mount.host_path.as_str());
             let nodes = nodes(spec).map(DeviceNode::on_host);
-            mounts.chain(nodes).filter(is_missing).collect()
+            let nodes = nodes.filter(|path| !awaits_node(&host.driver, Path::new(path)));
+            let paths = mounts.chain(nodes);
+            paths.filter(|path| is_missing(host, path)).collect()
         },
         |file, missing| {
             Finding::error(
                 "cdi-path-missing",
-                format!("{file} names files that do not exist: {missing}"),
+                format!(
+                    "{} names files that do not exist: {missing}",
+                    file.path.display()
+                ),
                 "the driver was updated or removed since the spec was written: no container starts with it",
-                REWRITE,
+                rewrite(file),
             )
         },
     )
+}
+
+fn nodes_are_there(host: &Inventory) -> Vec<Finding> {
+    let (cause, fix) = why_nodes_are_missing(&host.driver);
+    each_spec(
+        host,
+        |spec| {
+            let nodes = nodes(spec).map(DeviceNode::on_host);
+            let nodes = nodes.filter(|path| awaits_node(&host.driver, Path::new(path)));
+            nodes.filter(|path| is_missing(host, path)).collect()
+        },
+        |file, missing| {
+            Finding::error(
+                "cdi-path-missing",
+                format!(
+                    "{} names device nodes that do not exist: {missing}",
+                    file.path.display()
+                ),
+                cause,
+                fix,
+            )
+        },
+    )
+}
+
+fn is_missing(host: &Inventory, path: &str) -> bool {
+    host.root.stat(Path::new(path)).is_err()
 }
 
 fn device_numbers_are_right(host: &Inventory) -> Vec<Finding> {
@@ -121,9 +156,12 @@ fn device_numbers_are_right(host: &Inventory) -> Vec<Finding> {
         |file, wrong| {
             Finding::error(
                 "cdi-device-number",
-                format!("{file} has other device numbers than the kernel for {wrong}"),
+                format!(
+                    "{} has other device numbers than the kernel for {wrong}",
+                    file.path.display()
+                ),
                 "the kernel gave the driver another major number: containers get the wrong device",
-                REWRITE,
+                rewrite(file),
             )
         },
     )
@@ -149,11 +187,12 @@ fn driver_is_the_loaded_one(host: &Inventory) -> Vec<Finding> {
             Finding::error(
                 "cdi-driver-version",
                 format!(
-                    "the kernel module is {}, but {file} names {libraries}",
-                    kernel.version
+                    "the kernel module is {}, but {} names {libraries}",
+                    kernel.version,
+                    file.path.display()
                 ),
                 "the driver was updated since the spec was written",
-                REWRITE,
+                rewrite(file),
             )
         },
     )
@@ -170,7 +209,10 @@ fn hooks_are_there(host: &Inventory) -> Vec<Finding> {
         |file, missing| {
             Finding::error(
                 "cdi-hook-missing",
-                format!("{file} calls hooks that are not programs: {missing}"),
+                format!(
+                    "{} calls hooks that are missing or not executable: {missing}",
+                    file.path.display()
+                ),
                 "the spec was written on another host, or the hook was removed: no container starts with it",
                 "run 'nvidia-ctk install', or write the spec again",
             )
@@ -188,7 +230,10 @@ fn hook_paths_are_absolute(host: &Inventory) -> Vec<Finding> {
         |file, relative| {
             Finding::error(
                 "cdi-hook-relative",
-                format!("{file} calls hooks whose paths are not absolute: {relative}"),
+                format!(
+                    "{} calls hooks whose paths are not absolute: {relative}",
+                    file.path.display()
+                ),
                 "runtimes do not search PATH: they refuse such a hook, and no container starts with it",
                 "write the spec again with the full path of the hook",
             )
@@ -219,9 +264,12 @@ fn mig_instances_are_there(host: &Inventory) -> Vec<Finding> {
         |file, gone| {
             Finding::error(
                 "cdi-mig-instance-gone",
-                format!("{file} has nodes of MIG instances that no longer exist: {gone}"),
+                format!(
+                    "{} has nodes of MIG instances that no longer exist: {gone}",
+                    file.path.display()
+                ),
                 "the GPU was repartitioned since the spec was written: containers do not get the instance that they request",
-                REWRITE,
+                rewrite(file),
             )
         },
     )
@@ -231,10 +279,13 @@ fn names_are_those_of_the_standard(host: &Inventory) -> Vec<Finding> {
     each_spec(host, odd_names, |file, names| {
         Finding::warning(
             "cdi-spec-name",
-            format!("{file} has names that the standard does not allow: {names}"),
+            format!(
+                "{} has names that the standard does not allow: {names}",
+                file.path.display()
+            ),
             "a vendor has at most 253 characters, a class 63, and annotation keys follow the rules of Kubernetes: \
              today's engines accept others as well",
-            REWRITE,
+            rewrite(file),
         )
     })
 }
@@ -252,14 +303,35 @@ fn odd_names(spec: &Spec) -> Vec<&str> {
     odd.chain(is_long.then_some(spec.kind.as_str())).collect()
 }
 
+/// How to write a spec again. A spec of another vendor is not this program's to replace.
+fn rewrite(file: &SpecFile) -> String {
+    if describes_nvidia(file) {
+        let path = file.path.display();
+        format!(
+            "write it again with 'nvidia-ctk cdi generate --output {path}' or the program that wrote it"
+        )
+    } else {
+        "write it again with the program that wrote it".to_owned()
+    }
+}
+
+/// Whether a spec describes devices of NVIDIA: by its vendor, or under another name by its device nodes.
+pub(super) fn describes_nvidia(file: &SpecFile) -> bool {
+    file.spec.as_ref().is_ok_and(|spec| {
+        let (vendor, _) = spec.kind.split_once('/').unwrap_or_default();
+        let is_node = |node: &DeviceNode| NODES.iter().any(|it| node.on_host().contains(it));
+        vendor == VENDOR || vendor.ends_with(&format!(".{VENDOR}")) || nodes(spec).any(is_node)
+    })
+}
+
 /// Returns a finding for each spec that has a fault.
 fn each_spec<'h>(
     host: &'h Inventory,
     wrong: impl Fn(&'h Spec) -> Vec<&'h str>,
-    finding: impl Fn(Display<'h>, String) -> Finding,
+    finding: impl Fn(&SpecFile, String) -> Finding,
 ) -> Vec<Finding> {
     specs(host)
-        .map(|(file, spec)| (file.path.display(), BTreeSet::from_iter(wrong(spec))))
+        .map(|(file, spec)| (file, BTreeSet::from_iter(wrong(spec))))
         .filter(|(_, wrong)| !wrong.is_empty())
         .map(|(file, wrong)| finding(file, few(wrong)))
         .collect()

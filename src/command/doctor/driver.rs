@@ -35,14 +35,7 @@ pub(super) fn all_is_read(host: &Inventory) -> Vec<Finding> {
 }
 
 pub(super) fn is_loaded(host: &Inventory) -> Vec<Finding> {
-    let driver = &host.driver;
-    let is_loaded = match driver.platform.kind {
-        // Windows has the driver.
-        Kind::Wsl => true,
-        Kind::Jetson => driver.kernel.is_some() || has_integrated_gpu(driver),
-        _ => driver.kernel.is_some(),
-    };
-    if is_loaded {
+    if has_driver(&host.driver) {
         return Vec::new();
     }
     vec![match host.pci_devices {
@@ -60,6 +53,16 @@ pub(super) fn is_loaded(host: &Inventory) -> Vec<Finding> {
             "install the driver, run 'modprobe nvidia', and read 'dmesg | grep -i nvrm'",
         ),
     }]
+}
+
+/// Whether the driver runs.
+pub(super) fn has_driver(driver: &Driver) -> bool {
+    match driver.platform.kind {
+        // Windows has the driver.
+        Kind::Wsl => true,
+        Kind::Jetson => driver.kernel.is_some() || has_integrated_gpu(driver),
+        _ => driver.kernel.is_some(),
+    }
 }
 
 fn has_integrated_gpu(driver: &Driver) -> bool {
@@ -202,20 +205,7 @@ pub(super) fn nodes_are_there(host: &Inventory) -> Vec<Finding> {
     if missing.is_empty() {
         return Vec::new();
     }
-    let (cause, fix) = match driver.platform.kind {
-        Kind::Wsl => (
-            "Windows has no GPU that WSL may use, or WSL is too old",
-            "install NVIDIA's driver on Windows, run 'wsl --update' and 'wsl --shutdown' there",
-        ),
-        Kind::Jetson => (
-            "the module of the GPU is not loaded",
-            "run 'modprobe nvgpu', and read 'dmesg | grep -i nvgpu'",
-        ),
-        _ => (
-            "nothing has used the GPUs since the host was started, and no service creates the nodes",
-            "run 'nvidia-ctk system create-device-nodes --control-devices' at each start, or nvidia-modprobe, nvidia-smi or nvidia-persistenced, which also create the nodes of GPUs",
-        ),
-    };
+    let (cause, fix) = why_nodes_are_missing(driver);
     let dev = driver.dev_root.join("dev");
     vec![Finding::error(
         "device-node-missing",
@@ -226,6 +216,38 @@ pub(super) fn nodes_are_there(host: &Inventory) -> Vec<Finding> {
         cause,
         fix,
     )]
+}
+
+/// Why nodes that the driver needs are missing, and the fix.
+pub(super) fn why_nodes_are_missing(driver: &Driver) -> (&'static str, &'static str) {
+    match driver.platform.kind {
+        Kind::Wsl => (
+            "Windows has no GPU that WSL may use, or WSL is too old",
+            "install NVIDIA's driver on Windows, run 'wsl --update' and 'wsl --shutdown' there",
+        ),
+        Kind::Jetson => (
+            "the module of the GPU is not loaded",
+            "run 'modprobe nvgpu', and read 'dmesg | grep -i nvgpu'",
+        ),
+        _ if driver.kernel.is_none() => (
+            "the kernel module is not loaded",
+            "install the driver and run 'modprobe nvidia'",
+        ),
+        _ => (
+            "nothing has used the GPUs since the host was started, and no service creates the nodes",
+            "run 'nvidia-ctk system create-device-nodes --control-devices' at each start, or nvidia-modprobe, nvidia-smi or nvidia-persistenced, which also create the nodes of GPUs",
+        ),
+    }
+}
+
+/// Whether the device node at `path` is missing although the driver needs it, or comes with the driver's module, which is not loaded.
+pub(super) fn awaits_node(driver: &Driver, path: &Path) -> bool {
+    let Ok(name) = path.strip_prefix(driver.dev_root.join("dev")) else {
+        return false;
+    };
+    let is_nvidias = name.to_string_lossy().starts_with("nvidia");
+    is_nvidias && !has_driver(driver)
+        || missing_nodes(driver).iter().any(|it| name == Path::new(it))
 }
 
 /// The names below /dev of the missing nodes that the driver needs.

@@ -16,6 +16,7 @@ use crate::host::allowance::Allowance;
 use crate::rootfs::Root;
 
 const CGROUP_DRIVER: &str = "native.cgroupdriver=";
+const SPEC_DIRS: &str = "cdi-spec-dirs";
 
 pub(in crate::engine) fn read(root: &Root, version: Option<&str>) -> Setup {
     let mut setup = Setup::new(Engine::Docker);
@@ -77,6 +78,16 @@ fn read_flags(setup: &mut Setup, flags: &Flags) {
         setup.systemd_cgroup = Some(driver == "systemd");
         takes_any = true;
     }
+    let features = flags.values("feature").filter_map(feature_cdi);
+    if let Some(cdi) = features.last() {
+        setup.cdi = Some(cdi);
+        takes_any = true;
+    }
+    let spec_dirs = setup.cdi_spec_dirs.len();
+    setup
+        .cdi_spec_dirs
+        .extend(flags.values("cdi-spec-dir").map(PathBuf::from));
+    takes_any |= setup.cdi_spec_dirs.len() > spec_dirs;
     if takes_any {
         setup.configs.extend(flags.files.iter().cloned());
     }
@@ -132,9 +143,20 @@ fn read_config(setup: &mut Setup, config: &Map<String, Value>) {
     let default = member(DEFAULT).and_then(Value::as_str);
     setup.default_runtime = default.map(str::to_owned);
     setup.cdi = member(CDI).and_then(Value::as_bool);
-    let options = member(&["exec-opts"]).and_then(Value::as_array);
-    let options = options.into_iter().flatten().filter_map(Value::as_str);
-    setup.systemd_cgroup = cgroup_driver(options).map(|driver| driver == "systemd");
+    let strings = |name| {
+        let array = member(&[name]).and_then(Value::as_array);
+        array.into_iter().flatten().filter_map(Value::as_str)
+    };
+    setup.cdi_spec_dirs = strings(SPEC_DIRS).map(PathBuf::from).collect();
+    setup.systemd_cgroup = cgroup_driver(strings("exec-opts")).map(|driver| driver == "systemd");
+}
+
+/// Parses a value of `--feature`: `cdi` or `cdi=BOOL`; `None` for another feature.
+fn feature_cdi(feature: &str) -> Option<bool> {
+    match feature.split_once('=').unwrap_or((feature, "true")) {
+        ("cdi", value) => value.parse().ok(),
+        _ => None,
+    }
 }
 
 fn cgroup_driver<'o>(options: impl Iterator<Item = &'o str>) -> Option<&'o str> {

@@ -37,13 +37,66 @@ fn a_spec_that_fits() {
 /// A code, the exit code, a part of what is said, and how the host gets the fault.
 type Fault = (&'static str, i32, &'static str, fn(&Host));
 
-const FAULTS: [Fault; 17] = [
+const FAULTS: [Fault; 22] = [
     ("cdi-path-missing", 2, "libcuda.so.575.57.08", |host| {
         host.remove(format!("{LIBRARIES}/libcuda.so.575.57.08"));
     }),
-    ("cdi-path-missing", 2, "/dev/nvidia-uvm", |host| {
-        host.remove("/dev/nvidia-uvm");
-    }),
+    // The file is named, unless it is for another vendor's program to write.
+    (
+        "cdi-path-missing",
+        2,
+        "--output /etc/cdi/nvidia.yaml'",
+        |host| {
+            host.remove(format!("{LIBRARIES}/libcuda.so.575.57.08"));
+        },
+    ),
+    (
+        "cdi-path-missing",
+        2,
+        "again with the program that wrote",
+        |host| {
+            let text =
+                spec("v.com/c", "x").replace("env: [A=b]", "deviceNodes: [{path: /dev/kfd}]");
+            host.file("/etc/cdi/other.yaml", text);
+        },
+    ),
+    (
+        "cdi-path-missing",
+        2,
+        "names device nodes that do not exist: /dev/nvidia-uvm\n  cause: nothing has used the GPUs",
+        |host| {
+            host.remove("/dev/nvidia-uvm");
+        },
+    ),
+    // Of a GPU that is gone.
+    (
+        "cdi-path-missing",
+        2,
+        "names files that do not exist: /dev/nvidia7\n",
+        |host| {
+            host.file(
+                FILE,
+                SPEC.replace("hostPath: /dev/nvidia0", "hostPath: /dev/nvidia7"),
+            );
+        },
+    ),
+    (
+        "cdi-path-missing",
+        2,
+        "fix:   install the driver and run 'modprobe nvidia'",
+        |host| {
+            host.remove("/dev/nvidia-uvm")
+                .file("/proc/driver/nvidia/version", "");
+        },
+    ),
+    (
+        "cdi-spec-missing",
+        1,
+        "no CDI spec in /etc/cdi or /var/run/cdi describes an NVIDIA GPU",
+        |host| {
+            host.remove(FILE);
+        },
+    ),
     ("cdi-device-number", 2, "/dev/nvidia-uvm", |host| {
         host.file(FILE, SPEC.replace("508", "510"));
     }),
@@ -57,9 +110,14 @@ const FAULTS: [Fault; 17] = [
     ("cdi-hook-missing", 2, "/usr/bin/nvidia-cdi-hook", |host| {
         host.remove("/usr/bin/nvidia-cdi-hook");
     }),
-    ("cdi-hook-missing", 2, "/usr/bin/nvidia-cdi-hook", |host| {
-        host.set_mode("/usr/bin/nvidia-ctk", 0o644);
-    }),
+    (
+        "cdi-hook-missing",
+        2,
+        "missing or not executable: /usr/bin/nvidia-cdi-hook",
+        |host| {
+            host.set_mode("/usr/bin/nvidia-ctk", 0o644);
+        },
+    ),
     ("cdi-hook-relative", 2, " usr/bin/nvidia-cdi-hook", |host| {
         host.file(
             FILE,
@@ -73,13 +131,18 @@ const FAULTS: [Fault; 17] = [
             SPEC.replace("libcuda.so.575.57.08", "libcuda.so.570.1"),
         );
     }),
-    ("cdi-driver-version", 2, "575.57.08, but", |host| {
-        host.file(format!("{LIBRARIES}/libnvidia-ml.so.570.1"), "");
-        host.file(
-            FILE,
-            SPEC.replace("libcuda.so.575.57.08", "libnvidia-ml.so.570.1"),
-        );
-    }),
+    (
+        "cdi-driver-version",
+        2,
+        "--output /etc/cdi/nvidia.yaml'",
+        |host| {
+            host.file(format!("{LIBRARIES}/libnvidia-ml.so.570.1"), "");
+            host.file(
+                FILE,
+                SPEC.replace("libcuda.so.575.57.08", "libnvidia-ml.so.570.1"),
+            );
+        },
+    ),
     (
         "cdi-device-duplicate",
         2,
@@ -165,5 +228,8 @@ fn files_by_name() {
     );
     let both = codes(&host, "@ROOT@/x/b.json @ROOT@/x/nowhere");
     assert_eq!(both, (2, vec!["cdi-spec-invalid".into(); 2]));
-    assert_eq!(check(&host, "--spec-dir /nowhere").code, 0);
+    let missing = (1, vec!["cdi-spec-missing".into()]);
+    assert_eq!(codes(&host, "--spec-dir /nowhere"), missing);
+    let text = check(&host, "--spec-dir /nowhere").text();
+    assert!(text.contains("no CDI spec in /nowhere describes"), "{text}");
 }

@@ -12,8 +12,11 @@ fn list(host: &Host, options: &str) -> Outcome {
 #[test]
 fn devices_are_sorted_and_the_later_directory_counts() {
     let host = Host::new();
+    let warning = "level=warning msg=\"no CDI device is defined in /etc/cdi or /var/run/cdi\"\n";
     let empty = list(&host, "");
-    assert_eq!((empty.code, empty.text().as_str()), (0, ""));
+    assert_eq!((empty.code, empty.stdout.as_str()), (0, ""));
+    assert_eq!(empty.stderr, warning);
+    assert_eq!(list(&host, "--json").stderr, warning);
     host.file("/etc/cdi/b.yaml", spec("nvidia.com/gpu", "'1'"))
         .file("/etc/cdi/a.json", r#"{"cdiVersion": "0.3.0", "kind": "a/b", "devices": [{"name": "x", "containerEdits": {"env": ["A=b"]}}]}"#)
         .file("/etc/cdi/ignored.yml", "{")
@@ -76,7 +79,6 @@ fn other_directories() {
             "cdi list --spec-dir @ROOT@/x --spec-dir @ROOT@/z",
             "v.com/c=x\n",
         ),
-        ("cdi list --spec-dir @ROOT@/nowhere", ""),
     ] {
         assert_eq!(host.succeed(line).text(), expected, "{line}");
     }
@@ -92,6 +94,12 @@ fn other_directories() {
         "cdi list --spec-dir ../y",
     );
     assert_eq!(listed.text(), "v.com/c=y\n");
+    let empty = host.succeed("cdi list --spec-dir @ROOT@/nowhere --spec-dir @ROOT@/empty");
+    let message = host.expand("no CDI device is defined in @ROOT@/nowhere or @ROOT@/empty");
+    assert!(
+        empty.has("") && empty.stderr.contains(&message),
+        "{empty:?}"
+    );
     host.fail("cdi list --spec-dir=", "--spec-dir has no value");
     host.fail(
         "cdi list --root @ROOT@/nowhere",
