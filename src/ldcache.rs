@@ -270,7 +270,7 @@ fn read_or_warn(root: &Root, limit: u64) -> Vec<u8> {
     root.read(Path::new(PATH), limit)
         .inspect_err(|err| {
             if is_failure(err) {
-                log::warn!("{PATH}: not looked into: {err}");
+                log::warn!("{PATH}: not read: {err}");
             }
         })
         .unwrap_or_default()

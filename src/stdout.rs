@@ -2,7 +2,6 @@
 
 use std::io::{self, Write};
 
-use serde::Serialize;
 use serde_json::Value;
 
 use crate::diagnostics::Reader;
@@ -11,15 +10,6 @@ use crate::printable::{escape_all_but, is_escaped};
 /// The version of all JSON documents. It grows when a field is removed or changes its meaning, not when one is added. The schemas
 /// are in `packaging/schemas`.
 const SCHEMA_VERSION: u32 = 1;
-
-/// A JSON document as it is printed, its version first.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Versioned<'v> {
-    schema_version: u32,
-    #[serde(flatten)]
-    document: &'v Value,
-}
 
 /// Who reads standard output.
 pub(crate) fn reader() -> Reader {
@@ -50,12 +40,11 @@ pub(crate) fn output_document(text: &str) -> io::Result<()> {
 /// Writes a JSON object to standard output, behind `schemaVersion`. What [`crate::printable::escape`] would escape is written as
 /// `\u` and a number, which means the same to a program.
 pub(crate) fn output_json(document: &Value) -> io::Result<()> {
-    let versioned = Versioned {
-        schema_version: SCHEMA_VERSION,
-        document,
-    };
+    // serde_json sorts the members; a reader wants the version before all others.
+    let first = format!("{{\n  \"schemaVersion\": {SCHEMA_VERSION},\n");
+    let document = format!("{document:#}\n").replacen("{\n", &first, 1);
     let mut text = String::new();
-    for c in (serde_json::to_string_pretty(&versioned)? + "\n").chars() {
+    for c in document.chars() {
         if c.is_ascii() && c != '\x7f' || !is_escaped(c) {
             text.push(c);
         } else {

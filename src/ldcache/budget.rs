@@ -40,7 +40,7 @@ impl Budget {
         {
             self.spent.get_or_init(|| {
                 log::warn!(
-                    "{}: the search for libraries ends here, after {limit}: of what is behind it the cache has no more than before",
+                    "{}: the search for libraries ends here, after {limit}: of later directories the cache keeps its old entries",
                     path.display()
                 );
             });

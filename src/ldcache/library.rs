@@ -46,7 +46,7 @@ pub(super) fn read(
         Ok(parsed) => Ok(Some(parsed)),
         Err(ElfError::Io(err)) => Err(err),
         Err(err) => {
-            log::debug!("{}: no library: {err}", path().display());
+            log::debug!("{}: not a library: {err}", path().display());
             Ok(None)
         }
     }

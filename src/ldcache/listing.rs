@@ -270,7 +270,7 @@ impl FileReader<'_> {
         if is_failure {
             self.warn(&path(), "left out", err);
         } else {
-            log::debug!("{}: passed over: {err}", path().display());
+            log::debug!("{}: skipped: {err}", path().display());
         }
         is_failure
     }

@@ -54,10 +54,10 @@ pub(super) fn take_over(
         }
         strings += entry.path.len() + entry.soname.len();
         if found.libraries.len() + taken.len() >= MAX_LIBRARIES || strings > MAX_STRINGS {
-            log::warn!("{PATH}: not all that it has is taken over, there is too much");
+            log::warn!("{PATH}: not all of its entries are kept, there are too many");
             break;
         }
-        log::debug!("{}: taken over from {PATH}", path_of(entry).display());
+        log::debug!("{}: kept from {PATH}", path_of(entry).display());
         taken.push(library_of(entry, place));
         places.known.extend(name_of(entry));
     }

@@ -26,7 +26,7 @@ pub(super) const HWCAPS: &str = "glibc-hwcaps";
 /// The maximum number of directories.
 const MAX_DIRECTORIES: usize = 512;
 /// The maximum number of directories that are kept open.
-const MAX_HELD: usize = 8;
+const MAX_HELD: usize = 2;
 
 /// A directory to search.
 pub(super) struct LibraryDirectory {
@@ -246,7 +246,7 @@ impl<'r> SearchPath<'r> {
                     log::warn!("{}: not searched: {err}", path.display());
                     return Some(Place::Unread(Some(path.clone())));
                 }
-                Err(err) => log::debug!("{}: passed over: {err}", path.display()),
+                Err(err) => log::debug!("{}: skipped: {err}", path.display()),
             }
         }
     }
@@ -375,6 +375,6 @@ impl<'r> SearchPath<'r> {
 fn entries(directory: &Directory, path: &Path) -> Option<Vec<Entry>> {
     directory
         .entries()
-        .inspect_err(|err| log::warn!("{}: not looked into: {err}", path.display()))
+        .inspect_err(|err| log::warn!("{}: not read: {err}", path.display()))
         .ok()
 }

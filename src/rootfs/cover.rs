@@ -160,7 +160,7 @@ impl ContainerRoot {
         }
         if !self.gate.is_private(&target)? {
             return Err(io::Error::other(
-                "it lies on a mount that other mount namespaces share",
+                "it is on a mount that other mount namespaces share",
             ));
         }
         match &self.mounter {
@@ -276,7 +276,7 @@ const ATTRIBUTES: MsFlags = MsFlags::MS_NOSUID
 /// container does not see it even after an interruption.
 fn cover_by_path(target: &OwnedFd, bytes: &[u8], mode: Mode) -> io::Result<()> {
     if !is_private(open_directory(ON_HOST)?, &mounts_of("thread-self")?)? {
-        let message = format!("{ON_HOST} lies on a mount that other mount namespaces share");
+        let message = format!("{ON_HOST} is on a mount that other mount namespaces share");
         return Err(io::Error::other(message));
     }
     let options = TMPFS_OPTIONS.map(|(key, value)| format!("{key}={value}"));

@@ -32,6 +32,8 @@ pub struct Directory {
     pub(super) fd: OwnedFd,
     gate: Option<Arc<Gate>>,
     quiet: OnceLock<bool>,
+    /// Set when the directory was permitted to change: an open directory stays on its mount.
+    permitted: OnceLock<()>,
     /// Whether the descriptor may have been read from already.
     is_listed: AtomicBool,
     pub(super) swept: Once,
@@ -48,6 +50,7 @@ impl Directory {
             fd,
             gate,
             quiet: OnceLock::new(),
+            permitted: OnceLock::new(),
             is_listed: AtomicBool::new(false),
             swept: Once::new(),
         }
@@ -129,7 +132,8 @@ impl Directory {
         Ok(self.open(name, OFlag::O_RDWR | OFlag::O_NOCTTY)?.into())
     }
 
-    fn is_quiet(&self) -> bool {
+    /// Whether nobody else can change the directory: see [`Gate::is_quiet`].
+    pub(crate) fn is_quiet(&self) -> bool {
         let ask = || {
             self.gate
                 .as_ref()
@@ -168,9 +172,13 @@ impl Directory {
 
     /// Checks that the directory may be changed. Fails if it is a container's and not on one of its own mounts.
     pub(super) fn permit(&self) -> io::Result<()> {
-        self.gate
-            .as_ref()
-            .map_or(Ok(()), |gate| gate.permit(&self.fd))
+        if let Some(gate) = &self.gate
+            && self.permitted.get().is_none()
+        {
+            gate.permit(&self.fd)?;
+            self.permitted.get_or_init(|| ());
+        }
+        Ok(())
     }
 }
 

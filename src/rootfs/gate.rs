@@ -92,14 +92,12 @@ impl Gate {
     pub(super) fn permit(&self, file: impl AsFd) -> io::Result<()> {
         let mount = MountId::of(file).ok();
         let Some((mount, root)) = mount.zip(self.root_mount) else {
-            return Err(foreign("the kernel does not say on which mount it lies"));
+            return Err(foreign("the kernel does not report which mount it is on"));
         };
         if mount == root || self.own_mounts().contains(&mount) {
             return Ok(());
         }
-        Err(foreign(
-            "it lies on a mount that is not the container's own",
-        ))
+        Err(foreign("it is on a mount that is not the container's own"))
     }
 
     /// Whether mounts on the file's mount stay in this mount namespace. Fails if the mounts cannot be read.
@@ -118,7 +116,9 @@ impl Gate {
 
     fn find_own_mounts(&self) -> io::Result<Vec<MountId>> {
         let Some(binds) = (self.surroundings.binds)() else {
-            return Err(io::Error::other("config.json does not say which are binds"));
+            return Err(io::Error::other(
+                "config.json does not list the bind mounts",
+            ));
         };
         let binds = self.mounts_at(binds);
         let root = path_of(&self.root)?;

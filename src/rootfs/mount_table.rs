@@ -64,7 +64,7 @@ fn by_fdinfo(fd: impl AsFd) -> io::Result<MountId> {
     text.lines()
         .find_map(|line| line.strip_prefix("mnt_id:")?.trim().parse().ok())
         .map(MountId)
-        .ok_or_else(|| io::Error::other("the kernel does not say on which mount it lies"))
+        .ok_or_else(|| io::Error::other("the kernel does not report which mount it is on"))
 }
 
 /// Returns all mounts in the namespace of the process that `process` names in /proc, such as `thread-self`. Fails if they cannot

@@ -476,8 +476,8 @@ fn a_labyrinth_of_links() {
     assert!(paths.contains(&driver), "{paths:?}");
     // Lines of the configuration.
     let bundle = with_driver();
-    let lines: String = (0..16_000).map(|it| format!("/m/0/{it}\n")).collect();
-    bundle.file("etc/ld.so.conf", lines);
+    let lines: Vec<_> = (0..16_000).map(|it| format!("/m/0/{it}")).collect();
+    bundle.file("etc/ld.so.conf", lines.join("\n"));
     ends_in_time(&bundle, &line);
     // Entries of the cache before: whether they lead anywhere is not known of all, but they are there.
     let bundle = with_driver();

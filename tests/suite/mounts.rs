@@ -142,7 +142,7 @@ fn untouched(mounts: &str, line: &str, prepare: impl Fn(&Bundle)) -> Vec<Outcome
     STAGES.map(case).into()
 }
 
-const NOT_OWN: &str = "it lies on a mount that is not the container's own";
+const NOT_OWN: &str = "it is on a mount that is not the container's own";
 
 #[test]
 fn drop_ins_stay_out_of_volumes() {
@@ -520,7 +520,7 @@ fn a_shared_mount_gets_no_cover() {
         bundle.directory("etc");
         let ran = run(&bundle, stage, mounts, UPDATE, look);
         let reason =
-            "cannot mount a new one over it: it lies on a mount that other mount namespaces share";
+            "cannot mount a new one over it: it is on a mount that other mount namespaces share";
         assert!(ran.stderr.contains(reason), "{stage:?} {ran:?}");
         assert_eq!(
             (ran.code, ran.stdout.as_str()),

@@ -333,7 +333,7 @@ fn a_forged_cache_gets_nothing_through() {
     assert!(!bundle.cached().contains(&"/opt/lib/libbar.so.1".to_owned()));
     let paths = ["/opt/lib", "/etc/ld.so.cache"];
     broken(&bundle, &paths, "getdents64,read", "EIO", UPDATE)
-        .warns(&["/etc/ld.so.cache: not looked into", "(os error 5)"]);
+        .warns(&["/etc/ld.so.cache: not read", "(os error 5)"]);
     hostile_cases(forged.len() + 5);
 }
 

@@ -133,11 +133,11 @@ impl Problems {
             Err(ElfError::Io(err)) if is_failure(&err) => {
                 let path = path.display();
                 log::warn!(
-                    "{path}: cannot be read, what the root's ldconfig does is a guess: {err}"
+                    "{path}: cannot be read, so the behaviour of the root's ldconfig is a guess: {err}"
                 );
                 self.are_there = true;
             }
-            Err(err) => log::debug!("{}: passed over: {err}", path.display()),
+            Err(err) => log::debug!("{}: skipped: {err}", path.display()),
         }
         None
     }
@@ -159,7 +159,7 @@ pub(super) fn find_libcs(root: &Root, problems: &mut Problems) -> Vec<Libc> {
         if directories.len() > MAX_MULTIARCH {
             let path = path.display();
             log::warn!(
-                "{path}: more than {MAX_MULTIARCH} multiarch directories, the rest is not looked at"
+                "{path}: more than {MAX_MULTIARCH} multiarch directories, the rest is skipped"
             );
             directories.truncate(MAX_MULTIARCH);
         }

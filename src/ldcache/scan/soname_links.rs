@@ -128,6 +128,11 @@ impl Scan<'_> {
         {
             return Ok(false);
         }
+        // The listing still holds where nobody else can change the directory.
+        let is_listed = listing.has(soname) || !self.is_considered(directory, soname, Kind::Link);
+        if !is_listed && listing.is_complete && directory.directory.is_quiet() {
+            return Ok(true);
+        }
         if self.is_spent(directory) {
             return Ok(true);
         }

@@ -194,7 +194,7 @@ impl SearchPath<'_> {
             Ok(directory) => directory,
             Err(err) => {
                 if is_failure(&err) {
-                    log::warn!("{}: not looked into: {err}", parent.display());
+                    log::warn!("{}: not read: {err}", parent.display());
                     self.add_unread(None);
                 }
                 return Vec::new();
