@@ -22,7 +22,7 @@
 //! ```text
 //! main  applet  cli                                           argv to a command
 //!   hook/*  shim  command/*                                   options, a straight line of calls, a report
-//!     inventory  generate  sandbox                            what is found; what specs say; what is given up
+//!     inventory  generate  sandbox                            survey of the host; content of specs; dropped privileges
 //!       driver  engine  cdi  config  hooks_dir  host  oci     one kind of file each
 //!         ldcache  rootfs                                     caches; files below a root
 //!           elf  document  cuda                               bytes in, values out

@@ -235,6 +235,8 @@ impl Root {
         if self.gate.as_ref().is_some_and(|gate| gate.is_creating())
             && let Ok(file) = lookup::open_on_root(&self.fd, below_root(path))
         {
+            let metadata = Metadata::of(&file)?;
+            require_kind(Kind::File, metadata.kind)?;
             return Ok((file.into(), metadata));
         }
         Ok((reopen(&handle)?, metadata))
