@@ -18,7 +18,7 @@ trap 'rm -rf "$tmp"' EXIT
 trap 'exit 1' HUP INT PIPE TERM
 
 tests/bench/run.sh packaging/bench.svg | sed '/^chart: /d; /^making the root /d' >"$tmp/run"
-sh tests/bench/cdi.sh 41 >"$tmp/cdi"
+sh tests/bench/cdi.sh 101 >"$tmp/cdi"
 {
 	cat "$tmp/run"
 	echo
