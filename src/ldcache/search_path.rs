@@ -255,6 +255,10 @@ impl<'r> SearchPath<'r> {
     fn reopen(&mut self, path: &Path, id: FileId) -> io::Result<Option<Arc<Directory>>> {
         let directory = self.root.directory(path)?;
         let now = directory.id()?;
+        if now != id {
+            // The listing is of the other directory.
+            self.listed.remove(&id);
+        }
         Ok((now == id || self.seen.insert(now)).then(|| Arc::new(directory)))
     }
 

@@ -530,8 +530,9 @@ fn a_shared_mount_gets_no_cover() {
     }
 }
 
-/// Where nobody can be at work in the container a library is opened at once; elsewhere, as in a volume, it is looked at first, which
-/// takes two calls more. Guards: `is_creating`, `is_quiet`.
+/// While nobody else can change a file of the container, a library is opened at once, another file by a second lookup, and a missing
+/// link is not looked for; elsewhere, as in a volume, a file is inspected first and opened through /proc. Guards: `is_creating`,
+/// `is_quiet`, `RESOLVE_NO_XDEV` of `open_on_root`.
 #[test]
 fn only_while_a_container_is_made_its_own_libraries_are_opened_at_once() {
     if !has(&["unshare", "mount", "strace"]) {
@@ -544,13 +545,21 @@ fn only_while_a_container_is_made_its_own_libraries_are_opened_at_once() {
         (true, "creating", true),
     ] {
         let bundle = image();
+        bundle.file("etc/ld.so.conf", "include /vol/ld.so.conf\n");
         let trace = bundle.path().join("trace");
         let mounts = format!("mount --bind $root $root; {VOLUME}");
         let mut before = with_mounts(&bundle, &mounts);
         if is_inside {
             before.extend(words(&["unshare", "--pid", "--fork"]));
         }
-        let strace = ["strace", "-f", "-qq", "-e", "trace=openat,openat2", "-o"];
+        let strace = [
+            "strace",
+            "-f",
+            "-qq",
+            "-e",
+            "trace=openat,openat2,newfstatat",
+            "-o",
+        ];
         before.extend(words(&strace));
         before.push(trace.clone().into());
         let mut state = bundle.state();
@@ -564,5 +573,21 @@ fn only_while_a_container_is_made_its_own_libraries_are_opened_at_once() {
             let first = opened.next().expect("the library is opened");
             assert_eq!(!first.contains("O_PATH"), is_at_once, "{status}: {first}");
         }
+        for (path, is_at_once) in [("etc/ld.so.conf", is_at_once), ("vol/ld.so.conf", false)] {
+            let name = format!("\"{path}\"");
+            let opened: Vec<_> = trace.lines().filter(|it| it.contains(&name)).collect();
+            assert!(
+                opened.iter().any(|it| it.contains("O_PATH")),
+                "{path}: {trace}"
+            );
+            let is_opened = |it: &&str| !it.contains("O_PATH") && !it.contains("EXDEV");
+            assert_eq!(opened.iter().any(is_opened), is_at_once, "{opened:?}");
+        }
+        let is_asked = |it: &str| it.contains("newfstatat") && it.contains("\"liba.so.1\"");
+        assert_eq!(
+            !trace.lines().any(is_asked),
+            is_at_once,
+            "{status}: {trace}"
+        );
     }
 }
