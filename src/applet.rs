@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use argh::{ArgsInfo, CommandInfoWithArgs, EarlyExit, FromArgs};
+use argh::{ArgsInfo, CommandInfoWithArgs, EarlyExit, FromArgs, SubCommands};
 use log::LevelFilter;
 
 use crate::cli::{HOOK, NOOP, Normalised, normalise};
@@ -36,7 +36,7 @@ const VERSION: &str = concat!("nvidia-ctk version ", env!("CARGO_PKG_VERSION"), 
     clippy::struct_excessive_bools,
     reason = "argh wants one for each switch"
 )]
-struct NvidiaCtk {
+struct Program<C: ArgsInfo + FromArgs + SubCommands> {
     /// log every step
     #[argh(switch, short = 'd')]
     debug: bool,
@@ -50,7 +50,7 @@ struct NvidiaCtk {
     #[argh(switch)]
     list: bool,
     #[argh(subcommand)]
-    command: Option<Command>,
+    command: Option<C>,
 }
 
 #[derive(FromArgs, ArgsInfo)]
@@ -68,6 +68,25 @@ enum Command {
     System(System),
 }
 
+/// What the names of the hooks can call. To describe all commands takes a third of the instructions of a hook that does nothing.
+#[derive(FromArgs, ArgsInfo)]
+#[argh(subcommand)]
+#[expect(dead_code, reason = "only its description is used")]
+enum HookAlone {
+    Hook(Hook),
+}
+
+type NvidiaCtk = Program<Command>;
+
+/// Describes the commands that a name with this path can call.
+fn description(path: &[&str]) -> CommandInfoWithArgs {
+    if path.first() == Some(&HOOK) {
+        Program::<HookAlone>::get_args_info()
+    } else {
+        NvidiaCtk::get_args_info()
+    }
+}
+
 /// Runs the applet that `argv` names and returns its exit code.
 pub fn run(mut argv: impl Iterator<Item = OsString>) -> ExitCode {
     let argv0 = argv.next().unwrap_or_default();
@@ -80,7 +99,7 @@ pub fn run(mut argv: impl Iterator<Item = OsString>) -> ExitCode {
         address_person(applet.name);
     }
     let env = |name: &str| Some(std::env::var_os(name)?.to_string_lossy().into_owned());
-    match normalise(&NvidiaCtk::get_args_info(), applet.path, &words, env) {
+    match normalise(&description(applet.path), applet.path, &words, env) {
         Ok(line) => parse_and_run(applet, &line, &|counts| {
             let env = |name: &str| env(name).filter(|value| counts(name, value));
             read_again(applet, &words, env)
@@ -117,7 +136,7 @@ pub fn info() -> CommandInfoWithArgs {
 /// [`normalise`] returns unless a value is wrong. For fuzzing.
 #[doc(hidden)]
 pub fn parse_only(applet: &Applet, words: &[OsString]) -> Result<(), String> {
-    let info = NvidiaCtk::get_args_info();
+    let info = description(applet.path);
     let Ok(line) = normalise(&info, applet.path, words, |_| None) else {
         return Ok(());
     };
@@ -133,7 +152,7 @@ pub fn parse_only(applet: &Applet, words: &[OsString]) -> Result<(), String> {
 
 /// Reads the command line of a hook with another environment, and sets the level of the log. Returns whether `--strict` is on.
 fn read_again(applet: &Applet, words: &[OsString], env: impl Fn(&str) -> Option<String>) -> bool {
-    let Ok(line) = normalise(&NvidiaCtk::get_args_info(), applet.path, words, env) else {
+    let Ok(line) = normalise(&description(applet.path), applet.path, words, env) else {
         return false;
     };
     let args: Vec<&str> = line.args.iter().map(String::as_str).collect();
@@ -292,8 +311,7 @@ mod tests {
     fn every_applet_has_its_subcommands() {
         for applet in APPLETS {
             let help = [OsString::from("--help")];
-            let line =
-                normalise(&NvidiaCtk::get_args_info(), applet.path, &help, |_| None).unwrap();
+            let line = normalise(&description(applet.path), applet.path, &help, |_| None).unwrap();
             let args: Vec<&str> = line.args.iter().map(String::as_str).collect();
             assert_eq!(args, [applet.path, &["--help"]].concat());
         }
