@@ -5,7 +5,6 @@
 //! is still open from the way down, so that the kernel is never asked for a parent: whatever is moved meanwhile, the walk reaches
 //! only files that were below the root when it came to them.
 
-use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -30,17 +29,18 @@ pub(super) fn find(root: BorrowedFd<'_>, path: &Path) -> io::Result<OwnedFd> {
         root,
         above: Vec::new(),
         end: None,
-        left: VecDeque::new(),
+        left: Vec::new(),
         links: 0,
     };
-    walk.insert(path.as_os_str());
-    while let Some(name) = walk.left.pop_front() {
+    walk.insert(path.as_os_str().to_owned());
+    while let Some(name) = walk.next_name() {
         walk.step(&name)?;
     }
-    match walk.end {
-        Some(end) => Ok(end),
-        None => Ok(walk.here().try_clone_to_owned()?),
+    if let Some(found) = walk.end.take().or_else(|| walk.above.pop()) {
+        return Ok(found);
     }
+    // The root itself. As for any name the kernel requires the right to search it.
+    walk.open(OsStr::new("."))
 }
 
 struct Walk<'r> {
@@ -49,8 +49,9 @@ struct Walk<'r> {
     above: Vec<OwnedFd>,
     /// The current file if it is not a directory: no name may follow it.
     end: Option<OwnedFd>,
-    /// The remaining names.
-    left: VecDeque<OsString>,
+    /// The remaining paths, the next one last, each with the number of bytes that are done. Their names are parted one by one: a
+    /// hostile image has links of 2000 names that no walk reaches.
+    left: Vec<(OsString, usize)>,
     links: usize,
 }
 
@@ -59,14 +60,34 @@ impl Walk<'_> {
         self.above.last().map_or(self.root, AsFd::as_fd)
     }
 
-    /// Inserts the names of a path before the remaining ones. An empty name, as in `a/`, stands for the preceding directory.
-    fn insert(&mut self, path: &OsStr) {
+    /// Inserts a path before the remaining ones.
+    fn insert(&mut self, path: OsString) {
         if path.as_bytes().starts_with(b"/") {
             self.above.clear();
         }
-        for name in path.as_bytes().rsplit(|&byte| byte == b'/') {
-            self.left.push_front(OsStr::from_bytes(name).to_owned());
+        self.left.push((path, 0));
+    }
+
+    /// Removes the next name. An empty one, as in `a/`, stands for the preceding directory.
+    fn next_name(&mut self) -> Option<OsString> {
+        let (path, done) = self.left.last_mut()?;
+        let rest = path.as_bytes().get(*done..)?;
+        let mut parts = rest.splitn(2, |&byte| byte == b'/');
+        let name = OsStr::from_bytes(parts.next()?).to_owned();
+        if parts.next().is_some() {
+            *done += name.len() + 1;
+        } else {
+            self.left.pop();
         }
+        Some(name)
+    }
+
+    /// Opens a file of the current directory, or the directory itself.
+    fn open(&self, name: &OsStr) -> io::Result<OwnedFd> {
+        let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let found = openat(self.here(), name, flags, Mode::empty());
+        watchdog::progress();
+        Ok(found?)
     }
 
     /// Walks on by one name.
@@ -82,9 +103,7 @@ impl Walk<'_> {
             }
             _ => {}
         }
-        let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        let found = openat(self.here(), name, flags, Mode::empty())?;
-        watchdog::progress();
+        let found = self.open(name)?;
         match Metadata::of(&found)?.kind {
             Kind::Directory => self.above.push(found),
             Kind::Link => {
@@ -93,7 +112,7 @@ impl Walk<'_> {
                     return Err(Errno::ELOOP.into());
                 }
                 let target = target(&found)?;
-                self.insert(&target);
+                self.insert(target);
             }
             _ => self.end = Some(found),
         }

@@ -11,7 +11,7 @@ use crate::common::elf::library as shared_object;
 use crate::common::host::Host;
 use crate::common::machine::{fixture, has};
 use crate::common::outcome::Outcome;
-use crate::common::wrapper::without_privileges;
+use crate::common::wrapper::{each_kernel, without_privileges};
 use nvidia_ctk::ldcache::Ldconfig;
 use nvidia_ctk::rootfs::ContainerRoot;
 use serde_json::Value;
@@ -547,16 +547,19 @@ fn what_cannot_be_read_is_told() {
         return;
     };
     host.set_mode("/run/nvidia/driver", 0o000);
-    let outcome = host.run_in(&without_privileges(), "doctor --json --root @ROOT@");
+    each_kernel(|kernel| {
+        let before = [&without_privileges(), kernel].concat();
+        let outcome = host.run_in(&before, "doctor --json --root @ROOT@");
+        let report: Value = serde_json::from_str(&outcome.stdout).unwrap();
+        let finding = &report["findings"][0];
+        assert_eq!(finding["code"], "driver-unreadable", "{report:#}");
+        let what = finding["finding"].as_str().unwrap();
+        assert!(
+            what.contains("/run/nvidia/driver: Permission denied"),
+            "{what}"
+        );
+    });
     host.set_mode("/run/nvidia/driver", 0o755);
-    let report: Value = serde_json::from_str(&outcome.stdout).unwrap();
-    let finding = &report["findings"][0];
-    assert_eq!(finding["code"], "driver-unreadable", "{report:#}");
-    let what = finding["finding"].as_str().unwrap();
-    assert!(
-        what.contains("/run/nvidia/driver: Permission denied"),
-        "{what}"
-    );
 }
 
 /// Systems whose loader does not know the driver, on hosts where others' does.

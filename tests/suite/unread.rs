@@ -10,7 +10,7 @@ use nvidia_ctk::ldcache::format::{CacheEntry, HWCAP_EXTENSION, Hwcap, LdCache};
 use nvidia_ctk::ldcache::profile::Format;
 
 use crate::common::bundle::Bundle;
-use crate::common::elf::library;
+use crate::common::elf::{library, native_flags};
 use crate::common::machine::{has, hostile_cases};
 use crate::common::outcome::Outcome;
 use crate::common::tree::snapshot;
@@ -225,7 +225,7 @@ fn plain(soname: &'static [u8], path: &'static [u8]) -> CacheEntry<'static> {
     CacheEntry {
         soname,
         path,
-        flags: 0x303,
+        flags: native_flags(),
         os_version: 0,
         hwcap: Hwcap::Bits(0),
     }

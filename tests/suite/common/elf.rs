@@ -1,5 +1,12 @@
 //! ELF files that are as much of a library as hooks look at.
 
+use super::machine::is_of_aarch64;
+
+/// The flags of a cache's entries for which a root without a C library has a loader: the binary's architecture counts.
+pub(crate) fn native_flags() -> u32 {
+    if is_of_aarch64() { 0xa03 } else { 0x303 }
+}
+
 /// The bytes of a shared library of x86-64 with this SONAME, and nothing else. Loaders read segments, other readers sections.
 pub(crate) fn library(soname: impl AsRef<[u8]>) -> Vec<u8> {
     const HEADERS: u64 = 64 + 2 * 56;

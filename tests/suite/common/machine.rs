@@ -66,11 +66,25 @@ pub(crate) fn binary() -> PathBuf {
     )
 }
 
-/// Memory in KiB that the development build takes beside what it works with: its code is not optimised, and many times as long.
+/// Whether the binary is of aarch64: its ELF header says so.
+pub(crate) fn is_of_aarch64() -> bool {
+    let bytes = fs::read(binary()).expect("the binary");
+    let header = goblin::elf::Elf::parse_header(&bytes).expect("an ELF file");
+    header.e_machine == goblin::elf::header::EM_AARCH64
+}
+
+/// The program that runs the binary, which is of another architecture (`NVIDIA_CTK_EMULATOR`).
+pub(crate) fn emulator() -> Option<PathBuf> {
+    env::var_os("NVIDIA_CTK_EMULATOR").map(PathBuf::from)
+}
+
+/// Memory in KiB that is taken beside what the binary works with: an emulator translates its code, and that of the development
+/// build is not optimised, and many times as long.
 pub(crate) fn memory_of_code() -> u64 {
-    match env::var_os("NVIDIA_CTK_BINARY") {
-        Some(_) => 0,
-        None => 3 << 10,
+    match (emulator(), env::var_os("NVIDIA_CTK_BINARY")) {
+        (Some(_), _) => 12 << 10,
+        (None, Some(_)) => 0,
+        (None, None) => 3 << 10,
     }
 }
 

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
 use super::bundle::Bundle;
-use super::machine::{BACKTRACE, binary, helper, not_root};
+use super::machine::{BACKTRACE, binary, emulator, helper, not_root};
 
 /// Far more than any program may take, on any machine, in seconds; who passes it hangs.
 pub(crate) const HANGS: &str = "60";
@@ -115,13 +115,14 @@ pub(crate) fn refused(refusal: &str, calls: &[&str]) -> Vec<OsString> {
     .concat()
 }
 
-/// Whether the binary has glibc in it, as the development build has.
+/// Whether the binary has glibc in it, as the development build has, or what runs it.
 fn is_of_glibc() -> bool {
     static FOUND: OnceLock<bool> = OnceLock::new();
     let search = || {
         let grep = Command::new("grep")
             .args(["-q", "GLIBC_TUNABLES"])
             .arg(binary())
+            .args(emulator())
             .status();
         grep.expect("grep").success()
     };

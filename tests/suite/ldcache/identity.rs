@@ -11,7 +11,7 @@ use super::root::{
     assert_same, cache, links, obstacle, stored, stored_roots, unpacked, update, update_in,
 };
 use crate::common::bundle::Bundle;
-use crate::common::machine::{can_run, hostile_cases, missing, not_root};
+use crate::common::machine::{can_run, hostile_cases, is_of_aarch64, missing, not_root};
 use crate::common::tree::snapshot;
 use crate::common::wrapper::{without, words};
 
@@ -102,13 +102,26 @@ fn a_c_library_that_cannot_be_read_costs_no_other() {
     ) {
         return;
     }
-    let directory = "usr/lib/x86_64-linux-gnu";
+    // Without a C library the root is taken to be of the binary's architecture.
+    let (name, directory, loader) = if is_of_aarch64() {
+        (
+            "trixie-arm64",
+            "usr/lib/aarch64-linux-gnu",
+            "ld-linux-aarch64.so.1",
+        )
+    } else {
+        (
+            "nvidia-cdi",
+            "usr/lib/x86_64-linux-gnu",
+            "ld-linux-x86-64.so.2",
+        )
+    };
     for (file, call) in [
         (format!("{directory}/libc.so.6"), "pread64"),
-        (format!("{directory}/ld-linux-x86-64.so.2"), "pread64"),
+        (format!("{directory}/{loader}"), "pread64"),
         (directory.to_owned(), "getdents64"),
     ] {
-        let root = unpacked("nvidia-cdi");
+        let root = unpacked(name);
         // Debian names its directories there a second time.
         fs::remove_dir_all(root.at("etc/ld.so.conf.d")).unwrap();
         update(&root);
