@@ -12,7 +12,8 @@
 #
 # Where rustc has the target (rustup target add TARGET), that is used. Elsewhere Debian's rustc builds the standard library from
 # its sources too, without backtraces and for size, in a private root that leaves the machine as it is: this needs mmdebstrap,
-# unshare and the right to make user namespaces, or root. The two ways give different bytes, each the same ones every time.
+# unshare and the right to make user namespaces, or root. The two ways give different bytes, each the same ones every time. The
+# second one puts the functions side by side that packaging/order.ld lists.
 # --with-sbom needs cargo-cyclonedx and jq. The second way has the licences of the standard library and of musl in FILE.copyright.
 #
 #     RELEASE_ROOT     directory that keeps the private root between builds; by default it is made anew each time
@@ -140,7 +141,7 @@ built_std() {
 
 	build=$tmp/build
 	mkdir -p "$build/source" "$build/lib" "$tmp/$target/release"
-	cp -R Cargo.toml Cargo.lock src hooks.d "$build/source"
+	cp -R Cargo.toml Cargo.lock src hooks.d packaging/order.ld "$build/source"
 	cargo vendor --quiet --locked "$build/vendor" >/dev/null
 	for crate in "$root"/usr/src/rustc-*/library/vendor/*; do
 		ln -s "${crate#"$root"}" "$build/vendor/std-${crate##*/}"
@@ -175,7 +176,7 @@ built_std() {
 		CARGO_TARGET_DIR=/build/target RUSTC_BOOTSTRAP=1 \
 		"CARGO_TARGET_$(printf %s "$host" | tr '[:lower:]' '[:upper:]')_UNKNOWN_LINUX_GNU_LINKER=$host-linux-gnu-gcc" \
 		"CARGO_TARGET_${variable}_LINKER=/build/musl-gcc" \
-		"CARGO_TARGET_${variable}_RUSTFLAGS=$flags -C target-feature=+crt-static -C link-self-contained=no -L native=/build/lib" \
+		"CARGO_TARGET_${variable}_RUSTFLAGS=$flags -C link-arg=-Wl,--section-ordering-file=/build/source/order.ld -C target-feature=+crt-static -C link-self-contained=no -L native=/build/lib" \
 		/build/run
 	mv "$build/target/$target/release/nvidia-ctk" "$tmp/$target/release/"
 	packaged
