@@ -19,6 +19,8 @@ const MAX_PROCESSORS: usize = 4;
 const MAX_THREADS: usize = 16;
 /// A thread that waits for every so many of its items leaves its processor to another one.
 const ITEMS_A_WAIT: usize = 4;
+/// The number of parts that must be left for another thread to start.
+const WORTH_A_THREAD: usize = 2;
 const THIS_THREAD: Pid = Pid::from_raw(0);
 
 /// Applies `work` to the items part by part; returns all results in order.
@@ -100,8 +102,8 @@ where
                 break false;
             };
             done.push((index, (self.work)(part)));
-            if index + 1 >= self.parts.len() {
-                break false;
+            if index + WORTH_A_THREAD >= self.parts.len() {
+                continue;
             }
             let before = std::mem::replace(&mut waits, waits_of_this_thread());
             if waits - before > part.len() / ITEMS_A_WAIT {
