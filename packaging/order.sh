@@ -51,7 +51,8 @@ functions noop >"$tmp/start"
 	functions create-symlinks --link "libc.so.6::/$libraries/libnvidia-order.so" --link ../a::/tmp/b
 	functions chmod --mode 750 --path /tmp
 	functions apply --find-driver --chmod 755:/dev/nvidia-caps
-} | sort -u | comm -13 "$tmp/start" - >"$tmp/rest"
+} >"$tmp/all" # not a pipe, which would hide that one failed
+sort -u "$tmp/all" | comm -13 "$tmp/start" - >"$tmp/rest"
 if ! [ -s "$tmp/start" ] || ! [ -s "$tmp/rest" ]; then
 	echo 'order: valgrind has named no function' >&2
 	exit 1

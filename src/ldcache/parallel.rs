@@ -17,7 +17,7 @@ const MANY: usize = 512;
 const MAX_PROCESSORS: usize = 4;
 /// The maximum number of threads while they wait: a disk and a server answer many requests at once.
 const MAX_THREADS: usize = 16;
-/// A thread that waits for every so many of its items leaves its processor to another one.
+/// A thread gets help if it waits more than once for so many items.
 const ITEMS_A_WAIT: usize = 4;
 /// The number of parts that must be left for another thread to start.
 const WORTH_A_THREAD: usize = 2;
@@ -106,7 +106,7 @@ where
                 continue;
             }
             let before = std::mem::replace(&mut waits, waits_of_this_thread());
-            if waits - before > part.len() / ITEMS_A_WAIT {
+            if waits.saturating_sub(before) > part.len() / ITEMS_A_WAIT {
                 break true;
             }
         };
@@ -192,21 +192,23 @@ mod tests {
 
     #[test]
     fn more_threads_than_processors_help_while_items_wait() {
-        // Enough parts for the threads to start even on a busy machine. Once all have come, nobody waits.
+        // The items wait until all threads have started, and then long enough for one too many to start.
         let items = vec![(); PART << 12];
-        let seen = Mutex::<HashSet<ThreadId>>::default();
+        let progress = Mutex::<(HashSet<ThreadId>, usize)>::default();
         let wait = |part: &[()]| {
             for () in part {
-                let mut seen = seen.lock().unwrap();
-                seen.insert(current().id());
-                if seen.len() < MAX_THREADS {
-                    drop(seen);
+                let mut progress = progress.lock().unwrap();
+                let (threads, done) = &mut *progress;
+                threads.insert(current().id());
+                *done += 1;
+                if threads.len() < MAX_THREADS || *done < PART << 9 {
+                    drop(progress);
                     sleep(Duration::from_micros(1));
                 }
             }
             part.to_vec()
         };
         assert_eq!(map(&items, wait).count(), items.len());
-        assert_eq!(seen.lock().unwrap().len(), MAX_THREADS);
+        assert_eq!(progress.lock().unwrap().0.len(), MAX_THREADS);
     }
 }
